@@ -1,0 +1,2 @@
+export { Cart, type Item } from "./cart.js";
+export { formatCents, roundCents, type Cents } from "./money.js";

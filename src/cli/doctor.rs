@@ -1,0 +1,187 @@
+//! `regreen doctor`: what this machine can do, what is configured, and what to change.
+
+use anyhow::Result;
+
+use super::paint::{BAD, CARE, DIM, GOOD, STRONG, line, out, paint};
+use crate::config::{Environment, Settings};
+use crate::fault::{Exit, Fault};
+use crate::process::{Invocation, run};
+
+/// Say what this machine can do.
+#[derive(Debug, clap::Args)]
+pub(super) struct Doctor {
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The programs that checks and Regreen itself use, with how they tell their version.
+const TOOLS: &[(&str, &[&str], bool)] = &[
+    ("git", &["--version"], true),
+    ("cargo", &["--version"], false),
+    ("node", &["--version"], false),
+    ("npm", &["--version"], false),
+    ("python3", &["--version"], false),
+    ("go", &["version"], false),
+    ("java", &["-version"], false),
+];
+
+#[derive(serde::Serialize)]
+struct Report {
+    regreen: &'static str,
+    ready: bool,
+    sandbox: Vec<crate::sandbox::Capability>,
+    workspaces: Option<crate::workspace::Mechanism>,
+    tools: Vec<Tool>,
+    settings: Vec<crate::config::Effective>,
+    configuration: Option<String>,
+}
+
+#[derive(serde::Serialize)]
+struct Tool {
+    name: &'static str,
+    version: Option<String>,
+    needed: bool,
+}
+
+impl Doctor {
+    pub(super) async fn run(self) -> Result<Exit> {
+        let environment = Environment::from_process();
+        let settings = Settings::load(&environment, None);
+        let scratch = tempfile::tempdir()?;
+        let state = environment.state_path().ok().and_then(|path| crate::config::open_state_dir(&path).ok());
+        // Layers work on some file systems and not on others: the state folder's counts.
+        let sandbox = crate::sandbox::capabilities(state.as_deref().unwrap_or(scratch.path())).await?;
+        let mut tools = Vec::new();
+        for (name, arguments, needed) in TOOLS {
+            tools.push(Tool { name, version: version(name, arguments, &environment).await, needed: *needed });
+        }
+        let strict = crate::sandbox::Sandbox::detect(crate::config::SandboxMode::Strict).await.is_ok();
+        let missing = tools.iter().any(|tool| tool.needed && tool.version.is_none());
+        let report = Report {
+            regreen: env!("CARGO_PKG_VERSION"),
+            ready: strict && !missing && settings.is_ok(),
+            sandbox,
+            workspaces: if strict { Some(crate::workspace::Mechanism::Overlay) } else { None },
+            tools,
+            settings: settings.as_ref().map(Settings::effective).unwrap_or_default(),
+            configuration: settings.as_ref().err().map(ToString::to_string),
+        };
+        out(&if self.json {
+            serde_json::to_string_pretty(&report)?
+        } else {
+            report.text(settings.as_ref().err())
+        })?;
+        Ok(if report.ready { Exit::Green } else { Exit::Usage })
+    }
+}
+
+impl Report {
+    fn text(&self, fault: Option<&Fault>) -> String {
+        let mut lines = vec![paint(STRONG, format!("regreen {}", self.regreen)), paint(STRONG, "\nsandbox")];
+        for one in &self.sandbox {
+            let mark = if one.works { paint(GOOD, "✔") } else { paint(BAD, "✘") };
+            lines.push(format!("  {mark} {:<22} {}", one.name, paint(DIM, line(&one.detail, 120))));
+            if let (false, Some(advice)) = (one.works, &one.advice) {
+                lines.push(format!("      {} {advice}", paint(CARE, "→")));
+            }
+        }
+        lines.push(paint(STRONG, "\ntools"));
+        for tool in &self.tools {
+            let (mark, text) = match &tool.version {
+                Some(version) => (paint(GOOD, "✔"), line(version, 100)),
+                None if tool.needed => (paint(BAD, "✘"), "not found, and needed".to_owned()),
+                None => (paint(DIM, "–"), "not found".to_owned()),
+            };
+            lines.push(format!("  {mark} {:<22} {}", tool.name, paint(DIM, text)));
+        }
+        lines.push(paint(STRONG, "\nin force"));
+        for one in &self.settings {
+            lines.push(format!(
+                "  {:<24} {} {}",
+                one.key,
+                line(&one.value, 100),
+                paint(DIM, format!("({})", one.origin))
+            ));
+        }
+        if let Some(fault) = fault {
+            lines.push(format!("  {} {fault}", paint(BAD, "✘")));
+            lines.extend(fault.hint.iter().map(|hint| format!("      {} {hint}", paint(CARE, "→"))));
+        }
+        lines.push(match self.ready {
+            true => paint(GOOD, "\n✔ ready: regreen heal -- CMD"),
+            false => paint(BAD, "\n✘ not ready: see the arrows above"),
+        });
+        lines.join("\n")
+    }
+}
+
+/// What a program of the machine needs to know of the environment to tell its version: where it is, and where `rustup` keeps toolchains.
+const PASSED: &[&str] = &["HOME", "RUSTUP_HOME", "CARGO_HOME"];
+
+/// Asks a program of the machine for its version. It is not started in the person's folder: that is a repo's, and tools read there which
+/// program they should really run (`rustup` a `rust-toolchain.toml`, version managers their own files).
+async fn version(name: &str, arguments: &[&str], environment: &Environment) -> Option<String> {
+    let path = environment.get("PATH").unwrap_or_default();
+    // A relative folder in the PATH would mean one of the repo's.
+    let folders: Vec<_> = std::env::split_paths(path).filter(|folder| folder.is_absolute()).collect();
+    let path = std::env::join_paths(folders).ok()?.into_string().ok()?;
+    let program = which::which_in(name, Some(&path), "/").ok()?.into_os_string().into_string().ok()?;
+    let passed =
+        PASSED.iter().filter_map(|name| Some(((*name).to_owned(), environment.get(name)?.to_owned())));
+    let output = run(Invocation {
+        argv: std::iter::once(program).chain(arguments.iter().copied().map(String::from)).collect(),
+        dir: Some("/".into()),
+        env: passed.chain([("PATH".to_owned(), path)]).collect(),
+        clear_env: true,
+        stdin: None,
+        timeout: std::time::Duration::from_secs(10),
+        most_output: 4096,
+    })
+    .await
+    .ok()?;
+    let said = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    (output.status == Some(0))
+        .then(|| String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn program(folder: &std::path::Path, name: &str, says: &str) {
+        let path = folder.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{says}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn tools_are_asked_outside_of_the_repo_and_without_the_persons_variables() {
+        let bin = tempfile::tempdir().unwrap();
+        program(bin.path(), "tool", "echo \"$PWD|$ANTHROPIC_API_KEY|$RUSTUP_TOOLCHAIN|$CARGO_HOME\"");
+        let path = format!("{}:/usr/bin:/bin", bin.path().display());
+        let environment = Environment::from_pairs(
+            bin.path(),
+            [
+                ("PATH", path.as_str()),
+                ("ANTHROPIC_API_KEY", "secret"),
+                ("RUSTUP_TOOLCHAIN", "./evil"),
+                ("CARGO_HOME", "/c"),
+            ],
+        );
+        assert_eq!(version("tool", &[], &environment).await.as_deref(), Some("/|||/c"));
+    }
+
+    #[tokio::test]
+    async fn a_relative_folder_of_the_path_gives_no_program() {
+        let bin = tempfile::tempdir_in(".").unwrap();
+        program(bin.path(), "tool-of-the-repo", "echo 1.0");
+        let relative = std::path::Path::new(bin.path().file_name().unwrap());
+        assert!(relative.is_relative() && relative.exists());
+        let path = format!("{}:/usr/bin:/bin", relative.display());
+        let environment = Environment::from_pairs(std::path::Path::new("."), [("PATH", path)]);
+        assert_eq!(version("tool-of-the-repo", &[], &environment).await, None);
+    }
+}

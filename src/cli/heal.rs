@@ -1,0 +1,426 @@
+//! `regreen heal -- CMD`: a failing command goes green, proven and landed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::paint::say;
+use super::session::{Session, new_id, sweep};
+use super::summary::summary;
+use crate::config::{self, FixerKind, GOAL, NetworkAccess, SandboxMode, Thinking};
+use crate::fault::{Exit, Fault};
+use crate::fixers::codefix::Codefix;
+use crate::fixers::memory::MemoryFixer;
+use crate::fixers::model::{self, ModelFixer};
+use crate::fixers::{Fixer, Unavailable};
+use crate::git::{Repo, Snapshots};
+use crate::landing::{self, Base, Land};
+use crate::models::Effort;
+use crate::outcome::{Check, CommandLine};
+use crate::patch::RelPath;
+use crate::plan::Implementer;
+use crate::run::Step;
+use crate::run::events::{Event, Preparation, Rung, Spec, Trigger};
+use crate::run::journal::Journal;
+use crate::usage::Money;
+
+/// The longest that one answer of a model is waited for.
+const ANSWER: Duration = Duration::from_secs(600);
+
+/// How a run is done: shared by `heal` and `run`.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    place: super::Place,
+    /// Another check that must not get worse (repeatable)
+    #[arg(long = "check", value_name = "NAME=CMD", value_parser = named_check)]
+    checks: Vec<(String, String)>,
+    /// Use no model: only what costs nothing
+    #[arg(long)]
+    no_model: bool,
+    /// The most attempts over the whole ladder
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_attempts: Option<u32>,
+    /// The most money that models may cost in this run
+    #[arg(long, value_name = "USD", value_parser = money)]
+    budget: Option<Money>,
+    /// Wall time for the whole run: 90s, 10m, 1h30m
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// Isolation of everything that is run
+    #[arg(long, value_name = "MODE")]
+    sandbox: Option<SandboxMode>,
+    /// What commands may reach over the network
+    #[arg(long, value_name = "WHAT")]
+    allow_net: Option<NetworkAccess>,
+    /// Only find out whether it is red, and what would be tried
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one event per line as JSON on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Make a failing command green, and prove it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Heal {
+    #[command(flatten)]
+    options: Options,
+    /// Where the proven patch goes: worktree, commit, branch[=NAME], none
+    #[arg(long, value_name = "WHERE")]
+    land: Option<Land>,
+    /// The failing command
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+impl Heal {
+    pub(super) async fn run(self) -> Result<Exit> {
+        let ground = Ground::find(&self.options, self.land.clone()).await?;
+        let session = &ground.session;
+        let goal = Check {
+            name: GOAL.into(),
+            run: CommandLine::Argv(self.command),
+            dir: ground.dir.clone(),
+            timeout: session.settings.user.limits.check,
+            needs: Vec::new(),
+        };
+        let land = self.land.unwrap_or(Land::Worktree);
+        let checks = ground.checks(&self.options, &goal)?;
+        let id = new_id();
+        let spec = ground.spec(&self.options, &id, Trigger::Heal, goal, checks, &land).await?;
+        let journal = session.begin(&id, spec, session.listeners(self.options.json)).await?;
+        drive(session, &journal, self.options.json).await
+    }
+}
+
+/// Takes a run to its end, cleans up after it and says how it went.
+pub(super) async fn drive(session: &Session, journal: &Journal, json: bool) -> Result<Exit> {
+    let run = journal.run();
+    let scratch = session.scratch(&run.id);
+    let done = match session.tools(&run).await {
+        Ok(tools) => crate::heal::heal(journal, &tools).await,
+        Err(error) => Err(error),
+    };
+    sweep(&scratch).await;
+    let run = journal.run();
+    // A landing that is cut off stays open: the next start completes it or takes it back.
+    let landing = run.landing.is_some() && run.landed.is_none();
+    if let Err(error) = &done
+        && !matches!(run.next(), Step::Done(_))
+        && !landing
+    {
+        // What cannot go on is recorded as such, so that no later start tries it again by itself.
+        let why = format!("{error:#}");
+        let stopped = Event::Stopped { rule: crate::run::events::StopRule::Fault, why, look_at: Vec::new() };
+        journal.record(stopped).await?;
+        let exit = error.downcast_ref::<Fault>().map_or(Exit::CannotJudge, |fault| fault.exit);
+        journal.record(Event::Finished { exit, ran: Duration::ZERO }).await?;
+    }
+    let exit = done?;
+    if !json {
+        say(&summary(&journal.run()));
+    }
+    Ok(exit)
+}
+
+/// The repo that a run works on, and what is configured for it.
+pub(super) struct Ground {
+    pub(super) session: Session,
+    pub(super) root: PathBuf,
+    pub(super) repo: Option<Repo>,
+    /// The folder that the command was given in, relative to the root.
+    pub(super) dir: String,
+}
+
+impl Ground {
+    /// The ground of a run that exists already.
+    pub(super) async fn at(root: &Path) -> Result<Self> {
+        let repo = Repo::discover(root).await?;
+        let session = Session::open(read_repo_file(root).as_deref()).await?;
+        Ok(Self { session, root: root.to_owned(), repo, dir: String::new() })
+    }
+
+    /// Finds the repo of `--repo` and opens the session with its configuration.
+    pub(super) async fn find(options: &Options, land: Option<Land>) -> Result<Self> {
+        let place = options.place.repo.canonicalize().map_err(|error| {
+            Fault::usage(format!("{}: {error}", options.place.repo.display())).hint("--repo names a folder")
+        })?;
+        if !place.is_dir() {
+            return Err(Fault::usage(format!("{} is no folder", place.display()))
+                .hint("--repo names a folder")
+                .into());
+        }
+        let repo = Repo::discover(&place).await?;
+        let root = match &repo {
+            Some(repo) => repo.root().to_owned(),
+            None if land == Some(Land::Worktree) => place.clone(),
+            None => {
+                return Err(Fault::usage(format!("{} is in no git repository", place.display()))
+                    .hint("run `git init` there, or say --land worktree: a backup of the folder is kept in the state folder")
+                    .into());
+            }
+        };
+        config::Environment::from_process().refuse_home(&root)?;
+        let dir = place.strip_prefix(&root).unwrap_or(Path::new("")).to_string_lossy().into_owned();
+        let session = Session::open(read_repo_file(&root).as_deref()).await?;
+        super::resume::tidy(&session).await;
+        Ok(Self { session, root, repo, dir })
+    }
+
+    /// Takes snapshots of the tree.
+    pub(super) async fn snapshots(&self) -> Result<Snapshots> {
+        Snapshots::open(&self.root, self.repo.as_ref(), &self.session.state, &self.session.environment).await
+    }
+
+    /// Every check that is known: those of the command line, then those of `regreen.toml` or, where there is none, those that the project's
+    /// files show.
+    pub(super) fn all_checks(&self, options: &Options) -> Vec<Check> {
+        let mut checks = self.given(options);
+        match &self.session.settings.repo {
+            Some(repo) if !repo.checks.is_empty() => checks.extend(repo.checks.iter().cloned()),
+            _ => checks.extend(config::detect(&self.root).checks),
+        }
+        let mut names = std::collections::BTreeSet::new();
+        checks.retain(|check| names.insert(check.name.clone()));
+        checks
+    }
+
+    fn given(&self, options: &Options) -> Vec<Check> {
+        let timeout = self.session.settings.user.limits.check;
+        let check = |(name, command): &(String, String)| Check {
+            name: name.clone(),
+            run: CommandLine::Shell(command.clone()),
+            dir: self.dir.clone(),
+            timeout,
+            needs: Vec::new(),
+        };
+        options.checks.iter().map(check).collect()
+    }
+
+    /// The checks beside the goal: those of the command line, those of `regreen.toml`, or, where there is none, those that the project's
+    /// files show. A check that runs the goal's own command is left out.
+    pub(super) fn checks(&self, options: &Options, goal: &Check) -> Result<Vec<Check>> {
+        let mut checks = self.given(options);
+        match &self.session.settings.repo {
+            Some(repo) => checks.extend(repo.checks.iter().cloned()),
+            None => {
+                let detected = config::detect(&self.root);
+                let found: Vec<Check> =
+                    detected.checks.into_iter().filter(|check| beside(check, goal)).collect();
+                if !found.is_empty() && !options.json {
+                    let names: Vec<String> = found.iter().map(|check| check.run.display()).collect();
+                    say(&format!(
+                        "no {}: checking {} as well, as the project's files suggest (`regreen init` writes them down)",
+                        config::REPO_FILE,
+                        names.join(", ")
+                    ));
+                }
+                checks.extend(found);
+            }
+        }
+        let mut names = std::collections::BTreeSet::from([GOAL.to_owned()]);
+        checks.retain(|check| {
+            let same = check.dir == goal.dir && check.run.display() == goal.run.display();
+            !same && names.insert(check.name.clone())
+        });
+        Ok(checks)
+    }
+
+    /// What prepares the tree, with no more of the network than the user allows.
+    fn preparation(&self, options: &Options) -> Option<Preparation> {
+        let settings = &self.session.settings;
+        let own = settings.repo.as_ref().and_then(|repo| repo.setup.clone());
+        let declared = own.is_some();
+        let setup = own.or_else(|| config::detect(&self.root).setup)?;
+        let most = options.allow_net.unwrap_or(settings.user.sandbox.setup_network);
+        let network = setup.network.min(most);
+        Some(Preparation { check: crate::heal::setup_check(&setup), network, declared })
+    }
+
+    /// Everything a run needs to know, with a snapshot of the tree as it is now.
+    pub(super) async fn spec(
+        &self,
+        options: &Options,
+        id: &str,
+        trigger: Trigger,
+        goal: Check,
+        checks: Vec<Check>,
+        land: &Land,
+    ) -> Result<Spec> {
+        let settings = &self.session.settings;
+        let user = &settings.user;
+        let snapshots = self.snapshots().await?;
+        landing::prepare(self.repo.as_ref(), land).await?;
+        let from = Base::take(self.repo.as_ref(), &snapshots, id).await?;
+        let base = match (land, &self.repo) {
+            (Land::Commit | Land::Branch(_), Some(repo)) => {
+                snapshots.back_to_head(&from.snapshot, repo).await?
+            }
+            _ => crate::patch::Patch::new(),
+        };
+        let sandbox = options.sandbox.unwrap_or(user.sandbox.mode);
+        if sandbox == SandboxMode::Off {
+            say(&super::paint::paint(
+                super::paint::CARE,
+                "warning: --sandbox off: what the repo and a model wrote runs with all of your rights",
+            ));
+        }
+        let rules = settings.repo.as_ref().map(|repo| repo.context.text()).unwrap_or_default();
+        Ok(Spec {
+            trigger,
+            root: self.root.clone(),
+            goal,
+            checks,
+            land: land.to_string(),
+            ladder: ladder(&self.session, options.no_model)?,
+            max_attempts: options.max_attempts.or(user.limits.attempts),
+            budget: options.budget.map_or(user.budget.run, |asked| match &settings.repo {
+                // A repo may only lower what may be spent on it.
+                Some(repo) => repo.tighter.run.map_or(asked, |most| asked.min(most)),
+                None => asked,
+            }),
+            configured: user.budget.run,
+            timeout: Some(options.timeout.unwrap_or(user.limits.run)),
+            repeat: user.repeat,
+            minimise: user.minimise,
+            network: options.allow_net.unwrap_or(user.sandbox.network),
+            setup: self.preparation(options),
+            sandbox,
+            dry_run: options.dry_run,
+            from,
+            base,
+            protected: user.guards.protected.clone(),
+            limits: crate::guards::Limits {
+                files: user.guards.files as usize,
+                lines: user.guards.lines as usize,
+                bytes: user.guards.file_bytes as usize,
+            },
+            allow_test_changes: false,
+            rules,
+        })
+    }
+}
+
+/// The text of the repo's own configuration, which is untrusted input and read as such.
+pub(super) fn read_repo_file(root: &Path) -> Option<String> {
+    let path = RelPath::new(config::REPO_FILE).ok()?;
+    let file = crate::patch::read_beneath(root, &path).ok()??;
+    Some(String::from_utf8_lossy(&file.bytes).into_owned())
+}
+
+/// Whether a detected check is worth running beside the goal: not the same, and no formatter or linter whose complaints a person did not
+/// ask about.
+fn beside(check: &Check, goal: &Check) -> bool {
+    check.name.contains("test") && check.run.display() != goal.run.display()
+}
+
+/// The rungs that are to be tried, by name.
+fn ladder(session: &Session, no_model: bool) -> Result<Vec<Rung>> {
+    let user = &session.settings.user;
+    let barred = no_model || session.settings.repo.as_ref().is_some_and(|repo| repo.tighter.no_models);
+    let mut ladder = Vec::new();
+    for (place, rung) in user.ladder.iter().enumerate() {
+        let fixer = match rung.fixer {
+            FixerKind::Memory if !user.memory => continue,
+            FixerKind::Memory => "memory".to_owned(),
+            FixerKind::Codefix => "codefix".to_owned(),
+            FixerKind::Model | FixerKind::Agent if barred => continue,
+            FixerKind::Model => format!("model({})", rung.model.as_deref().unwrap_or("?")),
+            FixerKind::Agent => {
+                return Err(Fault::usage(
+                    "the ladder names an external agent, which this version cannot drive",
+                )
+                .hint("take the rung with fixer = \"agent\" out of the configuration")
+                .into());
+            }
+        };
+        let model = rung.fixer == FixerKind::Model;
+        ladder.push(Rung { fixer, attempts: rung.attempts, model, place });
+    }
+    Ok(ladder)
+}
+
+/// The fixers of a run's ladder.
+pub(super) fn fixers(session: &Session, spec: &Spec) -> Result<Vec<Box<dyn Fixer>>> {
+    let mut fixers: Vec<Box<dyn Fixer>> = Vec::new();
+    let mut opinions = 0;
+    for rung in &spec.ladder {
+        let configured = session.settings.user.ladder.get(rung.place);
+        fixers.push(match configured.map(|configured| configured.fixer) {
+            Some(FixerKind::Memory) => {
+                Box::new(MemoryFixer::new(session.store.clone(), spec.root.to_string_lossy()))
+            }
+            Some(FixerKind::Codefix) => Box::new(Codefix::default()),
+            Some(FixerKind::Model) => {
+                opinions += 1;
+                match asking(session, spec, rung, opinions > 1) {
+                    Ok(fixer) => fixer,
+                    Err(error) => {
+                        let hint = error.downcast_ref::<Fault>().and_then(|fault| fault.hint.as_deref());
+                        let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+                        Box::new(Unavailable { name: rung.fixer.clone(), why: format!("{error:#}{hint}") })
+                    }
+                }
+            }
+            Some(FixerKind::Agent) | None => {
+                return Err(Fault::usage(format!(
+                    "the run's ladder has {}, which is configured no more",
+                    rung.fixer
+                ))
+                .hint("start a new run")
+                .into());
+            }
+        });
+    }
+    Ok(fixers)
+}
+
+/// The fixer of a model's rung: one that implements where a ticket is worked on, else one that repairs. Every model after the first is a
+/// second opinion, which is worth more thought.
+fn asking(session: &Session, spec: &Spec, rung: &Rung, second_opinion: bool) -> Result<Box<dyn Fixer>> {
+    let configured = &session.settings.user.ladder[rung.place];
+    let model = session.model(configured)?;
+    let (prices, redactor) = (session.prices()?, session.redactor());
+    if let Trigger::Subtask { subtask, .. } = &spec.trigger {
+        let subtask = serde_json::from_value(subtask.clone())?;
+        return Ok(Box::new(Implementer { model, prices, redactor, timeout: ANSWER, subtask }));
+    }
+    let effort = match (configured.effort, second_opinion) {
+        (Some(Thinking::Low), _) => Effort::Low,
+        (Some(Thinking::Medium), _) | (None, false) => Effort::Medium,
+        (Some(Thinking::High), _) | (None, true) => Effort::High,
+    };
+    let settings = model::Settings { effort, timeout: ANSWER, ..model::Settings::default() };
+    Ok(Box::new(ModelFixer::new(model, prices, settings, redactor)))
+}
+
+fn named_check(text: &str) -> Result<(String, String), String> {
+    let (name, command) = text.split_once('=').ok_or("give it as NAME=CMD, such as lint='npm run lint'")?;
+    let valid = !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'));
+    if !valid || name == GOAL {
+        return Err(format!(
+            "{name:?} is no name for a check: letters, digits, `-`, `_`, `.` and `:`, and not `{GOAL}`"
+        ));
+    }
+    if command.trim().is_empty() {
+        return Err("the command is empty".into());
+    }
+    Ok((name.to_owned(), command.to_owned()))
+}
+
+pub(super) fn money(text: &str) -> Result<Money, String> {
+    match text.trim_start_matches('$').parse::<f64>() {
+        Ok(usd) if usd.is_finite() && usd >= 0.0 => Ok(Money::from_usd(usd)),
+        _ => Err("give dollars, such as 0.50".into()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match config::parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("give more than no time at all".into()),
+        other => other.map_err(|error| error.to_string()),
+    }
+}

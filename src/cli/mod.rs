@@ -1,0 +1,204 @@
+//! The command line: one file per command.
+
+mod approve;
+mod demo;
+mod demo_content;
+mod doctor;
+mod heal;
+mod init;
+mod live;
+mod logs;
+mod memory;
+mod paint;
+mod plan;
+mod resume;
+mod rollback;
+mod run;
+mod runs;
+mod session;
+mod show;
+mod stats;
+mod summary;
+mod verify;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::fault::{Exit, Fault};
+
+/// Regreen turns red into green and proves it.
+#[derive(Debug, Parser)]
+#[command(name = "regreen", version, about, propagate_version = true, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a failing command green, and prove it
+    Heal(heal::Heal),
+    /// Implement a ticket: each sub-task verified, one commit each, on one branch
+    Run(run::RunTicket),
+    /// Plan a ticket: stories and sub-tasks with acceptance criteria
+    Plan(plan::PlanTicket),
+    /// Go on with runs that were cut off
+    Resume(resume::Resume),
+    /// List runs
+    Runs(runs::Runs),
+    /// Show a run: its attempts, patches, proof and cost
+    Show(show::Show),
+    /// Print what happened in a run, and follow it
+    Logs(logs::Logs),
+    /// Land a proven patch that waits for a person
+    Approve(approve::Approve),
+    /// Drop a proven patch that waits for a person
+    Reject(approve::Reject),
+    /// Take a landing back
+    Rollback(rollback::Rollback),
+    /// Replay the proof of a commit
+    Verify(verify::Verify),
+    /// Success, cost and time over all runs
+    Stats(stats::Stats),
+    /// What was learnt from fixes that worked
+    Memory(memory::Memory),
+    /// Detect the checks of a repo and write regreen.toml
+    Init(init::Init),
+    /// Say what this machine can do, and what to change
+    Doctor(doctor::Doctor),
+    /// Heal a handful of small broken projects, without any key
+    Demo(demo::Demo),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What several commands share.
+#[derive(Debug, Clone, clap::Args)]
+struct Place {
+    /// The repo, or a folder inside it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    repo: PathBuf,
+}
+
+/// Runs the program and returns its exit code.
+pub fn main() -> u8 {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.code() } else { Exit::Green.code() };
+        }
+    };
+    report_panics();
+    crate::process::hide_memory();
+    trace();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            paint::say(&format!("error: the machine gives no threads: {error}"));
+            return Exit::CannotJudge.code();
+        }
+    };
+    let work = std::panic::AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            tokio::select! {
+                done = dispatch(arguments.command) => done,
+                () = interrupted() => Ok(INTERRUPTED),
+            }
+        })
+    });
+    let code = match std::panic::catch_unwind(work) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => complain(&error),
+        Err(_panicked) => Exit::Bug.code(),
+    };
+    // Whatever still runs in a sandbox dies with its handle; a blocking read of a terminal must not keep the program.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    code
+}
+
+/// The exit code of a program that a person interrupted, by the shells' convention: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+async fn dispatch(command: Command) -> Result<u8> {
+    let exit = match command {
+        Command::Heal(command) => command.run().await?,
+        Command::Run(command) => command.run().await?,
+        Command::Plan(command) => command.run().await?,
+        Command::Resume(command) => command.run().await?,
+        Command::Runs(command) => command.run().await?,
+        Command::Show(command) => command.run().await?,
+        Command::Logs(command) => command.run().await?,
+        Command::Approve(command) => command.run().await?,
+        Command::Reject(command) => command.run().await?,
+        Command::Rollback(command) => command.run().await?,
+        Command::Verify(command) => command.run().await?,
+        Command::Stats(command) => command.run().await?,
+        Command::Memory(command) => command.run().await?,
+        Command::Init(command) => command.run().await?,
+        Command::Doctor(command) => command.run().await?,
+        Command::Demo(command) => command.run().await?,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "regreen", &mut script);
+            paint::out(&String::from_utf8_lossy(&script))?;
+            Exit::Green
+        }
+    };
+    Ok(exit.code())
+}
+
+/// Waits for Ctrl-C or a polite kill. What runs in sandboxes dies with the future that is dropped then; the run itself stays as its
+/// last event left it.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    // A landing or a rollback under way is finished first: between its steps nothing may be cut off.
+    let _nothing_lands = crate::process::landing().await;
+    paint::say("\nstopped. `regreen runs` shows where the run stands, `regreen resume` goes on with it.");
+}
+
+/// Tells the person what is wrong and what to do, and returns the exit code.
+fn complain(error: &anyhow::Error) -> u8 {
+    let fault = error.chain().find_map(|cause| cause.downcast_ref::<Fault>());
+    let chain: Vec<String> = error.chain().map(|cause| paint::plain(&cause.to_string())).collect();
+    paint::say(&format!("{} {}", paint::paint(paint::BAD, "error:"), chain.join(": ")));
+    if let Some(hint) = fault.and_then(|fault| fault.hint.as_ref()) {
+        paint::say(&format!("{} {}", paint::paint(paint::CARE, "hint:"), paint::plain(hint)));
+    }
+    fault.map_or(Exit::CannotJudge, |fault| fault.exit).code()
+}
+
+/// A panic is a bug in Regreen: say so, with what a report needs.
+fn report_panics() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        default(info);
+        paint::say(&format!(
+            "\nThis is a bug in regreen {}. Please report it with the lines above and the command you ran.\n\
+             Your files were not touched by this failure; `regreen resume` tries the run again.",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }));
+}
+
+fn trace() {
+    let environment = crate::config::Environment::from_process();
+    if let Some(filter) = environment.get("REGREEN_LOG") {
+        tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+            .with_writer(std::io::stderr)
+            .init();
+    }
+}

@@ -1,0 +1,180 @@
+//! Words and colours for people. Everything from a repo, a log or a model goes through [`plain`] before it reaches a terminal.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use similar::{ChangeTag, TextDiff};
+
+use crate::patch::{Change, FileState, Patch};
+
+/// Green: passed.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// Red: failed.
+pub const BAD: Style = AnsiColor::Red.on_default();
+/// Yellow: look here.
+pub const CARE: Style = AnsiColor::Yellow.on_default();
+/// Cyan: names.
+pub const NAME: Style = AnsiColor::Cyan.on_default();
+/// Dim: beside the point.
+pub const DIM: Style = Style::new().dimmed();
+/// Bold: headings.
+pub const STRONG: Style = Style::new().bold();
+
+/// `text` in `style`. [`anstream`] takes the colours out again where nobody can see them.
+pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Foreign text, made safe for a terminal: no control characters but newline and tab, no bidirectional overrides.
+pub fn plain(text: &str) -> String {
+    let bare = anstream::adapter::strip_str(text).to_string();
+    bare.chars()
+        .map(|c| match c {
+            '\n' | '\t' => c,
+            c if c.is_control() => '\u{fffd}',
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+/// The first line of foreign text, at most `most` characters.
+pub fn line(text: &str, most: usize) -> String {
+    let first = plain(text.lines().next().unwrap_or_default()).replace('\t', " ");
+    match first.char_indices().nth(most) {
+        Some((at, _)) => format!("{}…", &first[..at]),
+        None => first,
+    }
+}
+
+/// A patch as a coloured unified diff, at most `most` lines.
+pub fn diff(patch: &Patch, most: usize) -> String {
+    let mut lines = Vec::new();
+    for (path, change) in patch.iter() {
+        let path = plain(path.as_str());
+        let heading = match change {
+            Change { before: None, .. } => format!("new file  {path}"),
+            Change { after: None, .. } => format!("deleted   {path}"),
+            Change { .. } => path,
+        };
+        lines.push(paint(STRONG, heading));
+        changed_lines(change, &mut lines);
+    }
+    let left_out = lines.len().saturating_sub(most);
+    lines.truncate(most);
+    if left_out > 0 {
+        lines.push(paint(DIM, format!("… {left_out} more lines")));
+    }
+    lines.join("\n")
+}
+
+fn changed_lines(change: &Change, lines: &mut Vec<String>) {
+    let text = |file: &Option<FileState>| match file {
+        None => Some(String::new()),
+        Some(file) => file.as_text().map(str::to_owned),
+    };
+    let (Some(before), Some(after)) = (text(&change.before), text(&change.after)) else {
+        lines.push(paint(DIM, "binary"));
+        return;
+    };
+    let difference = TextDiff::from_lines(&before, &after);
+    for group in difference.grouped_ops(2) {
+        if let Some(first) = group.first() {
+            lines.push(paint(DIM, format!("@@ line {} @@", first.new_range().start + 1)));
+        }
+        for op in &group {
+            for one in difference.iter_changes(op) {
+                let body = plain(one.value().trim_end_matches(['\n', '\r']));
+                lines.push(match one.tag() {
+                    ChangeTag::Delete => paint(BAD, format!("- {body}")),
+                    ChangeTag::Insert => paint(GOOD, format!("+ {body}")),
+                    ChangeTag::Equal => format!("  {body}"),
+                });
+            }
+        }
+    }
+}
+
+/// A table with aligned columns; the first row is the heading.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        let mut cells = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let last = column + 1 == row.len();
+            let pad = if last { 0 } else { widths[column] - cell.chars().count() + 2 };
+            let _ = write!(cells, "{cell}{:pad$}", "");
+        }
+        let _ = writeln!(text, "{}", if at == 0 { paint(DIM, cells) } else { cells });
+    }
+    text
+}
+
+/// Writes text for people or scripts to standard output. A closed pipe ends the program quietly, as with every filter.
+///
+/// # Errors
+/// Any other failure to write.
+pub fn out(text: &str) -> Result<()> {
+    use std::io::Write;
+    let mut stdout = anstream::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { stdout.write_all(b"\n") });
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        done => Ok(done?),
+    }
+}
+
+/// Warns where what is going to run is not confined.
+pub fn warn_of_no_sandbox(mode: crate::config::SandboxMode) {
+    if let Some(warning) = no_sandbox(mode) {
+        say(&paint(CARE, warning));
+    }
+}
+
+fn no_sandbox(mode: crate::config::SandboxMode) -> Option<&'static str> {
+    (mode == crate::config::SandboxMode::Off)
+        .then_some("warning: sandbox off: what the repo and a model wrote runs with all of your rights")
+}
+
+/// Writes text as it is, byte for byte, where standard output is no terminal; on a terminal without what could harm it.
+///
+/// # Errors
+/// As [`out`].
+pub fn out_exact(text: &str) -> Result<()> {
+    use std::io::{IsTerminal, Write};
+    let mut stdout = std::io::stdout().lock();
+    if stdout.is_terminal() {
+        drop(stdout);
+        return out(&plain(text));
+    }
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        done => Ok(done?),
+    }
+}
+
+/// Writes a line for people to standard error; a failure to do so is nobody's concern.
+pub fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SandboxMode;
+
+    #[test]
+    fn only_a_sandbox_that_is_off_is_warned_of() {
+        assert!(no_sandbox(SandboxMode::Off).is_some());
+        assert!(no_sandbox(SandboxMode::Auto).is_none() && no_sandbox(SandboxMode::Strict).is_none());
+    }
+}

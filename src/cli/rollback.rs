@@ -1,0 +1,93 @@
+//! `regreen rollback RUN`: takes a landing back.
+
+use anyhow::{Context, Result};
+
+use super::live::short;
+use super::paint::{GOOD, paint, say};
+use super::session::Session;
+use crate::fault::{Exit, Fault};
+use crate::landing::{How, Record, RolledBack, rollback};
+use crate::memory;
+use crate::run::Run;
+use crate::run::events::Event;
+use crate::run::journal::load;
+
+/// Take a landing back.
+#[derive(Debug, clap::Args)]
+pub(super) struct Rollback {
+    /// The run: its id, or the end of it
+    run: String,
+    /// Move the branch back instead of adding a commit that reverts
+    #[arg(long)]
+    reset: bool,
+}
+
+impl Rollback {
+    pub(super) async fn run(self) -> Result<Exit> {
+        let session = Session::open(None).await?;
+        let run = session.find(Some(&self.run)).await?;
+        if let Some(how) = &run.rolled_back {
+            return Err(Fault::usage(format!("run {} was rolled back already: {how}", short(&run.id))).into());
+        }
+        let how = match &run.landed {
+            Some(Some(landed)) => self.take_back(&session, &run, landed).await?,
+            _ => self.take_back_subtasks(&session, &run).await?,
+        };
+        say(&format!("{} {how}", paint(GOOD, "✔")));
+        Ok(Exit::Green)
+    }
+
+    /// A ticket's sub-tasks, newest first, because each builds on the ones before. Those that are taken back stay so if one cannot
+    /// be; the next call goes on there.
+    async fn take_back_subtasks(&self, session: &Session, ticket: &Run) -> Result<String> {
+        let mut children = Vec::new();
+        for (number, child, _) in ticket.subtasks.iter().rev() {
+            let run = load(&session.store, child).await?;
+            if matches!(run.landed, Some(Some(_))) {
+                children.push((number, run));
+            }
+        }
+        if children.is_empty() {
+            return Err(Fault::usage(format!("run {} landed nothing", short(&ticket.id))).into());
+        }
+        let journal = session.reopen(&ticket.id, Vec::new()).await?;
+        for (number, run) in &children {
+            let (None, Some(Some(landed))) = (&run.rolled_back, &run.landed) else { continue };
+            let how = self
+                .take_back(session, run, landed)
+                .await
+                .with_context(|| format!("sub-task {number} (run {})", short(&run.id)))?;
+            say(&format!("{} {number}: {how}", paint(GOOD, "✔")));
+        }
+        let how = format!("{} sub-task(s) are taken back", children.len());
+        journal.record(Event::RolledBack { how: how.clone() }).await?;
+        Ok(how)
+    }
+
+    async fn take_back(&self, session: &Session, run: &Run, landed: &Record) -> Result<String> {
+        let journal = session.reopen(&run.id, Vec::new()).await?;
+        let place = session.place(&run.spec.root).await?;
+        let how = if self.reset { How::Reset } else { How::Revert };
+        let _uncut = crate::process::landing().await;
+        let how = match rollback(place.repo.as_ref(), &run.spec.root, landed, how).await? {
+            RolledBack::Already => "it had been taken back already".to_owned(),
+            RolledBack::Finished(count) => {
+                format!("the branch had been taken back already; now the index and {count} file(s) are, too")
+            }
+            RolledBack::Files(count) => format!("{count} file(s) are as they were before"),
+            RolledBack::Reverted(commit) => {
+                format!("commit {} reverts it", commit.get(..7).unwrap_or(&commit))
+            }
+            RolledBack::Reset(branch) => format!("{branch} is where it was before"),
+        };
+        journal.record(Event::RolledBack { how: how.clone() }).await?;
+        // Whoever takes a fix back does not want it proposed again. What it needed to be taken back goes with it.
+        if let Err(error) = memory::forget_run(&session.store, &run.id).await {
+            tracing::warn!(%error, "the fix is still remembered");
+        }
+        if let Err(error) = place.snapshots.forget(&run.id).await {
+            tracing::debug!(%error, "the snapshot stays");
+        }
+        Ok(how)
+    }
+}

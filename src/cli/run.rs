@@ -1,0 +1,328 @@
+//! `regreen run TICKET`: implements a ticket's plan sub-task by sub-task, each verified by the same loop, one commit each, on one branch.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::heal::{Ground, Options, drive};
+use super::live::short;
+use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, say};
+use super::plan::{last_plan, make, plan_of, read, spec};
+use super::session::new_id;
+use crate::fault::{Exit, Fault};
+use crate::landing::{Base, Land};
+use crate::plan::{Plan, SubTask, Ticket};
+use crate::run::Run;
+use crate::run::events::{Event, Spec, StopRule, Trigger};
+use crate::run::journal::{Journal, load};
+use crate::store::RunFilter;
+use crate::usage::Money;
+
+/// Implement a ticket.
+#[derive(Debug, clap::Args)]
+pub(super) struct RunTicket {
+    #[command(flatten)]
+    options: Options,
+    /// The branch for the commits: branch, branch=NAME
+    #[arg(long, value_name = "WHERE")]
+    land: Option<Land>,
+    /// The ticket: a Markdown file, or - for standard input
+    ticket: String,
+}
+
+impl RunTicket {
+    pub(super) async fn run(self) -> Result<Exit> {
+        let ticket = read(&self.ticket)?;
+        let ground = Ground::find(&self.options, None).await?;
+        let branch = match self.land.clone().unwrap_or(Land::Branch(None)) {
+            Land::Branch(Some(name)) => name,
+            Land::Branch(None) => free_branch(&ground, &slug(&ticket.title)).await?,
+            Land::Worktree | Land::Commit | Land::None => {
+                return Err(Fault::usage("a ticket's commits go to a branch of their own")
+                    .hint("use --land branch or --land branch=NAME")
+                    .into());
+            }
+        };
+        let session = &ground.session;
+        let id = new_id();
+        let spec = spec(&ground, &self.options, &id, &ticket, &format!("branch={branch}")).await?;
+        let journal = session.begin(&id, spec, session.listeners(self.options.json)).await?;
+        work(&ground, &journal, &ticket, self.options.json).await
+    }
+}
+
+/// The branch for a ticket that was given none: `regreen/<slug>`, with a number where that one is taken.
+async fn free_branch(ground: &Ground, slug: &str) -> Result<String> {
+    let repo = ground.repo.as_ref().context("a ticket needs a git repository")?;
+    let mut name = format!("regreen/{slug}");
+    for number in 2.. {
+        if repo.resolve(&format!("refs/heads/{name}")).await?.is_none() {
+            break;
+        }
+        name = format!("regreen/{slug}-{number}");
+    }
+    Ok(name)
+}
+
+/// A ticket's title as part of a branch's name: at most 50 characters of a-z, 0-9 and hyphens.
+fn slug(title: &str) -> String {
+    let words: Vec<String> = title
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let name: String = words.join("-").chars().take(50).collect();
+    match name.trim_end_matches('-') {
+        "" => "ticket".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Goes on with a ticket's run that was cut off.
+pub(super) async fn go_on(journal: &Journal, json: bool) -> Result<Exit> {
+    let run = journal.run();
+    let Trigger::Ticket { ticket, .. } = &run.spec.trigger else {
+        return Err(Fault::usage("the run is not a ticket's").into());
+    };
+    let ticket = serde_json::from_value(ticket.clone()).context("the run's ticket cannot be read")?;
+    let ground = Ground::at(&run.spec.root).await?;
+    work(&ground, journal, &ticket, json).await
+}
+
+/// Plans where there is no plan yet, then does every sub-task that is not done.
+async fn work(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -> Result<Exit> {
+    let done = implement(ground, journal, ticket, json).await;
+    let exit = match &done {
+        Ok(exit) => *exit,
+        Err(error) => {
+            let fault = error.downcast_ref::<Fault>();
+            let rule = match fault.map(|fault| fault.exit) {
+                Some(Exit::Limit) => StopRule::Budget,
+                _ => StopRule::Fault,
+            };
+            let why = format!("{error:#}");
+            journal.record(Event::Stopped { rule, why, look_at: Vec::new() }).await?;
+            fault.map_or(Exit::CannotJudge, |fault| fault.exit)
+        }
+    };
+    journal.record(Event::Finished { exit, ran: Duration::ZERO }).await?;
+    done?;
+    if !json {
+        say(&report(&journal.run(), ground).await?);
+    }
+    Ok(exit)
+}
+
+async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -> Result<Exit> {
+    let plan = match &journal.run().plan {
+        Some(_) => plan_of(&journal.run())?,
+        None => match planned(ground, ticket).await? {
+            Some(plan) => {
+                journal.record(Event::Planned { plan: serde_json::to_value(&plan)? }).await?;
+                plan
+            }
+            None => make(ground, journal, ticket, None).await?,
+        },
+    };
+    let blocking = plan.blocking();
+    if !blocking.is_empty() {
+        let questions: Vec<String> = blocking.iter().map(|question| question.question.clone()).collect();
+        let why = "the ticket leaves open what the plan cannot know";
+        journal
+            .record(Event::Stopped { rule: StopRule::Questions, why: why.into(), look_at: questions })
+            .await?;
+        return Ok(Exit::Red);
+    }
+    let tasks: Vec<SubTask> = plan.subtasks().map(|(_, task)| task.clone()).collect();
+    for task in &tasks {
+        let run = journal.run();
+        if run.subtasks.iter().any(|(id, ..)| *id == task.id) {
+            continue;
+        }
+        if !json {
+            let heading = format!("{} of {} · {}", task.id, tasks.len(), line(&task.title, 100));
+            say(&paint(STRONG, format!("\nsub-task {heading}")));
+        }
+        let mut children = children(ground, &run).await?;
+        let spent = total(&run, &children);
+        children.retain(|child| matches!(&child.spec.trigger, Trigger::Subtask { id, .. } if *id == task.id));
+        let child =
+            match children.into_iter().find(|c| matches!(c.finished, None | Some(Exit::Green)) || waits(c)) {
+                // It was done while the ticket's run was not under way, or it still waits for a person.
+                Some(done) if done.finished.is_some() => done,
+                Some(cut_off) => {
+                    let journal = ground.session.reopen(&cut_off.id, ground.session.listeners(json)).await?;
+                    journal.record(Event::Resumed { why: "resume".into() }).await?;
+                    drive(&ground.session, &journal, true).await?;
+                    load(&ground.session.store, &cut_off.id).await?
+                }
+                None => subtask(ground, &run, spent, &plan, ticket, task, json).await?,
+            };
+        if waits(&child) {
+            let reasons = vec![format!(
+                "sub-task {} ({}) waits for an approval: regreen approve {}, then regreen resume {}",
+                task.id,
+                task.title,
+                short(&child.id),
+                short(&run.id)
+            )];
+            journal.record(Event::ApprovalNeeded { reasons }).await?;
+            return Ok(Exit::Policy);
+        }
+        if child.finished != Some(Exit::Green) {
+            let why = match &child.stopped {
+                Some((_, why, _)) => format!("sub-task {} ({}): {why}", task.id, task.title),
+                None => format!("sub-task {} ({}) did not become green", task.id, task.title),
+            };
+            let look_at = vec![format!("regreen show {}", short(&child.id))];
+            let exit = child.finished.unwrap_or(Exit::Red);
+            let rule = child.stopped.as_ref().map_or(StopRule::LadderExhausted, |(rule, ..)| *rule);
+            journal.record(Event::Stopped { rule, why, look_at }).await?;
+            return Ok(exit);
+        }
+        let commit = child.landed.as_ref().and_then(|landed| landed.as_ref()?.commit().map(str::to_owned));
+        let done =
+            Event::SubtaskDone { id: task.id.clone(), child: child.id.clone(), commit, cost: child.spent };
+        journal.record(done).await?;
+    }
+    Ok(Exit::Green)
+}
+
+/// Whether a run is proven and waits for a person.
+fn waits(run: &Run) -> bool {
+    run.finished == Some(Exit::Policy)
+        && run.stopped.is_none()
+        && run.proof.is_some()
+        && run.awaits_approval()
+}
+
+/// The runs of a ticket's sub-tasks, newest first.
+async fn children(ground: &Ground, parent: &Run) -> Result<Vec<Run>> {
+    let store = &ground.session.store;
+    let repo = Some(parent.spec.root.to_string_lossy().into_owned());
+    let filter = RunFilter { repo, since: Some(parent.began), ..RunFilter::default() };
+    let mut children = Vec::new();
+    for row in store.runs(&filter, 10_000).await? {
+        if row.trigger == "subtask" {
+            children.push(load(store, &row.id).await?);
+        }
+    }
+    children.retain(
+        |child| matches!(&child.spec.trigger, Trigger::Subtask { ticket, .. } if *ticket == parent.id),
+    );
+    Ok(children)
+}
+
+/// What a ticket's run has cost, those of its sub-tasks' runs included that came to nothing.
+fn total(run: &Run, children: &[Run]) -> Money {
+    let counted = |child: &&Run| !run.subtasks.iter().any(|(_, id, _)| *id == child.id);
+    children.iter().filter(counted).fold(run.spent, |sum, child| sum + child.spent)
+}
+
+/// The plan that `regreen plan` made of this very ticket, if it can be worked on.
+async fn planned(ground: &Ground, ticket: &Ticket) -> Result<Option<Plan>> {
+    let Some((earlier, plan)) = last_plan(ground, ticket).await? else { return Ok(None) };
+    let same = earlier.body == ticket.body && plan.blocking().is_empty();
+    Ok(same.then_some(plan))
+}
+
+/// One sub-task as a run of its own, on top of what the earlier ones landed on the branch.
+async fn subtask(
+    ground: &Ground,
+    parent: &Run,
+    spent: Money,
+    plan: &Plan,
+    ticket: &Ticket,
+    task: &SubTask,
+    json: bool,
+) -> Result<Run> {
+    let session = &ground.session;
+    let repo = ground.repo.as_ref().context("a ticket needs a git repository")?;
+    let id = new_id();
+    let snapshots = ground.snapshots().await?;
+    let mut from = Base::take(Some(repo), &snapshots, &id).await?;
+    let tip = match parent.spec.land.strip_prefix("branch=") {
+        Some(branch) => repo.resolve(&format!("refs/heads/{branch}^{{commit}}")).await?,
+        None => None,
+    };
+    let base = match &tip {
+        Some(commit) => snapshots.patch_to(&from.snapshot, repo, commit).await?,
+        None => snapshots.back_to_head(&from.snapshot, repo).await?,
+    };
+    if tip.is_some() {
+        from.head = tip;
+    }
+    let spec = Spec {
+        trigger: Trigger::Subtask {
+            ticket: parent.id.clone(),
+            id: task.id.clone(),
+            title: task.title.clone(),
+            task: task.task_text(plan, ticket),
+            subtask: serde_json::to_value(task)?,
+            needs_tests: !task.acceptance.is_empty(),
+        },
+        ladder: parent.spec.ladder.iter().filter(|rung| rung.model).cloned().collect(),
+        budget: Money(parent.spec.budget.0.saturating_sub(spent.0)),
+        from,
+        base,
+        ..parent.spec.clone()
+    };
+    let journal = session.begin(&id, spec, session.listeners(json)).await?;
+    drive(session, &journal, true).await?;
+    load(&session.store, &journal.run().id).await
+}
+
+/// What was done, commit by commit, and what was not.
+async fn report(run: &Run, ground: &Ground) -> Result<String> {
+    let mut lines = vec![String::new()];
+    let title = match &run.spec.trigger {
+        Trigger::Ticket { title, .. } => line(title, 100),
+        _ => String::new(),
+    };
+    let (mark, word) = match run.finished {
+        Some(Exit::Green) => (paint(GOOD, "✔"), "is implemented"),
+        Some(Exit::Policy) if run.stopped.is_none() => (paint(CARE, "●"), "waits for a person"),
+        _ => (paint(BAD, "✘"), "is not finished"),
+    };
+    lines.push(format!("{mark} {} {word}", paint(STRONG, title)));
+    let plan = run.plan.as_ref().map(|_| plan_of(run)).transpose()?;
+    for (_, task) in plan.iter().flat_map(Plan::subtasks) {
+        let done = run.subtasks.iter().find(|(id, ..)| *id == task.id);
+        lines.push(match done {
+            Some((_, child, commit)) => {
+                let child = load(&ground.session.store, child).await?;
+                let commit = commit.as_deref().map_or("", |commit| &commit[..commit.len().min(7)]);
+                let tests = child.proof.as_ref().and_then(|proof| proof.tests_before.zip(proof.tests_after));
+                let tests = tests.map(|(was, is)| format!(" · {was} → {is} tests")).unwrap_or_default();
+                format!(
+                    "  {} {} {} {}",
+                    paint(GOOD, "✔"),
+                    paint(NAME, commit),
+                    line(&task.title, 90),
+                    paint(DIM, format!("{} attempt(s){tests} · {}", child.attempts.len(), child.spent))
+                )
+            }
+            None => format!("  {} {}", paint(DIM, "·"), line(&task.title, 90)),
+        });
+    }
+    if let Some((rule, why, look_at)) = &run.stopped {
+        lines.push(format!("  {} {}", paint(STRONG, "stopped"), line(why, 240)));
+        let heading = if *rule == StopRule::Questions { "answer first" } else { "look first at" };
+        lines.push(format!("  {}", paint(STRONG, heading)));
+        lines.extend(look_at.iter().map(|place| format!("    {}", line(place, 200))));
+    }
+    if run.finished == Some(Exit::Policy) && run.stopped.is_none() {
+        lines.extend(
+            run.approval.iter().map(|why| format!("  {} {}", paint(STRONG, "waits"), line(why, 300))),
+        );
+    }
+    for assumption in plan.iter().flat_map(|plan| &plan.assumptions) {
+        lines.push(format!("  {} {}", paint(CARE, "assumed"), line(assumption, 160)));
+    }
+    if let (Some(branch), false) = (run.spec.land.strip_prefix("branch="), run.subtasks.is_empty()) {
+        lines.push(format!("  {} git log -p HEAD..{branch}", paint(STRONG, "look at it")));
+    }
+    let spent = total(run, &children(ground, run).await?);
+    lines.push(paint(DIM, format!("  {spent} · run {}", short(&run.id))));
+    Ok(lines.join("\n"))
+}

@@ -1,0 +1,302 @@
+//! What every command opens: the settings, the state folder and the store; and the tools of a run.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use secrecy::ExposeSecret;
+
+use super::live::{Lines, Tree};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Environment, ProviderKind, Rung, Settings, open_state_dir};
+use crate::fault::Fault;
+use crate::git::{Repo, Snapshots};
+use crate::heal::{Place, Tools};
+use crate::models::prices::Prices;
+use crate::models::{Kind, Model, ProviderConfig, connect};
+use crate::redact::Redactor;
+use crate::run::Run;
+use crate::run::events::Spec;
+use crate::run::journal::{Journal, Listener, load};
+use crate::sandbox::{Limits, Network, Sandbox};
+use crate::store::{RunFilter, Store};
+use crate::usage::{Money, Usage};
+use crate::verify::Verifier;
+use crate::workspace::Workspaces;
+
+/// The settings, the state folder and the store.
+pub struct Session {
+    /// What the process was started with.
+    pub environment: Environment,
+    /// What is in force.
+    pub settings: Settings,
+    /// The private state folder.
+    pub state: PathBuf,
+    /// The store in it.
+    pub store: Store,
+    /// The machine's clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Session {
+    /// Opens them; `repo_toml` is the text of the base tree's `regreen.toml`, where a repo takes part.
+    ///
+    /// # Errors
+    /// Faults of the configuration, the state folder or the store, with what to do.
+    pub async fn open(repo_toml: Option<&str>) -> Result<Self> {
+        let environment = Environment::from_process();
+        let settings = Settings::load(&environment, repo_toml)?;
+        let state = open_state_dir(&settings.state)?;
+        let store = Store::open(&state.join("regreen.db")).await?;
+        Ok(Self { environment, settings, state, store, clock: Arc::new(SystemClock) })
+    }
+
+    /// The run whose id is, begins or ends with `name`; without one, or with `last`, the newest of the repo that one stands in, or of all
+    /// where one stands in none.
+    ///
+    /// # Errors
+    /// A usage fault where there is none, or more than one.
+    pub async fn find(&self, name: Option<&str>) -> Result<Run> {
+        let name = name.unwrap_or("last");
+        let id = match (name, self.here().await) {
+            ("last", Some(repo)) => {
+                let filter = RunFilter { repo: Some(repo.clone()), ..RunFilter::default() };
+                let newest = self.store.runs(&filter, 1).await?.into_iter().next();
+                newest.map(|row| row.id).ok_or_else(|| {
+                    Fault::usage(format!("there is no run in {repo}"))
+                        .hint("`regreen runs` lists those of all repos")
+                })?
+            }
+            _ => self.store.run(name).await?.id,
+        };
+        load(&self.store, &id).await
+    }
+
+    /// The root of the repo that one stands in, as runs name it.
+    pub async fn here(&self) -> Option<String> {
+        let repo = Repo::discover(self.environment.cwd()).await.ok()??;
+        Some(repo.root().to_string_lossy().into_owned())
+    }
+
+    /// Where a run keeps its layers while it is under way.
+    pub fn scratch(&self, run: &str) -> PathBuf {
+        self.state.join("workspaces").join(run)
+    }
+
+    /// Who listens to a run: JSON lines on standard output, or people on standard error.
+    pub fn listeners(&self, json: bool) -> Vec<Arc<dyn Listener>> {
+        if json {
+            return vec![Arc::new(Lines)];
+        }
+        let terminal = std::io::stderr().is_terminal() && self.environment.get("TERM") != Some("dumb");
+        vec![Arc::new(Tree::new(terminal))]
+    }
+
+    /// Begins a run.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub async fn begin(&self, id: &str, spec: Spec, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
+        let mut journal =
+            Journal::begin(self.store.clone(), &self.state, self.clock.clone(), listeners, id, spec).await?;
+        self.cap(&mut journal).await?;
+        Ok(journal)
+    }
+
+    /// Takes up a run.
+    ///
+    /// # Errors
+    /// Where another process has it, or it cannot be read.
+    pub async fn reopen(&self, id: &str, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
+        let mut journal =
+            Journal::reopen(self.store.clone(), &self.state, self.clock.clone(), listeners, id).await?;
+        self.cap(&mut journal).await?;
+        Ok(journal)
+    }
+
+    async fn cap(&self, journal: &mut Journal) -> Result<()> {
+        let day = jiff::SignedDuration::from_hours(24);
+        let others = self.store.spent_since(self.clock.now() - day).await?;
+        let own = journal.run().spent;
+        journal.cap_day(self.settings.user.budget.day, Money(others.0.saturating_sub(own.0)));
+        Ok(())
+    }
+
+    /// The tools for a run: its sandbox, its workspaces, and the fixers of its ladder.
+    ///
+    /// # Errors
+    /// Where this machine cannot isolate as asked, with what to change.
+    pub async fn tools(&self, run: &Run) -> Result<Tools> {
+        let spec = &run.spec;
+        let sandbox = self.sandbox(spec.sandbox).await?;
+        let workspaces = Workspaces::open(&spec.root, &self.scratch(&run.id), sandbox, self.limits())
+            .await?
+            .showing(&self.settings.user.sandbox.read_only);
+        let verifier = self.verifier(&run.id, spec.network)?;
+        let fixers = super::heal::fixers(self, spec)?;
+        let place = self.place(&spec.root).await?;
+        let memory = self.settings.user.memory;
+        let layers = self.state.join("layers");
+        Ok(Tools { workspaces, verifier, fixers, place, redactor: self.redactor(), memory, layers })
+    }
+
+    /// The sandbox of this machine, with the user's package registries.
+    ///
+    /// # Errors
+    /// Where this machine cannot isolate as asked, with what to change.
+    pub async fn sandbox(&self, mode: crate::sandbox::Mode) -> Result<Sandbox> {
+        Ok(Sandbox::detect(mode).await?.with_registries(&self.environment, &self.settings.user.sandbox))
+    }
+
+    /// The tree at `root`, as landings see it.
+    ///
+    /// # Errors
+    /// Where git or the disk fails.
+    pub async fn place(&self, root: &Path) -> Result<Place> {
+        let repo = Repo::discover(root).await?;
+        let snapshots = Snapshots::open(root, repo.as_ref(), &self.state, &self.environment).await?;
+        Ok(Place { repo, snapshots })
+    }
+
+    /// The most that a job may use.
+    pub fn limits(&self) -> Limits {
+        let caps = &self.settings.user.limits;
+        Limits {
+            wall: caps.check,
+            memory: caps.memory,
+            processes: caps.processes,
+            file_size: caps.file_size,
+            output: caps.output,
+        }
+    }
+
+    /// Runs checks, and keeps their logs under `name`.
+    ///
+    /// # Errors
+    /// Where a user's problem matcher cannot be read.
+    pub fn verifier(&self, name: &str, network: Network) -> Result<Verifier> {
+        let logs = self.state.join("logs").join(name);
+        Ok(Verifier { logs, matchers: Arc::new(self.matchers()?), network })
+    }
+
+    /// What models cost: the built-in table, with the user's `prices.toml` beside the configuration file on top.
+    ///
+    /// # Errors
+    /// Where a table cannot be read.
+    pub fn prices(&self) -> Result<Prices> {
+        let own = self.environment.config_file().map(|(file, _)| file.with_file_name(PRICES));
+        match own.filter(|path| path.exists()) {
+            None => Prices::built_in(),
+            Some(path) => {
+                let text = std::fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read the prices of {}", path.display()))?;
+                Prices::with_overrides(&text)
+                    .map_err(|error| Fault::usage(format!("{}: {error:#}", path.display())).into())
+            }
+        }
+    }
+
+    /// Takes out of a text what must not leave the machine: the values of key-like variables, the providers' keys, and everything of
+    /// a known shape.
+    pub fn redactor(&self) -> Redactor {
+        let mut redactor = Redactor::from_env(self.environment.pairs());
+        for provider in self.settings.user.providers.values() {
+            if let Ok(Some(key)) = provider.key(&self.environment) {
+                redactor = redactor.with_secret(key.expose_secret());
+            }
+        }
+        redactor
+    }
+
+    /// Connects to the model of a rung.
+    ///
+    /// # Errors
+    /// A usage fault where its provider is not configured, or lacks a key.
+    pub fn model(&self, rung: &Rung) -> Result<Arc<dyn Model>> {
+        let name = rung.provider.as_deref().unwrap_or("anthropic");
+        let provider = self.settings.user.providers.get(name).ok_or_else(|| {
+            Fault::usage(format!("the ladder names the provider {name:?}, which is not configured"))
+                .hint(format!("add [providers.{name}] to the configuration"))
+        })?;
+        let kind = match provider.kind {
+            ProviderKind::Anthropic => Kind::Anthropic,
+            ProviderKind::OpenaiResponses => Kind::OpenaiResponses,
+            ProviderKind::OpenaiChat => Kind::OpenaiChat,
+            ProviderKind::Replay => Kind::Replay,
+            ProviderKind::Acp | ProviderKind::Command => {
+                return Err(Fault::usage(format!("the provider {name:?} is an agent, not a model")).into());
+            }
+        };
+        let mut connection = ProviderConfig::new(name, kind);
+        connection.base_url.clone_from(&provider.base_url);
+        connection.key = provider.key(&self.environment)?;
+        connection.recordings.clone_from(&provider.recording);
+        if let Some(timeout) = provider.timeout {
+            connection.limits.idle = timeout;
+        }
+        let model = rung.model.as_deref().unwrap_or_default();
+        let paid = matches!(kind, Kind::Anthropic | Kind::OpenaiResponses);
+        if paid && self.prices()?.cost(model, &Usage::default()).is_none() {
+            // Without a price no budget would hold.
+            return Err(Fault::usage(format!("no price is known for {model}"))
+                .hint(format!(
+                    "write it to {PRICES} beside the configuration: [models.\"{model}\"] with input and output in USD per million tokens"
+                ))
+                .into());
+        }
+        connect(&connection, model, &self.redactor())
+    }
+
+    /// The built-in problem matchers, and the user's from `matchers/` beside the configuration file.
+    fn matchers(&self) -> Result<Vec<crate::verify::Matcher>> {
+        let mut matchers = crate::verify::Matcher::built_in();
+        let Some((file, _)) = self.environment.config_file() else { return Ok(matchers) };
+        let Ok(folder) = std::fs::read_dir(file.with_file_name("matchers")) else { return Ok(matchers) };
+        let mut files: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        files.sort();
+        for path in files {
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read the problem matchers of {}", path.display()))?;
+            let own = crate::verify::Matcher::load(&text).map_err(|error| {
+                Fault::usage(format!("{}: {error:#}", path.display()))
+                    .hint("docs/configuration.md describes problem matchers")
+            })?;
+            // The user's come first: they know their tools.
+            matchers.splice(0..0, own);
+        }
+        Ok(matchers)
+    }
+}
+
+/// The user's own prices, beside the configuration file.
+const PRICES: &str = "prices.toml";
+
+/// The id of a new run: a UUID of version 7, so that ids sort by age.
+pub fn new_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+/// How often, and at what distance, a folder is tried to be removed: the kernel takes the mounts of a process that was killed away a
+/// moment after the process itself.
+const SWEEPS: (u32, Duration) = (40, Duration::from_millis(25));
+
+/// Removes what a run that is over left on disk. What cannot be removed now goes at a later start.
+pub async fn sweep(folder: &Path) {
+    for _ in 0..SWEEPS.0 {
+        let removed = Workspaces::sweep(folder).and_then(|_| match std::fs::remove_dir(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        });
+        match removed {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::debug!(%error, folder = %folder.display(), "layers of a run that is over stay")
+            }
+        }
+        tokio::time::sleep(SWEEPS.1).await;
+    }
+    tracing::warn!(folder = %folder.display(), "layers of a run that is over could not be removed");
+}

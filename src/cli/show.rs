@@ -1,0 +1,141 @@
+//! `regreen show RUN`: the attempt tree with durations, tokens, money and patches; with `--prompt` exactly what a model was sent.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+
+use super::live::{short, told};
+use super::paint::{DIM, NAME, STRONG, diff, line, out, out_exact, paint, plain};
+use super::session::Session;
+use super::summary::summary;
+use crate::clock::human;
+use crate::fault::{Exit, Fault};
+use crate::models::Role;
+use crate::run::Run;
+use crate::run::events::{Event, Record};
+use crate::run::journal::records;
+
+/// Show a run.
+#[derive(Debug, clap::Args)]
+pub(super) struct Show {
+    /// The run: its id, or the end of it; the newest where none is given
+    run: Option<String>,
+    /// What models were sent and what they answered
+    #[arg(long)]
+    prompt: bool,
+    /// Only the patch, as a unified diff for `git apply`
+    #[arg(long, conflicts_with = "prompt")]
+    patch: bool,
+    /// Every attempt's patch in full
+    #[arg(long)]
+    full: bool,
+    /// The run as one JSON object
+    #[arg(long, conflicts_with_all = ["prompt", "patch"])]
+    json: bool,
+}
+
+impl Show {
+    pub(super) async fn run(self) -> Result<Exit> {
+        let session = Session::open(None).await?;
+        let run = session.find(self.run.as_deref()).await?;
+        let records = records(&session.store, &run.id, 0).await?;
+        if self.patch {
+            out_exact(&run.kept.unified())?;
+            return Ok(Exit::Green);
+        }
+        let text = if self.json {
+            serde_json::to_string_pretty(&records)?
+        } else if self.prompt {
+            prompts(&records)?
+        } else {
+            story(&run, &records, if self.full { usize::MAX } else { 30 })
+        };
+        out(&text)?;
+        Ok(Exit::Green)
+    }
+}
+
+fn story(run: &Run, records: &[Record], most: usize) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{} {}", paint(STRONG, format!("run {}", short(&run.id))), paint(DIM, &run.id));
+    let _ = writeln!(text, "  repo    {}", line(&run.spec.root.to_string_lossy(), 160));
+    let _ = writeln!(text, "  goal    {}", line(&run.spec.goal.run.display(), 160));
+    let ladder: Vec<&str> = run.spec.ladder.iter().map(|rung| rung.fixer.as_str()).collect();
+    let _ = writeln!(text, "  ladder  {}", paint(NAME, ladder.join(" → ")));
+    let _ = writeln!(text, "  began   {}", run.began.strftime("%Y-%m-%d %H:%M:%S UTC"));
+    let mut state: Option<Run> = None;
+    for record in records {
+        match &mut state {
+            None => {
+                if let Event::Started(spec) = &record.event {
+                    state = Some(Run::new(&record.run, spec, record.at));
+                }
+                continue;
+            }
+            Some(state) => state.apply(record),
+        }
+        let Some(now) = &state else { continue };
+        if let Some(shown) = told(&record.event, now) {
+            let since = human(record.at.duration_since(run.began).unsigned_abs());
+            let _ = writeln!(text, "{} {shown}", paint(DIM, format!("{since:>8}")));
+        }
+        if let Event::Proposed { patch, explanation, .. } = &record.event {
+            for said in plain(explanation).lines().take(6) {
+                let _ = writeln!(text, "           {}", paint(DIM, line(said, 140)));
+            }
+            for shown in diff(patch, most).lines() {
+                let _ = writeln!(text, "           {shown}");
+            }
+        }
+    }
+    if run.finished.is_some() {
+        text.push_str(&summary(run));
+    } else {
+        let _ = writeln!(text, "\nnot over: regreen resume {}", short(&run.id));
+    }
+    text
+}
+
+fn prompts(records: &[Record]) -> Result<String> {
+    let mut text = String::new();
+    for record in records {
+        let Event::Asked { attempt, call } = &record.event else { continue };
+        let title = format!("═══ attempt {attempt} · {} · {} ═══", call.provider, call.model);
+        let _ = writeln!(
+            text,
+            "{}\n{}\n{}",
+            paint(STRONG, title),
+            paint(STRONG, "── system"),
+            plain(&call.request.system)
+        );
+        for turn in &call.request.turns {
+            let who = match turn.role {
+                Role::User => "── sent",
+                Role::Assistant => "── its earlier answer",
+            };
+            let _ = writeln!(text, "{}\n{}", paint(STRONG, who), plain(&turn.text));
+        }
+        match &call.answer {
+            Ok(answer) => {
+                let usage = answer.usage;
+                let heading = format!(
+                    "── answered ({:?}; {} uncached, {} from cache, {} written to cache, {} out{})",
+                    answer.stop,
+                    usage.input,
+                    usage.cache_read,
+                    usage.cache_write,
+                    usage.output,
+                    if usage.estimated { ", estimated" } else { "" }
+                );
+                let _ = writeln!(text, "{}\n{}", paint(STRONG, heading), plain(&answer.text));
+            }
+            Err(why) => {
+                let _ = writeln!(text, "{}\n{}", paint(STRONG, "── no answer"), plain(why));
+            }
+        }
+    }
+    if text.is_empty() {
+        return Err(Fault::usage("no model was asked in this run").into());
+    }
+    Ok(text)
+}

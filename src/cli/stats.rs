@@ -1,0 +1,157 @@
+//! `regreen stats`: success, cost and time over all runs, from the store's own tables.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::paint::{STRONG, out, paint, table};
+use super::session::Session;
+use crate::clock::human;
+use crate::fault::Exit;
+use crate::run::Run;
+use crate::run::events::{Baseline, Decision};
+use crate::run::journal::load;
+use crate::store::RunFilter;
+use crate::usage::Money;
+
+/// Success, cost and time over all runs.
+#[derive(Debug, clap::Args)]
+pub(super) struct Stats {
+    /// Only runs of the last so many days
+    #[arg(long, default_value_t = 30)]
+    days: u32,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The figures.
+#[derive(Debug, Default, serde::Serialize)]
+struct Figures {
+    runs: usize,
+    healed: usize,
+    green_already: usize,
+    still_red: usize,
+    cannot_judge: usize,
+    waiting: usize,
+    limited: usize,
+    unfinished: usize,
+    rolled_back: usize,
+    cost: Money,
+    /// Healed runs by the fixers that were credited.
+    by_fixer: BTreeMap<String, usize>,
+    /// Attempts of each fixer: how many there were, how many were kept or green.
+    attempts: BTreeMap<String, (usize, usize)>,
+    /// Red runs by the category of their first diagnostic: how many, how many healed.
+    by_category: BTreeMap<String, (usize, usize)>,
+    median_seconds_to_green: Option<f64>,
+    p95_seconds_to_green: Option<f64>,
+}
+
+impl Stats {
+    pub(super) async fn run(self) -> Result<Exit> {
+        let session = Session::open(None).await?;
+        let since = session.clock.now() - jiff::SignedDuration::from_hours(24 * i64::from(self.days));
+        let mut figures = Figures::default();
+        let mut times = Vec::new();
+        let filter = RunFilter { since: Some(since), ..RunFilter::default() };
+        for row in session.store.runs(&filter, u32::MAX).await? {
+            // A run of another version is left out rather than ending the whole list.
+            let Ok(run) = load(&session.store, &row.id).await else { continue };
+            figures.count(&run, &mut times);
+        }
+        times.sort_unstable();
+        figures.median_seconds_to_green = at(&times, 0.5);
+        figures.p95_seconds_to_green = at(&times, 0.95);
+        out(&if self.json { serde_json::to_string_pretty(&figures)? } else { figures.text(self.days) })?;
+        Ok(Exit::Green)
+    }
+}
+
+impl Figures {
+    fn count(&mut self, run: &Run, times: &mut Vec<Duration>) {
+        self.runs += 1;
+        self.cost = self.cost + run.spent;
+        self.rolled_back += usize::from(run.rolled_back.is_some());
+        let healed = run.finished == Some(Exit::Green) && run.proof.is_some();
+        match run.finished {
+            None => self.unfinished += 1,
+            Some(Exit::Green) if healed => self.healed += 1,
+            Some(Exit::Green) => self.green_already += 1,
+            Some(Exit::CannotJudge) => self.cannot_judge += 1,
+            Some(Exit::Policy) => self.waiting += 1,
+            Some(Exit::Limit) => self.limited += 1,
+            Some(_) => self.still_red += 1,
+        }
+        if healed {
+            times.push(run.last.duration_since(run.began).unsigned_abs());
+            for fixer in run.credited() {
+                *self.by_fixer.entry(fixer).or_default() += 1;
+            }
+        }
+        for attempt in &run.attempts {
+            let worked = matches!(attempt.decision, Some((Decision::Keep | Decision::Green, _)));
+            if matches!(attempt.decision, Some((Decision::Pass, _))) {
+                continue;
+            }
+            let entry = self.attempts.entry(attempt.fixer.clone()).or_default();
+            entry.0 += 1;
+            entry.1 += usize::from(worked);
+        }
+        if run.baseline == Some(Baseline::Red)
+            && let Some(first) = run.before.iter().find_map(|outcome| outcome.diagnostics.first())
+        {
+            let category = serde_json::to_value(first.category).ok();
+            let name = category.as_ref().and_then(|value| value.as_str()).unwrap_or("other").to_owned();
+            let entry = self.by_category.entry(name).or_default();
+            entry.0 += 1;
+            entry.1 += usize::from(healed);
+        }
+    }
+
+    fn text(&self, days: u32) -> String {
+        let red = self.healed + self.still_red + self.limited + self.waiting;
+        let rate = if red == 0 { "–".to_owned() } else { format!("{} of {red} red runs", self.healed) };
+        let time =
+            |seconds: Option<f64>| seconds.map_or("–".to_owned(), |s| human(Duration::from_secs_f64(s)));
+        let mut rows = vec![vec![format!("LAST {days} DAYS"), String::new()]];
+        for (name, value) in [
+            ("runs", self.runs.to_string()),
+            ("healed", rate),
+            ("green already", self.green_already.to_string()),
+            ("flaky or infra", self.cannot_judge.to_string()),
+            ("waiting or refused", self.waiting.to_string()),
+            ("cut off", self.unfinished.to_string()),
+            ("rolled back", self.rolled_back.to_string()),
+            ("median to green", time(self.median_seconds_to_green)),
+            ("p95 to green", time(self.p95_seconds_to_green)),
+            ("models cost", self.cost.to_string()),
+        ] {
+            rows.push(vec![name.to_owned(), value]);
+        }
+        let mut text = table(&rows);
+        for (title, entries) in [("FIXER", &self.attempts), ("CATEGORY", &self.by_category)] {
+            if entries.is_empty() {
+                continue;
+            }
+            let mut rows = vec![vec![title.to_owned(), "WORKED".to_owned(), "OF".to_owned()]];
+            rows.extend(
+                entries
+                    .iter()
+                    .map(|(name, (all, good))| vec![name.clone(), good.to_string(), all.to_string()]),
+            );
+            text += &format!("\n{}", table(&rows));
+        }
+        if self.runs == 0 {
+            text += &paint(STRONG, "\nno runs yet: regreen heal -- CMD\n");
+        }
+        text
+    }
+}
+
+/// The value below which the share `part` of the sorted times lies (nearest rank), in seconds.
+fn at(sorted: &[Duration], part: f64) -> Option<f64> {
+    let rank = (part * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).map(Duration::as_secs_f64)
+}

@@ -1,0 +1,320 @@
+//! `regreen verify COMMIT`: replays the proof that hangs on a commit, here and now, and says yes or no.
+
+use anyhow::Result;
+
+use super::paint::{BAD, CARE, DIM, GOOD, NAME, line, out, paint, say};
+use super::session::{Session, sweep};
+use crate::clock::human;
+use crate::fault::{Exit, Fault};
+use crate::git::{Repo, Snapshots};
+use crate::outcome::Verdict;
+use crate::run::events::Proof;
+use crate::store::{Lease, run_dir};
+use crate::workspace::Workspaces;
+
+/// Replay the proof of a commit.
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    place: super::Place,
+    /// Only the commit itself; do not show that its parent is red
+    #[arg(long)]
+    skip_parent: bool,
+    /// The result as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// The commit
+    #[arg(default_value = "HEAD")]
+    commit: String,
+}
+
+/// What a replay found.
+#[derive(Debug, serde::Serialize)]
+struct Replay {
+    commit: String,
+    run: String,
+    holds: bool,
+    /// Why it does not hold, in words.
+    problems: Vec<String>,
+    /// Whether the commit is the patch that was proven; `None` where that cannot be told.
+    same_patch: Option<bool>,
+    parent_red: Option<bool>,
+    /// Tests that the goal ran without the commit.
+    parent_tests: Option<u64>,
+    checks: Vec<Replayed>,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct Replayed {
+    check: String,
+    was_green: bool,
+    is_green: Option<bool>,
+    tests: Option<u64>,
+    seconds: f64,
+}
+
+impl Verify {
+    pub(super) async fn run(self) -> Result<Exit> {
+        let repo = Repo::discover(&self.place.repo)
+            .await?
+            .ok_or_else(|| Fault::usage(format!("{} is in no git repository", self.place.repo.display())))?;
+        let name = format!("{}^{{commit}}", self.commit);
+        let commit = repo
+            .resolve(&name)
+            .await?
+            .ok_or_else(|| Fault::usage(format!("there is no commit {:?}", self.commit)))?;
+        let proof = repo.read_proof(&commit).await?.ok_or_else(|| {
+            Fault::usage(format!("no proof hangs on {}", &commit[..commit.len().min(12)]))
+                .hint("proofs are git notes; fetch them with: git fetch origin refs/notes/regreen:refs/notes/regreen")
+        })?;
+        let proof: Proof = serde_json::from_value(proof)
+            .map_err(|error| Fault::usage(format!("the proof of {commit} cannot be read: {error}")))?;
+        let session = Session::open(None).await?;
+        session.environment.refuse_home(repo.root())?;
+        let name = format!("verify-{}", uuid::Uuid::now_v7().simple());
+        // Another start of the program removes layers that nobody has.
+        let lease = Lease::acquire(&session.state, &name)?;
+        let scratch = session.scratch(&name);
+        let replay = self.replay(&session, &repo, &commit, &proof, &scratch).await;
+        sweep(&scratch).await;
+        drop(lease);
+        let _ = std::fs::remove_dir_all(run_dir(&session.state, &name));
+        let replay = replay?;
+        if self.json {
+            out(&serde_json::to_string(&replay)?)?;
+        } else {
+            replay.tell();
+        }
+        Ok(match (replay.holds, replay.checks.iter().any(|one| one.is_green.is_none())) {
+            (true, _) => Exit::Green,
+            (false, true) => Exit::CannotJudge,
+            (false, false) => Exit::Red,
+        })
+    }
+
+    async fn replay(
+        &self,
+        session: &Session,
+        repo: &Repo,
+        commit: &str,
+        proof: &Proof,
+        scratch: &std::path::Path,
+    ) -> Result<Replay> {
+        let mode = session.settings.user.sandbox.mode;
+        super::paint::warn_of_no_sandbox(mode);
+        let sandbox = session.sandbox(mode).await?;
+        let workspaces = Workspaces::open(repo.root(), scratch, sandbox, session.limits())
+            .await?
+            .showing(&session.settings.user.sandbox.read_only);
+        let verifier = session.verifier("verify", session.settings.user.sandbox.network)?;
+        let snapshots =
+            Snapshots::open(repo.root(), Some(repo), &session.state, &session.environment).await?;
+        let snapshot = snapshots.take("verify").await?;
+        let patch = snapshots.patch_to(&snapshot, repo, commit).await?;
+        let attempt = workspaces.attempt(&patch).await?;
+        let mut checks = Vec::new();
+        for proven in &proof.checks {
+            if checks.iter().any(|one: &Replayed| one.check == proven.check.name) {
+                continue;
+            }
+            let outcome = verifier.run(&attempt, &proven.check, &|_| {}).await?;
+            checks.push(Replayed {
+                check: proven.check.name.clone(),
+                was_green: proven.green,
+                is_green: match outcome.verdict {
+                    Verdict::Green => Some(true),
+                    Verdict::Red => Some(false),
+                    Verdict::Infra { .. } => None,
+                },
+                tests: outcome.tests.as_ref().map(crate::outcome::TestReport::ran),
+                seconds: outcome.duration.as_secs_f64(),
+            });
+        }
+        drop(attempt);
+        let mut replay = Replay {
+            commit: commit.to_owned(),
+            run: proof.run.clone(),
+            holds: false,
+            problems: Vec::new(),
+            same_patch: None,
+            parent_red: None,
+            parent_tests: None,
+            checks,
+        };
+        let goal = proof.checks.iter().find(|proven| proven.green).map(|proven| &proven.check);
+        if let Some(parent) = repo.resolve(&format!("{commit}^{{commit}}^")).await? {
+            let before = snapshots.patch_to(&snapshot, repo, &parent).await?;
+            let changed = before.inverse().then(&patch);
+            replay.same_patch = match changed.digest() == proof.patch {
+                true => Some(true),
+                // What git converts is not what was proven byte for byte.
+                false if converts(repo, commit).await? => None,
+                false => Some(false),
+            };
+            if let (Some(goal), false) = (goal, self.skip_parent) {
+                let attempt = workspaces.attempt(&before).await?;
+                let outcome = verifier.run(&attempt, goal, &|_| {}).await?;
+                replay.parent_red = match outcome.verdict {
+                    Verdict::Green => Some(false),
+                    Verdict::Red => Some(true),
+                    Verdict::Infra { .. } => None,
+                };
+                replay.parent_tests = outcome.tests.as_ref().map(crate::outcome::TestReport::ran);
+            }
+        }
+        replay.problems = replay.problems(proof);
+        replay.holds = replay.problems.is_empty();
+        Ok(replay)
+    }
+}
+
+/// Whether git may keep other bytes in a commit than in files: line endings, filters.
+async fn converts(repo: &Repo, commit: &str) -> Result<bool> {
+    if repo.git().config("core.autocrlf").await?.is_some_and(|value| value != "false") {
+        return Ok(true);
+    }
+    let names = repo.git().bytes(&["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit]).await?;
+    Ok(names
+        .split(|byte| *byte == 0)
+        .any(|name| name.rsplit(|b| *b == b'/').next() == Some(b".gitattributes")))
+}
+
+impl Replay {
+    /// What speaks against the proof.
+    fn problems(&self, proof: &Proof) -> Vec<String> {
+        let mut problems = Vec::new();
+        let Some(goal) = self.checks.iter().find(|one| one.was_green) else {
+            return vec!["it is not a proof: it names no check that was green".into()];
+        };
+        if self.same_patch == Some(false) {
+            problems.push("it is not a proof of this commit: another patch was proven".into());
+        }
+        for one in self.checks.iter().filter(|one| one.was_green) {
+            match one.is_green {
+                Some(true) => {}
+                Some(false) => problems.push(format!("{} was green and is red", one.check)),
+                None => problems.push(format!("{} cannot be judged here", one.check)),
+            }
+        }
+        if let (Some(is), Some(was)) = (goal.tests, proof.tests_after)
+            && is < was
+        {
+            problems.push(format!("{is} tests ran where {was} ran in the proof"));
+        }
+        let more_tests = goal.tests.zip(self.parent_tests).is_some_and(|(is, was)| is > was);
+        if self.parent_red == Some(false) && !more_tests {
+            problems.push("the goal is as green without the commit, and the commit brings no test".into());
+        }
+        problems
+    }
+
+    fn tell(&self) {
+        for one in &self.checks {
+            let word = match one.is_green {
+                Some(true) => paint(GOOD, "green"),
+                Some(false) if one.was_green => paint(BAD, "red"),
+                Some(false) => paint(CARE, "red, as it was"),
+                None => paint(CARE, "cannot be judged here"),
+            };
+            let tests = one.tests.map(|tests| format!(" · {tests} tests")).unwrap_or_default();
+            let time = human(std::time::Duration::from_secs_f64(one.seconds));
+            say(&format!("  {} {word}{tests} {}", paint(NAME, line(&one.check, 40)), paint(DIM, time)));
+        }
+        match self.parent_red {
+            Some(true) => say(&format!("  {} without the commit the goal is red", paint(GOOD, "✔"))),
+            Some(false) => say(&paint(CARE, "  the goal is green without the commit, too")),
+            None => {}
+        }
+        if self.same_patch.is_none() {
+            say(&paint(
+                CARE,
+                "  whether the commit is the patch that was proven cannot be told: git converts files here",
+            ));
+        }
+        for problem in &self.problems {
+            say(&format!("  {} {}", paint(BAD, "✘"), line(problem, 200)));
+        }
+        let commit = &self.commit[..self.commit.len().min(12)];
+        say(&match self.holds {
+            true => format!("{} yes: the proof of {commit} holds", paint(GOOD, "✔")),
+            false => format!("{} no: the proof of {commit} does not hold here", paint(BAD, "✘")),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proof(tests_after: Option<u64>) -> Proof {
+        Proof {
+            run: "r".into(),
+            base: "b".into(),
+            patch: "p".into(),
+            checks: Vec::new(),
+            tests_before: None,
+            tests_after,
+            sandbox: crate::sandbox::Mode::Auto,
+            tools: std::collections::BTreeMap::new(),
+            regreen: "0".into(),
+        }
+    }
+
+    fn replayed(was_green: bool, is_green: Option<bool>, tests: Option<u64>) -> Replayed {
+        Replayed { check: "goal".into(), was_green, is_green, tests, seconds: 0.0 }
+    }
+
+    fn replay(checks: Vec<Replayed>) -> Replay {
+        Replay {
+            commit: "c".into(),
+            run: "r".into(),
+            holds: false,
+            problems: Vec::new(),
+            same_patch: Some(true),
+            parent_red: Some(true),
+            parent_tests: None,
+            checks,
+        }
+    }
+
+    #[test]
+    fn what_was_green_and_is_green_on_the_proven_patch_holds() {
+        let mut replay =
+            replay(vec![replayed(true, Some(true), Some(3)), replayed(false, Some(false), None)]);
+        assert_eq!(replay.problems(&proof(Some(3))), Vec::<String>::new());
+        // A feature: green before, and with more tests now.
+        (replay.parent_red, replay.parent_tests) = (Some(false), Some(2));
+        assert_eq!(replay.problems(&proof(Some(3))), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_note_without_a_green_check_is_no_proof() {
+        assert!(replay(Vec::new()).problems(&proof(None))[0].contains("not a proof"));
+        let red = replay(vec![replayed(false, Some(false), None)]);
+        assert!(red.problems(&proof(None))[0].contains("not a proof"));
+    }
+
+    #[test]
+    fn a_proof_of_another_patch_does_not_hold() {
+        let mut replay = replay(vec![replayed(true, Some(true), None)]);
+        replay.same_patch = Some(false);
+        assert!(replay.problems(&proof(None))[0].contains("another patch"));
+        replay.same_patch = None;
+        assert!(replay.problems(&proof(None)).is_empty());
+    }
+
+    #[test]
+    fn a_goal_that_is_as_green_without_the_commit_proves_nothing() {
+        let mut replay = replay(vec![replayed(true, Some(true), Some(2))]);
+        (replay.parent_red, replay.parent_tests) = (Some(false), Some(2));
+        assert_eq!(replay.problems(&proof(None)).len(), 1);
+    }
+
+    #[test]
+    fn red_unjudged_and_fewer_tests_are_told() {
+        assert!(replay(vec![replayed(true, Some(false), None)]).problems(&proof(None))[0].contains("is red"));
+        assert!(replay(vec![replayed(true, None, None)]).problems(&proof(None))[0].contains("judged"));
+        let fewer = replay(vec![replayed(true, Some(true), Some(1))]);
+        assert!(fewer.problems(&proof(Some(2)))[0].contains("1 tests"));
+    }
+}

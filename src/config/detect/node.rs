@@ -1,0 +1,148 @@
+//! npm, pnpm, yarn and bun.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Draft, Folder, Project};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Manifest {
+    scripts: BTreeMap<String, Value>,
+    package_manager: Option<Value>,
+    workspaces: Option<Value>,
+    dependencies: BTreeMap<String, Value>,
+    dev_dependencies: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manager {
+    Npm,
+    Pnpm,
+    Yarn,
+    Bun,
+}
+
+impl Manager {
+    fn of(folder: &Folder<'_>, manifest: &Manifest) -> Option<Self> {
+        let named = manifest.package_manager.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let named = match named.split('@').next().unwrap_or_default() {
+            "npm" => Some(Manager::Npm),
+            "pnpm" => Some(Manager::Pnpm),
+            "yarn" => Some(Manager::Yarn),
+            "bun" => Some(Manager::Bun),
+            _ => None,
+        };
+        let locks: [(Manager, &[&str]); 4] = [
+            (Manager::Pnpm, &["pnpm-lock.yaml"]),
+            (Manager::Yarn, &["yarn.lock"]),
+            (Manager::Bun, &["bun.lock", "bun.lockb"]),
+            (Manager::Npm, &["package-lock.json", "npm-shrinkwrap.json"]),
+        ];
+        let locked = locks.iter().find(|(_, names)| folder.has_any(names)).map(|(manager, _)| *manager);
+        named.or(locked)
+    }
+
+    fn install(self, folder: &Folder<'_>, manifest: &Manifest) -> &'static str {
+        let version = manifest.package_manager.as_ref().and_then(Value::as_str).unwrap_or_default();
+        match self {
+            Manager::Npm if folder.has_any(&["package-lock.json", "npm-shrinkwrap.json"]) => "npm ci",
+            Manager::Npm => "npm install",
+            Manager::Pnpm => "pnpm install --frozen-lockfile",
+            Manager::Yarn
+                if folder.has(".yarnrc.yml") || !(version.is_empty() || version.starts_with("yarn@1")) =>
+            {
+                "yarn install --immutable"
+            }
+            Manager::Yarn => "yarn install --frozen-lockfile",
+            Manager::Bun => "bun install --frozen-lockfile",
+        }
+    }
+
+    fn script(self, name: &str) -> String {
+        match (self, name) {
+            (Manager::Npm, "test") => "npm test".to_owned(),
+            (Manager::Npm, _) => format!("npm run {name}"),
+            (Manager::Pnpm, _) => format!("pnpm run {name}"),
+            (Manager::Yarn, _) => format!("yarn run {name}"),
+            (Manager::Bun, _) => format!("bun run {name}"),
+        }
+    }
+
+    /// Runs a program of the project's own `node_modules`, and never one from the network.
+    fn program(self, words: &str) -> String {
+        match self {
+            Manager::Npm => format!("npx --no-install {words}"),
+            Manager::Pnpm => format!("pnpm exec {words}"),
+            Manager::Yarn => format!("yarn run {words}"),
+            Manager::Bun => format!("bun run {words}"),
+        }
+    }
+}
+
+/// Scripts that may be checks: kind, the names they go by, minutes.
+const SCRIPTS: &[(&str, &[&str], u64)] = &[
+    ("build", &["build"], 10),
+    ("typecheck", &["typecheck", "type-check", "check-types", "check:types", "types", "tsc"], 5),
+    ("test", &["test"], 15),
+    ("lint", &["lint"], 5),
+];
+
+/// A package. Below another one (`outer`) it is taken for a workspace member, and adds only what the outer one does not check.
+pub(super) fn package(folder: &Folder<'_>, outer: Option<&Project>) -> Option<Project> {
+    if !folder.has("package.json") {
+        return None;
+    }
+    let text = folder.text("package.json");
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let manifest: Manifest = serde_json::from_str(text).unwrap_or_default();
+    let own = Manager::of(folder, &manifest);
+    let inherited = || {
+        let setup = outer?.setup.as_deref()?;
+        let managers =
+            [("npm", Manager::Npm), ("pnpm", Manager::Pnpm), ("yarn", Manager::Yarn), ("bun", Manager::Bun)];
+        managers.into_iter().find(|(name, _)| setup.starts_with(&format!("{name} "))).map(|(_, one)| one)
+    };
+    let member = outer.is_some() && own.is_none();
+    let manager = own.or_else(inherited).unwrap_or(Manager::Npm);
+    let mut project = Project { ecosystem: "node", ..Project::default() };
+    for (kind, names, minutes) in SCRIPTS {
+        if member && outer.is_some_and(|outer| outer.checks.iter().any(|check| check.kind == *kind)) {
+            continue;
+        }
+        let script = names.iter().find_map(|name| Some((*name, manifest.scripts.get(*name)?.as_str()?)));
+        let Some((name, body)) = script else { continue };
+        if body.contains("no test specified") {
+            continue;
+        }
+        if body.contains("--watch") && !body.contains("--watch=false") && !body.contains("--watchAll=false") {
+            project.notes.push(format!("the script `{name}` watches and never ends; it was left out"));
+            continue;
+        }
+        // Create React App's runner watches unless it is told that nobody does.
+        let prefix = if body.contains("react-scripts test") { "CI=true " } else { "" };
+        project.checks.push(Draft::new(kind, format!("{prefix}{}", manager.script(name)), *minutes));
+    }
+    let typescript = manifest.dependencies.contains_key("typescript")
+        || manifest.dev_dependencies.contains_key("typescript");
+    let compiles = ["build", "typecheck"]
+        .iter()
+        .any(|kind| project.checks.iter().any(|check| check.kind == *kind && runs_tsc(kind, &manifest)));
+    if folder.has("tsconfig.json") && typescript && !compiles {
+        project.checks.push(Draft::new("typecheck", manager.program("tsc --noEmit"), 5));
+    }
+    let needs_install = own.is_some()
+        || manifest.workspaces.is_some()
+        || !(manifest.dependencies.is_empty() && manifest.dev_dependencies.is_empty());
+    if !member && needs_install {
+        project.setup = Some(manager.install(folder, &manifest).to_owned());
+    }
+    Some(project)
+}
+
+fn runs_tsc(kind: &str, manifest: &Manifest) -> bool {
+    kind == "typecheck"
+        || manifest.scripts.get("build").and_then(Value::as_str).is_some_and(|body| body.contains("tsc"))
+}

@@ -1,0 +1,233 @@
+//! What Regreen is told: two files that are not equals, and the environment.
+//!
+//! The user's file is trusted. The repo's is untrusted input: it says what the checks are and may be stricter than the user, but
+//! it can never loosen anything ([`RepoConfig`] has no field that could). [`Settings`] is the one validated outcome.
+
+mod detect;
+mod environment;
+mod quantity;
+mod reader;
+mod repo;
+mod user;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+pub use detect::{Detected, detect, render_toml};
+pub use environment::{Environment, open_state_dir};
+pub use quantity::{parse_duration, parse_size, render_duration, render_size};
+pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter};
+pub use user::{
+    Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking, Tier,
+    UserConfig,
+};
+
+use crate::fault::Fault;
+
+/// How much isolation is asked for (`--sandbox`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum SandboxMode {
+    /// Namespaces and seccomp are required, Landlock is used where the kernel has it; refuses to run where the machine cannot do
+    /// it, and says what to change.
+    Auto,
+    /// The same, and Landlock is required.
+    Strict,
+    /// No confinement. Warns on every run.
+    Off,
+}
+
+impl SandboxMode {
+    const NAMES: &'static [&'static str] = &["auto", "strict", "off"];
+
+    fn parse(text: &str) -> Option<Self> {
+        let at = Self::NAMES.iter().position(|name| *name == text)?;
+        Some([SandboxMode::Auto, SandboxMode::Strict, SandboxMode::Off][at])
+    }
+
+    /// Its name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// What of the network is configured to be in reach, the narrowest first.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkAccess {
+    /// An empty network namespace (loopback only).
+    #[default]
+    None,
+    /// Package registries, through the allowlisting proxy.
+    Registries,
+    /// The machine's own network.
+    All,
+}
+
+impl NetworkAccess {
+    const NAMES: &'static [&'static str] = &["none", "registries", "all"];
+
+    fn parse(text: &str) -> Option<Self> {
+        let at = Self::NAMES.iter().position(|name| *name == text)?;
+        Some([NetworkAccess::None, NetworkAccess::Registries, NetworkAccess::All][at])
+    }
+
+    /// Its name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Built in.
+    Default,
+    /// A variable of the environment.
+    Environment(String),
+    /// A file, with the line.
+    File(String, usize),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::Environment(name) => write!(f, "${name}"),
+            Origin::File(name, line) => write!(f, "{name}:{line}"),
+        }
+    }
+}
+
+/// One line of what is in force.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Effective {
+    /// The full key: `budget.run_usd`.
+    pub key: String,
+    /// Its value as people read it; never a key or password.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// What is in force: both files and the environment, validated and merged.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The user's settings, tightened by the repo.
+    pub user: UserConfig,
+    /// The repo's settings; `None` where it has no `regreen.toml`.
+    pub repo: Option<RepoConfig>,
+    /// The state folder, not yet made ([`open_state_dir`]).
+    pub state: PathBuf,
+    /// The user's file, where there is one.
+    pub user_file: Option<String>,
+    files: Vec<user::LoadedFile>,
+    environment: Environment,
+}
+
+impl Settings {
+    /// Reads the user's file and takes `repo_toml`, the text of the base tree's `regreen.toml`.
+    ///
+    /// # Errors
+    /// A [`Fault`] (exit 2) that names the file, the line and the key.
+    pub fn load(environment: &Environment, repo_toml: Option<&str>) -> Result<Self, Fault> {
+        let (mut user, user_file) = UserConfig::load(environment)?;
+        let mut files: Vec<_> = user_file.into_iter().collect();
+        let name = files.first().map(|file| file.name.clone());
+        let mut repo = None;
+        if let Some(text) = repo_toml {
+            let (config, mut file) = RepoConfig::parse_with_lines(text, user.limits.check)?;
+            let changed = config.tighter.tighten(&mut user);
+            file.lines.retain(|key, _| changed.contains(&key.as_str()));
+            if let Some(line) = file.lines.remove("models") {
+                file.lines.insert("ladder".to_owned(), line);
+            }
+            files.push(file);
+            repo = Some(config);
+        }
+        let state = environment.state_path()?;
+        Ok(Self { user, repo, state, user_file: name, files, environment: environment.clone() })
+    }
+
+    /// What is in force and where each value comes from, in the order of the documentation.
+    pub fn effective(&self) -> Vec<Effective> {
+        let user = &self.user;
+        let mut all = Vec::new();
+        let mut add = |key: &str, value: String, variables: &[&str]| {
+            all.push(Effective { key: key.to_owned(), value, origin: self.origin(key, variables) });
+        };
+        let ladder: Vec<String> = user.ladder.iter().map(Rung::describe).collect();
+        add("ladder", ladder.join(" → "), &["ANTHROPIC_API_KEY", "OPENAI_API_KEY"]);
+        for (name, provider) in &user.providers {
+            let place = match provider.kind {
+                ProviderKind::Acp | ProviderKind::Command => provider.command.join(" "),
+                ProviderKind::Replay => {
+                    provider.recording.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+                }
+                _ => provider.base_url.clone().unwrap_or_default(),
+            };
+            let key = match provider.key(&self.environment) {
+                Ok(Some(_)) => "key found",
+                Ok(None) if provider.key_env.is_some() => "no key",
+                Ok(None) => "needs no key",
+                Err(_) => "key file not usable",
+            };
+            let variables: &[&str] = match name.as_str() {
+                "anthropic" => &["ANTHROPIC_BASE_URL"],
+                "openai" => &["OPENAI_BASE_URL"],
+                _ => &[],
+            };
+            let value = format!("{} at {place}, {key}", provider.kind.as_str());
+            add(&format!("providers.{name}"), value, variables);
+        }
+        add("budget.run_usd", user.budget.run.to_string(), &[]);
+        add("budget.day_usd", user.budget.day.to_string(), &[]);
+        // Read and shown, so that a configuration may say it already; no rule depends on it yet.
+        let tier = format!("{} (changes nothing yet)", user.environment.as_str());
+        add("governance.environment", tier, &[]);
+        add("sandbox.mode", user.sandbox.mode.as_str().to_owned(), &[]);
+        add("sandbox.network", user.sandbox.network.as_str().to_owned(), &[]);
+        add("limits.memory", render_size(user.limits.memory), &[]);
+        add("limits.processes", user.limits.processes.to_string(), &[]);
+        add("limits.check", render_duration(user.limits.check), &[]);
+        add("limits.run", render_duration(user.limits.run), &[]);
+        let attempts = user.limits.attempts.map_or("as the ladder says".to_owned(), |most| most.to_string());
+        add("limits.attempts", attempts, &[]);
+        add("guards.protected", user.guards.protected.join(", "), &[]);
+        add("guards.files", user.guards.files.to_string(), &[]);
+        add("guards.lines", user.guards.lines.to_string(), &[]);
+        add("memory.enabled", user.memory.to_string(), &[]);
+        add("proof.repeat", user.repeat.to_string(), &[]);
+        add("proof.minimise", user.minimise.to_string(), &[]);
+        add("state", self.state.display().to_string(), &["REGREEN_STATE_DIR", "XDG_STATE_HOME"]);
+        all
+    }
+
+    /// A later file that sets the key wins in what is shown: the repo's, where it tightened.
+    fn origin(&self, key: &str, variables: &[&str]) -> Origin {
+        for file in self.files.iter().rev() {
+            if let Some(line) = file.lines.get(key) {
+                return Origin::File(file.name.clone(), *line);
+            }
+        }
+        match variables.iter().find(|name| self.environment.get(name).is_some()) {
+            Some(name) => Origin::Environment((*name).to_owned()),
+            None => Origin::Default,
+        }
+    }
+}

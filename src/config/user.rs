@@ -1,0 +1,625 @@
+//! The user's own file, trusted: providers, the ladder, budgets, the sandbox, policy.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use secrecy::SecretString;
+
+use super::environment::Environment;
+use super::reader::{LARGEST, Section, Source};
+use super::{NetworkAccess, SandboxMode};
+use crate::fault::Fault;
+use crate::usage::Money;
+
+/// The protocol that a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProviderKind {
+    /// Anthropic's Messages.
+    Anthropic,
+    /// OpenAI's Responses.
+    OpenaiResponses,
+    /// Chat completions, as many servers offer them.
+    OpenaiChat,
+    /// An external agent over the Agent Client Protocol.
+    Acp,
+    /// An external agent as a command.
+    Command,
+    /// Recorded answers, for demonstrations and tests.
+    Replay,
+}
+
+impl ProviderKind {
+    const NAMES: &'static [&'static str] =
+        &["anthropic", "openai-responses", "openai-chat", "acp", "command", "replay"];
+
+    fn parse(text: &str) -> Option<Self> {
+        use ProviderKind::*;
+        let kinds = [Anthropic, OpenaiResponses, OpenaiChat, Acp, Command, Replay];
+        Self::NAMES.iter().position(|name| *name == text).map(|at| kinds[at])
+    }
+
+    /// Its name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// Where answers come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provider {
+    /// Its name, as rungs refer to it.
+    pub name: String,
+    /// The protocol that it speaks.
+    pub kind: ProviderKind,
+    /// Where it is, without a final slash; `None` for programs and recordings.
+    pub base_url: Option<String>,
+    /// The variable that holds its key.
+    pub key_env: Option<String>,
+    /// The file that holds its key, absolute.
+    pub key_file: Option<PathBuf>,
+    /// Program and arguments (`acp`, `command`).
+    pub command: Vec<String>,
+    /// The recorded answers (`replay`), absolute.
+    pub recording: Option<PathBuf>,
+    /// The longest that one answer may take.
+    pub timeout: Option<Duration>,
+    /// Tokens that its models take at once, where they are not the usual ones.
+    pub window: Option<u64>,
+}
+
+impl Provider {
+    /// Its key, from the variable or the file that the configuration names; `None` where it names none or the variable is
+    /// not set.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, is empty, or others can read it.
+    pub fn key(&self, environment: &Environment) -> Result<Option<SecretString>> {
+        if let Some(key) = self.key_env.as_deref().and_then(|name| environment.secret(name)) {
+            return Ok(Some(key));
+        }
+        let Some(file) = &self.key_file else { return Ok(None) };
+        use std::os::unix::fs::PermissionsExt;
+        let fault = |what: String| Fault::usage(format!("the key file {} {what}", file.display()));
+        let unreadable = |error: std::io::Error| fault(format!("cannot be read: {error}"));
+        let meta = std::fs::metadata(file).map_err(unreadable)?;
+        if !meta.is_file() || meta.len() > 64 << 10 {
+            return Err(fault("is no small regular file".to_owned()).into());
+        }
+        if meta.permissions().mode() & 0o077 != 0 {
+            let hint = format!("chmod 600 {}", file.display());
+            return Err(fault("can be read by others".to_owned()).hint(hint).into());
+        }
+        let text = zeroize_on_drop(std::fs::read_to_string(file).map_err(unreadable)?);
+        use secrecy::ExposeSecret;
+        match text.expose_secret().trim() {
+            "" => Err(fault("is empty".to_owned()).into()),
+            key => Ok(Some(SecretString::from(key.to_owned()))),
+        }
+    }
+}
+
+fn zeroize_on_drop(text: String) -> SecretString {
+    SecretString::from(text)
+}
+
+/// What a rung's fixer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FixerKind {
+    /// A verified fix of the same fingerprint, replayed.
+    Memory,
+    /// What the toolchain suggests.
+    Codefix,
+    /// A language model.
+    Model,
+    /// An external coding agent.
+    Agent,
+}
+
+impl FixerKind {
+    const NAMES: &'static [&'static str] = &["memory", "codefix", "model", "agent"];
+
+    fn parse(text: &str) -> Option<Self> {
+        use FixerKind::*;
+        Self::NAMES.iter().position(|name| *name == text).map(|at| [Memory, Codefix, Model, Agent][at])
+    }
+
+    /// Its name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// How hard a rung's model thinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Thinking {
+    /// Mechanical work.
+    Low,
+    /// Ordinary repairs.
+    Medium,
+    /// Second opinions.
+    High,
+}
+
+/// One step of the ladder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rung {
+    /// What proposes.
+    pub fixer: FixerKind,
+    /// The provider's name (`model`, `agent`).
+    pub provider: Option<String>,
+    /// The model's name (`model`; for `agent` where the agent lets one choose).
+    pub model: Option<String>,
+    /// How often it may try.
+    pub attempts: u32,
+    /// How hard it thinks; `None` leaves it to the loop.
+    pub effort: Option<Thinking>,
+}
+
+impl Rung {
+    fn new(fixer: FixerKind, attempts: u32) -> Self {
+        Self { fixer, provider: None, model: None, attempts, effort: None }
+    }
+
+    /// As shown to people: `model anthropic/claude-sonnet-5-5 ×2`.
+    pub fn describe(&self) -> String {
+        let mut text = self.fixer.as_str().to_owned();
+        if let Some(provider) = &self.provider {
+            text += &format!(" {provider}");
+            if let Some(model) = &self.model {
+                text += &format!("/{model}");
+            }
+        }
+        if self.attempts != 1 {
+            text += &format!(" ×{}", self.attempts);
+        }
+        text
+    }
+}
+
+/// Money caps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// For one run.
+    pub run: Money,
+    /// For 24 hours, all runs together.
+    pub day: Money,
+}
+
+/// Where what is healed runs: the stricter, the more approvals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// A developer's machine.
+    Local,
+    /// A shared development environment.
+    Dev,
+    /// Before production.
+    Staging,
+    /// Production.
+    Production,
+}
+
+impl Tier {
+    const NAMES: &'static [&'static str] = &["local", "dev", "staging", "production"];
+
+    fn parse(text: &str) -> Option<Self> {
+        use Tier::*;
+        Self::NAMES.iter().position(|name| *name == text).map(|at| [Local, Dev, Staging, Production][at])
+    }
+
+    /// Its name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// How checks are confined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confinement {
+    /// How much isolation is asked for.
+    pub mode: SandboxMode,
+    /// What checks may reach; the setup command has its own.
+    pub network: NetworkAccess,
+    /// The most that a setup command may reach: what `network` says where it is set, else package registries.
+    pub setup_network: NetworkAccess,
+    /// More hosts that count as package registries.
+    pub registries: Vec<String>,
+    /// Whether registries may have private addresses: mirrors in one's own network.
+    pub private_registries: bool,
+    /// Host folders seen read-only besides the system's and the toolchains'.
+    pub read_only: Vec<PathBuf>,
+}
+
+/// The most that a check, an attempt or a run may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// Memory of a job's processes together, in bytes.
+    pub memory: u64,
+    /// Processes and threads of a job.
+    pub processes: u64,
+    /// The largest file that a job may write, in bytes.
+    pub file_size: u64,
+    /// Output kept of a job, in bytes.
+    pub output: u64,
+    /// Wall time of a check that names none.
+    pub check: Duration,
+    /// Wall time of a whole run.
+    pub run: Duration,
+    /// Attempts of a whole run; `None` leaves it to the ladder.
+    pub attempts: Option<u32>,
+}
+
+/// What a patch may touch, and how large it may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardRules {
+    /// Globs of files that no patch may touch, relative to the repo's root.
+    pub protected: Vec<String>,
+    /// The most files a patch may change.
+    pub files: u64,
+    /// The most lines a patch may add and remove together.
+    pub lines: u64,
+    /// The largest file that a patch may make, in bytes.
+    pub file_bytes: u64,
+}
+
+/// What the user's file says; absent keys have their defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserConfig {
+    /// Providers by name, `anthropic` and `openai` always among them.
+    pub providers: BTreeMap<String, Provider>,
+    /// The order in which fixers are tried.
+    pub ladder: Vec<Rung>,
+    /// Money caps.
+    pub budget: Budget,
+    /// Where what is healed runs.
+    pub environment: Tier,
+    /// How checks are confined.
+    pub sandbox: Confinement,
+    /// The most that work may use.
+    pub limits: Caps,
+    /// What a patch may touch.
+    pub guards: GuardRules,
+    /// Whether verified fixes are remembered and replayed.
+    pub memory: bool,
+    /// How often the goal's check runs again before it counts as proven.
+    pub repeat: u32,
+    /// Whether hunks that are not needed are dropped.
+    pub minimise: bool,
+}
+
+const TOP: &[&str] =
+    &["providers", "ladder", "budget", "governance", "sandbox", "limits", "guards", "memory", "proof"];
+const PROVIDER: &[&str] =
+    &["kind", "base_url", "key_env", "key_file", "command", "recording", "timeout", "window"];
+const RUNG: &[&str] = &["fixer", "provider", "model", "attempts", "effort"];
+const LIMITS: &[&str] = &["memory", "processes", "file_size", "output", "check", "run", "attempts"];
+const GUARDS: &[&str] = &["protected", "files", "lines", "file_size"];
+const SANDBOX: &[&str] = &["mode", "network", "registries", "private_registries", "read_only"];
+
+const PRIMARY_MODEL: &str = "claude-sonnet-5-5";
+const SECONDARY_MODEL: &str = "gpt-6.2-sol";
+
+impl UserConfig {
+    /// What holds without a file.
+    pub fn defaults(environment: &Environment) -> Self {
+        Self {
+            providers: built_in_providers(environment),
+            ladder: default_ladder(environment),
+            budget: Budget { run: Money::from_usd(1.0), day: Money::from_usd(20.0) },
+            environment: Tier::Local,
+            sandbox: Confinement {
+                mode: SandboxMode::Auto,
+                network: NetworkAccess::None,
+                setup_network: NetworkAccess::Registries,
+                registries: Vec::new(),
+                private_registries: false,
+                read_only: Vec::new(),
+            },
+            limits: Caps {
+                memory: 4 << 30,
+                processes: 4096,
+                file_size: 4 << 30,
+                output: 64 << 20,
+                check: Duration::from_secs(600),
+                run: Duration::from_secs(3600),
+                attempts: None,
+            },
+            guards: GuardRules { protected: Vec::new(), files: 50, lines: 2000, file_bytes: 1 << 20 },
+            memory: true,
+            repeat: 2,
+            minimise: true,
+        }
+    }
+
+    /// Reads a file's text.
+    pub(super) fn parse(source: &Source<'_>, environment: &Environment) -> Result<Self, Fault> {
+        let table = source.parse()?;
+        let top = Section::top(source, &table, TOP)?;
+        let mut config = Self::defaults(environment);
+        for (name, section) in top.named("providers", PROVIDER)? {
+            let provider = provider(&name, &section, config.providers.get(&name), environment)?;
+            config.providers.insert(name, provider);
+        }
+        if let Some(rungs) = top.list("ladder", RUNG)? {
+            config.ladder = rungs.iter().map(|one| rung(one, &config.providers)).collect::<Result<_, _>>()?;
+        }
+        if let Some(budget) = top.section("budget", &["run_usd", "day_usd"])? {
+            set(&mut config.budget.run, budget.money("run_usd")?);
+            set(&mut config.budget.day, budget.money("day_usd")?);
+        }
+        if let Some(governance) = top.section("governance", &["environment"])? {
+            set(&mut config.environment, governance.choice("environment", Tier::NAMES, Tier::parse)?);
+        }
+        if let Some(section) = top.section("sandbox", SANDBOX)? {
+            confinement(&mut config.sandbox, &section, environment)?;
+        }
+        if let Some(section) = top.section("limits", LIMITS)? {
+            caps(&mut config.limits, &section)?;
+        }
+        if let Some(section) = top.section("guards", GUARDS)? {
+            set(&mut config.guards.protected, section.globs("protected")?);
+            set(&mut config.guards.files, section.integer("files", 1..=100_000)?);
+            set(&mut config.guards.lines, section.integer("lines", 1..=10_000_000)?);
+            set(&mut config.guards.file_bytes, section.size("file_size")?);
+        }
+        if let Some(section) = top.section("memory", &["enabled"])? {
+            set(&mut config.memory, section.boolean("enabled")?);
+        }
+        if let Some(section) = top.section("proof", &["repeat", "minimise"])? {
+            set(&mut config.repeat, section.integer("repeat", 0..=100)?.map(|times| times as u32));
+            set(&mut config.minimise, section.boolean("minimise")?);
+        }
+        Ok(config)
+    }
+
+    /// Reads the file that `environment` names, defaults where there is none.
+    pub(super) fn load(environment: &Environment) -> Result<(Self, Option<LoadedFile>), Fault> {
+        let Some((path, named)) = environment.config_file() else {
+            return Ok((Self::defaults(environment), None));
+        };
+        let Some(text) = read_limited(&path, named)? else {
+            return Ok((Self::defaults(environment), None));
+        };
+        let source = Source::new(path.display().to_string(), &text);
+        let config = Self::parse(&source, environment)?;
+        let loaded = LoadedFile { name: source.name.clone(), lines: source.lines.take() };
+        Ok((config, Some(loaded)))
+    }
+}
+
+/// A file that was read: its name, and the line of each key that it sets.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LoadedFile {
+    pub name: String,
+    pub lines: BTreeMap<String, usize>,
+}
+
+pub(super) fn set<T>(target: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}
+
+fn read_limited(path: &std::path::Path, must_exist: bool) -> Result<Option<String>, Fault> {
+    use std::io::Read;
+    let fault =
+        |what: &dyn std::fmt::Display| Fault::usage(format!("cannot read {}: {what}", path.display()));
+    let file = match std::fs::File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => return Ok(None),
+        opened => opened.map_err(|error| fault(&error))?,
+    };
+    if !file.metadata().map_err(|error| fault(&error))?.is_file() {
+        return Err(fault(&"it is no regular file"));
+    }
+    let mut text = String::new();
+    file.take(LARGEST + 1).read_to_string(&mut text).map_err(|error| fault(&error))?;
+    if text.len() as u64 > LARGEST {
+        return Err(fault(&"it is larger than 1 MiB"));
+    }
+    Ok(Some(text))
+}
+
+fn built_in_providers(environment: &Environment) -> BTreeMap<String, Provider> {
+    let provider = |name: &str, kind, url_env, url: &str, key_env: &str| {
+        let base_url = environment.get(url_env).unwrap_or(url).trim_end_matches('/').to_owned();
+        let provider = Provider {
+            name: name.to_owned(),
+            kind,
+            base_url: Some(base_url),
+            key_env: Some(key_env.to_owned()),
+            key_file: None,
+            command: Vec::new(),
+            recording: None,
+            timeout: None,
+            window: None,
+        };
+        (name.to_owned(), provider)
+    };
+    use ProviderKind::{Anthropic, OpenaiResponses};
+    BTreeMap::from([
+        provider(
+            "anthropic",
+            Anthropic,
+            "ANTHROPIC_BASE_URL",
+            "https://api.anthropic.com",
+            "ANTHROPIC_API_KEY",
+        ),
+        provider("openai", OpenaiResponses, "OPENAI_BASE_URL", "https://api.openai.com/v1", "OPENAI_API_KEY"),
+    ])
+}
+
+/// Rungs 0 and 1 need no key; the models are there when their keys are. Whoever comes first among them may retry once.
+fn default_ladder(environment: &Environment) -> Vec<Rung> {
+    let mut ladder = vec![Rung::new(FixerKind::Memory, 1), Rung::new(FixerKind::Codefix, 1)];
+    let mut attempts = 2;
+    for (provider, key, model) in
+        [("anthropic", "ANTHROPIC_API_KEY", PRIMARY_MODEL), ("openai", "OPENAI_API_KEY", SECONDARY_MODEL)]
+    {
+        if environment.secret(key).is_some() {
+            let mut rung = Rung::new(FixerKind::Model, attempts);
+            rung.provider = Some(provider.to_owned());
+            rung.model = Some(model.to_owned());
+            ladder.push(rung);
+            attempts = 1;
+        }
+    }
+    ladder
+}
+
+fn provider(
+    name: &str,
+    section: &Section<'_, '_>,
+    known: Option<&Provider>,
+    environment: &Environment,
+) -> Result<Provider, Fault> {
+    use ProviderKind::*;
+    let kind = section.choice("kind", ProviderKind::NAMES, ProviderKind::parse)?;
+    let kind = kind.or(known.map(|known| known.kind)).ok_or_else(|| {
+        section.wrong("kind", &format!("must be one of {}", ProviderKind::NAMES.join(", ")))
+    })?;
+    // A built-in name with another kind is another provider: only what the file says counts then.
+    let known = known.filter(|known| known.kind == kind);
+    let base_url = section.string("base_url")?.map(|url| url.trim_end_matches('/').to_owned());
+    let path = |text: String| match text.strip_prefix("~/").zip(environment.home()) {
+        Some((rest, home)) => home.join(rest),
+        None => environment.cwd().join(text),
+    };
+    let provider = Provider {
+        name: name.to_owned(),
+        kind,
+        base_url: base_url.or_else(|| known?.base_url.clone()),
+        key_env: section.string("key_env")?.or_else(|| known?.key_env.clone()),
+        key_file: section.string("key_file")?.map(path),
+        command: section.strings("command")?.unwrap_or_default(),
+        recording: section.string("recording")?.map(path),
+        timeout: section.duration("timeout")?,
+        window: section.integer("window", 1_000..=100_000_000)?,
+    };
+    if let Some(variable) = &provider.key_env
+        && !variable.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    {
+        // Whoever pastes a key here must not see it again in a log.
+        return Err(section.wrong("key_env", "must be the name of a variable, never the key itself"));
+    }
+    match kind {
+        Anthropic | OpenaiResponses | OpenaiChat => check_url(&provider, section)?,
+        Acp | Command if provider.command.is_empty() => {
+            return Err(section.wrong("command", "must be the program and its arguments"));
+        }
+        Replay if provider.recording.is_none() => {
+            return Err(section.wrong("recording", "must be the file with the recorded answers"));
+        }
+        _ => {}
+    }
+    Ok(provider)
+}
+
+fn check_url(provider: &Provider, section: &Section<'_, '_>) -> Result<(), Fault> {
+    let Some(url) = &provider.base_url else {
+        return Err(section.wrong("base_url", "must be given for this kind"));
+    };
+    let Ok(parsed) = reqwest::Url::parse(url) else {
+        return Err(section.wrong("base_url", "is no URL"));
+    };
+    let host = parsed.host_str().unwrap_or("");
+    let local = host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match parsed.scheme() {
+        "https" => Ok(()),
+        "http" if local || (provider.key_env.is_none() && provider.key_file.is_none()) => Ok(()),
+        "http" => Err(section.wrong("base_url", "would send the key unencrypted; use https")),
+        _ => Err(section.wrong("base_url", "must start with https:// or http://")),
+    }
+}
+
+fn rung(section: &Section<'_, '_>, providers: &BTreeMap<String, Provider>) -> Result<Rung, Fault> {
+    let fixer = section
+        .choice("fixer", FixerKind::NAMES, FixerKind::parse)?
+        .ok_or_else(|| section.wrong("fixer", &format!("must be one of {}", FixerKind::NAMES.join(", "))))?;
+    let thinking = |text: &str| match text {
+        "low" => Some(Thinking::Low),
+        "medium" => Some(Thinking::Medium),
+        "high" => Some(Thinking::High),
+        _ => None,
+    };
+    let rung = Rung {
+        fixer,
+        provider: section.string("provider")?,
+        model: section.string("model")?,
+        attempts: section.integer("attempts", 1..=100)?.unwrap_or(1) as u32,
+        effort: section.choice("effort", &["low", "medium", "high"], thinking)?,
+    };
+    let needs_provider = matches!(fixer, FixerKind::Model | FixerKind::Agent);
+    if needs_provider != rung.provider.is_some() {
+        let what = if needs_provider { "must name a provider" } else { "is only for `model` and `agent`" };
+        return Err(section.wrong("provider", what));
+    }
+    if let Some(name) = &rung.provider {
+        let Some(provider) = providers.get(name) else {
+            let names: Vec<&str> = providers.keys().map(String::as_str).collect();
+            return Err(
+                section.wrong("provider", &format!("names no provider; there are {}", names.join(", ")))
+            );
+        };
+        let agent = matches!(provider.kind, ProviderKind::Acp | ProviderKind::Command);
+        if agent != (fixer == FixerKind::Agent) {
+            let what =
+                format!("is of kind {}, which is not for `{}`", provider.kind.as_str(), fixer.as_str());
+            return Err(section.wrong("provider", &what));
+        }
+        if fixer == FixerKind::Model && rung.model.is_none() && provider.kind != ProviderKind::Replay {
+            return Err(section.wrong("model", "must name the model"));
+        }
+    }
+    Ok(rung)
+}
+
+fn confinement(
+    target: &mut Confinement,
+    section: &Section<'_, '_>,
+    environment: &Environment,
+) -> Result<(), Fault> {
+    set(&mut target.mode, section.choice("mode", SandboxMode::NAMES, SandboxMode::parse)?);
+    if let Some(network) = section.choice("network", NetworkAccess::NAMES, NetworkAccess::parse)? {
+        (target.network, target.setup_network) = (network, network);
+    }
+    set(&mut target.registries, section.strings("registries")?);
+    set(&mut target.private_registries, section.boolean("private_registries")?);
+    if let Some(folders) = section.strings("read_only")? {
+        let home = environment.home();
+        let folder = |text: String| match text.strip_prefix("~/").zip(home.as_ref()) {
+            Some((rest, home)) => home.join(rest),
+            None => PathBuf::from(text),
+        };
+        target.read_only = folders.into_iter().map(folder).collect();
+        if target.read_only.iter().any(|path| !path.is_absolute()) {
+            return Err(section.wrong("read_only", "must be absolute folders"));
+        }
+    }
+    Ok(())
+}
+
+fn caps(target: &mut Caps, section: &Section<'_, '_>) -> Result<(), Fault> {
+    set(&mut target.memory, section.size("memory")?);
+    set(&mut target.processes, section.integer("processes", 16..=1_000_000)?);
+    set(&mut target.file_size, section.size("file_size")?);
+    set(&mut target.output, section.size("output")?);
+    set(&mut target.check, section.duration("check")?);
+    set(&mut target.run, section.duration("run")?);
+    target.attempts = section.integer("attempts", 1..=1000)?.map(|attempts| attempts as u32);
+    if target.memory < 64 << 20 {
+        return Err(section.wrong("memory", "must be at least 64MiB"));
+    }
+    if target.output < 64 << 10 {
+        return Err(section.wrong("output", "must be at least 64KiB"));
+    }
+    if target.file_size < 1 << 20 {
+        return Err(section.wrong("file_size", "must be at least 1MiB"));
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Refuses a patch before anything of it runs.
+//!
+//! Every guard compares the files before and after: only what is *newly* there counts, and what moved with a renamed file is not
+//! new. A [`Finding`] says in one sentence what and where, for the next try of a model and for people.
+//!
+//! What changes an existing test needs an approval, with one exception: changed import lines, and identifiers renamed one to one
+//! throughout the file outside of assertions' own names, pass. Added tests pass. Tests that vanish, are skipped or assert less are refused.
+
+mod config;
+mod content;
+mod delta;
+mod dependencies;
+mod imports;
+mod paths;
+mod size;
+mod syntax;
+mod tests_kept;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::patch::{Patch, RelPath, Tree};
+
+use delta::Delta;
+
+/// What a finding means for the patch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weight {
+    /// A person has to agree before it lands.
+    NeedsApproval,
+    /// It is not run; the next attempt sees the reason.
+    Refuse,
+}
+
+/// What a guard found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The guard: `path`, `syntax`, `markers`, `secrets`, `size`, `danger`, `placeholder`, `silenced`, `tests`, `config`,
+    /// `under-test`, `dependencies`, `imports`.
+    pub guard: String,
+    /// The file.
+    pub path: RelPath,
+    /// The line in the new file, from 1, where there is one.
+    pub line: Option<usize>,
+    /// One sentence without a final full stop: what, and what to do instead where that is not plain.
+    pub reason: String,
+    /// What it means.
+    pub weight: Weight,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {} [{}]", self.path, self.reason, self.guard),
+            None => write!(f, "{}: {} [{}]", self.path, self.reason, self.guard),
+        }
+    }
+}
+
+/// How big a patch may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Changed files.
+    pub files: usize,
+    /// Added and removed lines together.
+    pub lines: usize,
+    /// Bytes of one new file content.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { files: 50, lines: 2_000, bytes: 1 << 20 }
+    }
+}
+
+/// A patch that somebody proposes.
+#[derive(Debug, Clone, Copy)]
+pub struct Proposed<'a> {
+    /// The tree that the patch is made against.
+    pub tree: Tree<'a>,
+    /// The proposal.
+    pub patch: &'a Patch,
+    /// The task asks for changes of existing tests: changes pass, and what would be refused needs an approval.
+    pub allow_test_changes: bool,
+    /// Lock files were written by their tool and not by hand.
+    pub allow_lock_changes: bool,
+    /// Globs (`**` crosses folders) of paths whose change needs an approval.
+    pub protected: &'a [String],
+    /// How big it may be.
+    pub limits: Limits,
+}
+
+impl<'a> Proposed<'a> {
+    /// A proposal with nothing allowed beyond the ordinary.
+    pub fn new(tree: Tree<'a>, patch: &'a Patch) -> Self {
+        Self {
+            tree,
+            patch,
+            allow_test_changes: false,
+            allow_lock_changes: false,
+            protected: &[],
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// All findings of all guards, the gravest first, at most 200.
+pub fn inspect(proposed: &Proposed<'_>) -> Vec<Finding> {
+    let mut found = Findings::default();
+    paths::check(proposed, &mut found);
+    size::check(proposed, &mut found);
+    let deltas = delta::deltas(proposed.patch);
+    for delta in &deltas {
+        syntax::check(delta, &mut found);
+        content::check(delta, &mut found);
+        config::check(delta, &mut found);
+        dependencies::check(delta, proposed.allow_lock_changes, &mut found);
+        imports::check(proposed, delta, &mut found);
+    }
+    tests_kept::check(proposed, &deltas, &mut found);
+    let mut all = found.0;
+    all.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| (&a.path, a.line).cmp(&(&b.path, b.line))));
+    all.dedup();
+    all.truncate(200);
+    all
+}
+
+/// Whether any finding refuses the patch.
+pub fn refuses(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.weight == Weight::Refuse)
+}
+
+/// The findings so far.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn refuse(&mut self, guard: &str, path: &RelPath, line: Option<usize>, reason: impl Into<String>) {
+        self.add(guard, path, line, reason.into(), Weight::Refuse);
+    }
+
+    fn approval(&mut self, guard: &str, path: &RelPath, line: Option<usize>, reason: impl Into<String>) {
+        self.add(guard, path, line, reason.into(), Weight::NeedsApproval);
+    }
+
+    fn add(&mut self, guard: &str, path: &RelPath, line: Option<usize>, reason: String, weight: Weight) {
+        self.0.push(Finding { guard: guard.to_owned(), path: path.clone(), line, reason, weight });
+    }
+}
+
+/// What is told of a `Delta` in a sentence: the file's text before, empty where there was none.
+fn before<'d>(delta: &'d Delta<'_>) -> &'d str {
+    delta.before.unwrap_or_default()
+}

@@ -1,0 +1,189 @@
+//! The loop: baseline → ( propose → guard → apply → verify → decide )* → prove → land → learn.
+//!
+//! What is next follows from the run's events ([`crate::run::Run::next`]); each step here does one thing and records what came of it. So the
+//! loop has no state of its own, and a run that was cut off goes on where it was.
+
+mod attempt;
+mod baseline;
+mod judge;
+mod land;
+mod prove;
+mod setup;
+mod stop;
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::fault::{Exit, Fault};
+use crate::fixers::Fixer;
+use crate::git::{Repo, Snapshots};
+use crate::outcome::{Check, Outcome};
+use crate::patch::Patch;
+use crate::redact::Redactor;
+use crate::run::Step;
+use crate::run::events::{Event, Phase, StopRule};
+use crate::run::journal::Journal;
+use crate::verify::Verifier;
+use crate::verify::needs::{in_order, unmet};
+use crate::workspace::{Attempt, Workspaces};
+
+pub use setup::as_check as setup_check;
+
+/// What the loop works with.
+pub struct Tools {
+    /// Makes attempts.
+    pub workspaces: Workspaces,
+    /// Runs checks.
+    pub verifier: Verifier,
+    /// The fixers, in the order of the run's ladder.
+    pub fixers: Vec<Box<dyn Fixer>>,
+    /// Where a proven patch lands.
+    pub place: Place,
+    /// Takes secrets out of what checks print, before it is kept or told.
+    pub redactor: Redactor,
+    /// Whether verified fixes are remembered.
+    pub memory: bool,
+    /// Where what setup commands made is kept for later runs.
+    pub layers: PathBuf,
+}
+
+/// The tree that a run works on, as landings see it.
+pub struct Place {
+    /// Its repository; `None` for a plain folder.
+    pub repo: Option<Repo>,
+    /// Takes snapshots of it.
+    pub snapshots: Snapshots,
+}
+
+/// Settles a landing that a crash cut off, and nothing else.
+///
+/// # Errors
+/// Where git, the disk or the store fails.
+pub async fn settle(journal: &Journal, place: &Place) -> Result<()> {
+    land::recover(journal, place).await
+}
+
+/// Drives a run to its end.
+///
+/// # Errors
+/// Where Regreen itself cannot go on (the store cannot be written, the sandbox fails). What the repo does is never an error.
+pub async fn heal(journal: &Journal, tools: &Tools) -> Result<Exit> {
+    loop {
+        match journal.run().next() {
+            Step::Baseline => limited(journal, baseline::take(journal, tools)).await?,
+            Step::Attempt { rung } => limited(journal, attempt::make(journal, tools, rung)).await?,
+            Step::Prove => limited(journal, prove::prove(journal, tools)).await?,
+            Step::Wait => stop::wait_for_approval(journal, tools).await?,
+            Step::Land => land::land(journal, tools).await?,
+            Step::Recover => land::recover(journal, &tools.place).await?,
+            Step::Learn => land::learn(journal, tools).await?,
+            Step::Stop { rule, why } => stop::stop(journal, rule, why).await?,
+            Step::Finish(exit) => finish(journal, tools, exit).await?,
+            Step::Done(exit) => return Ok(exit),
+        }
+    }
+}
+
+/// Ends the run.
+async fn finish(journal: &Journal, tools: &Tools, exit: Exit) -> Result<()> {
+    journal.record(Event::Finished { exit, ran: tools.workspaces.busy() }).await?;
+    let run = journal.run();
+    // Without a repository to keep the backup in, the snapshot is all there is of what a landing replaced.
+    let is_backup = tools.place.repo.is_none() && matches!(run.landed, Some(Some(_)));
+    if !is_backup && let Err(error) = tools.place.snapshots.release(&run.id).await {
+        tracing::debug!(%error, "the snapshot of a run that is over stays");
+    }
+    Ok(())
+}
+
+/// Does one step within the run's wall time and money: reaching a limit stops the run, and what the step had recorded stays.
+async fn limited(journal: &Journal, step: impl Future<Output = Result<()>>) -> Result<()> {
+    let run = journal.run();
+    let done = match run.spec.timeout {
+        None => step.await,
+        Some(most) => {
+            let used = run.worked + journal.now().duration_since(run.taken_up).unsigned_abs();
+            match tokio::time::timeout(most.saturating_sub(used), step).await {
+                Ok(done) => done,
+                Err(_) => {
+                    let why = format!("the run was given {} and used it", crate::clock::human(most));
+                    return stop::stop(journal, StopRule::Time, why).await;
+                }
+            }
+        }
+    };
+    match done {
+        Err(error) => match error.downcast_ref::<Fault>() {
+            Some(fault) if fault.exit == Exit::Limit => {
+                let hint = fault.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+                stop::stop(journal, StopRule::Budget, format!("{fault}{hint}")).await
+            }
+            _ => Err(error),
+        },
+        done => done,
+    }
+}
+
+/// Runs one check in `attempt` and records it.
+async fn check(
+    journal: &Journal,
+    tools: &Tools,
+    phase: Phase,
+    attempt: &Attempt,
+    check: &Check,
+) -> Result<Outcome> {
+    let command = check.run.display();
+    journal.record(Event::CheckStarted { phase, check: check.name.clone(), command }).await?;
+    let heard = |line: &str| journal.murmur(&tools.redactor.redact(line));
+    let outcome = redacted(tools.verifier.run(attempt, check, &heard).await?, &tools.redactor);
+    journal.record(Event::Checked { phase, outcome: Box::new(outcome.clone()) }).await?;
+    Ok(outcome)
+}
+
+/// Runs the checks beside the goal, as far as what they need is green, until `enough` says so of one. The goal's own outcome comes first in
+/// what is returned.
+async fn others(
+    journal: &Journal,
+    tools: &Tools,
+    phase: Phase,
+    attempt: &Attempt,
+    goal: Outcome,
+    mut enough: impl FnMut(&Outcome) -> bool,
+) -> Result<Vec<Outcome>> {
+    let run = journal.run();
+    let mut done = vec![goal];
+    for other in in_order(&run.spec.checks) {
+        if unmet(other, &run.spec.goal.name, &run.spec.checks, &done).is_some() {
+            continue;
+        }
+        let outcome = check(journal, tools, phase, attempt, other).await?;
+        let stop = enough(&outcome);
+        done.push(outcome);
+        if stop {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// An outcome without the secrets that a check printed. Identities and digests stay: they are made of hashes.
+fn redacted(mut outcome: Outcome, redactor: &Redactor) -> Outcome {
+    let clean = |text: &mut String| {
+        if let Cow::Owned(cleaned) = redactor.redact(text) {
+            *text = cleaned;
+        }
+    };
+    clean(&mut outcome.tail);
+    for diagnostic in &mut outcome.diagnostics {
+        clean(&mut diagnostic.message);
+        diagnostic.detail.iter_mut().for_each(clean);
+    }
+    outcome
+}
+
+/// A fresh workspace with everything that was kept and `patch` on top.
+async fn workspace(journal: &Journal, tools: &Tools, patch: &Patch) -> Result<Attempt> {
+    tools.workspaces.attempt(&journal.run().base().then(patch)).await
+}

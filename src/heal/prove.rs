@@ -1,0 +1,127 @@
+//! A run is green only if everything holds in a fresh workspace, and with nothing in the patch that is not needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use super::attempt::guard;
+use super::judge::{self, Beside};
+use super::{Tools, check, others};
+use crate::guards::refuses;
+use crate::outcome::{Check, Outcome};
+use crate::run::events::{Decision, Event, Phase, Proof, Proven};
+use crate::run::journal::Journal;
+use crate::verify::minimise::minimise;
+use crate::verify::tools::versions as versions_of;
+
+/// At most so many executions of the goal go into dropping hunks.
+const MINIMISING_RUNS: usize = 8;
+
+/// Minimises what was kept, then proves it: records [`Event::Proven`], or [`Event::NotProven`] with the reason.
+pub(super) async fn prove(journal: &Journal, tools: &Tools) -> Result<()> {
+    super::setup::again(journal, tools).await?;
+    if !journal.run().minimised {
+        drop_needless_hunks(journal, tools).await?;
+    }
+    match hold(journal, tools).await? {
+        Ok((proof, doubts)) => journal.record(Event::Proven { proof: Box::new(proof), doubts }).await,
+        Err(reason) => journal.record(Event::NotProven { reason }).await,
+    }
+}
+
+async fn drop_needless_hunks(journal: &Journal, tools: &Tools) -> Result<()> {
+    let run = journal.run();
+    let hunks: Vec<_> = run.kept.hunks().into_iter().map(|hunk| hunk.id).collect();
+    // A feature's parts are all asked for: only what a test happens not to need would go.
+    let needed = if hunks.len() < 2 || run.is_feature() || !run.spec.minimise {
+        hunks.clone()
+    } else {
+        minimise(&hunks, MINIMISING_RUNS, async |subset| {
+            let dropped: BTreeSet<_> = hunks.iter().filter(|hunk| !subset.contains(hunk)).cloned().collect();
+            let attempt = tools.workspaces.attempt(&run.spec.base.then(&run.kept.without(&dropped))).await?;
+            let goal = check(journal, tools, Phase::Minimise, &attempt, &run.spec.goal).await?;
+            if judge::goal(&run, &goal).0 != Decision::Green {
+                return Ok(false);
+            }
+            let mut worse = false;
+            others(journal, tools, Phase::Minimise, &attempt, goal, |outcome| {
+                worse = matches!(judge::beside(&run, outcome), Beside::Worse(_));
+                worse
+            })
+            .await?;
+            Ok(!worse)
+        })
+        .await?
+    };
+    let dropped: BTreeSet<_> = hunks.iter().filter(|hunk| !needed.contains(hunk)).cloned().collect();
+    let smaller = run.kept.without(&dropped);
+    // Guards looked at the attempts one by one; what lands is their sum without some hunks, and that may be another thing.
+    let (patch, dropped, findings) = match guard(tools, &run, &run.spec.base, &smaller) {
+        findings if dropped.is_empty() || !refuses(&findings) => (smaller, dropped.len(), findings),
+        _ => (run.kept.clone(), 0, guard(tools, &run, &run.spec.base, &run.kept)),
+    };
+    let approval = findings.into_iter().map(|finding| finding.reason).collect();
+    journal.record(Event::Minimised { patch, dropped, of: hunks.len(), approval }).await
+}
+
+/// Runs every check on base + patch in a fresh workspace, the goal as often as configured.
+async fn hold(journal: &Journal, tools: &Tools) -> Result<Result<(Proof, Vec<String>), String>> {
+    let run = journal.run();
+    let mut proven = Vec::new();
+    let mut doubts = Vec::new();
+    let mut tests_after = None;
+    let mut versions = BTreeMap::new();
+    for round in 1..=run.spec.repeat.max(1) {
+        // Each round gets a workspace of its own, so that nothing the first one left behind can help the second.
+        let attempt = tools.workspaces.attempt(&run.base()).await?;
+        let goal = check(journal, tools, Phase::Proof, &attempt, &run.spec.goal).await?;
+        let (decision, reason) = judge::goal(&run, &goal);
+        if decision != Decision::Green {
+            return Ok(Err(format!("in a fresh workspace, round {round}: {reason}")));
+        }
+        tests_after = goal.tests.as_ref().map(crate::outcome::TestReport::ran);
+        proven.push(proved(&run.spec.goal, &goal));
+        if round > 1 {
+            continue;
+        }
+        let done = others(journal, tools, Phase::Proof, &attempt, goal, |outcome| {
+            matches!(judge::beside(&run, outcome), Beside::Worse(_))
+        })
+        .await?;
+        for outcome in &done[1..] {
+            match judge::beside(&run, outcome) {
+                Beside::Fine => {}
+                Beside::Worse(reason) => return Ok(Err(format!("in a fresh workspace: {reason}"))),
+                Beside::Doubtful(reason) => doubts.push(reason),
+            }
+            let Some(check) = run.spec.checks.iter().find(|check| check.name == outcome.check) else {
+                continue;
+            };
+            proven.push(proved(check, outcome));
+        }
+        let all: Vec<&Check> = std::iter::once(&run.spec.goal).chain(&run.spec.checks).collect();
+        versions = versions_of(&attempt, &all).await;
+    }
+    let before = run.before.iter().find(|outcome| outcome.check == run.spec.goal.name);
+    let proof = Proof {
+        run: run.id.clone(),
+        base: run.spec.from.snapshot.tree.clone(),
+        patch: run.kept.digest(),
+        checks: proven,
+        tests_before: before.and_then(|outcome| outcome.tests.as_ref()).map(crate::outcome::TestReport::ran),
+        tests_after,
+        sandbox: run.spec.sandbox,
+        tools: versions,
+        regreen: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Ok(Ok((proof, doubts)))
+}
+
+fn proved(check: &Check, outcome: &Outcome) -> Proven {
+    Proven {
+        check: check.clone(),
+        green: outcome.is_green(),
+        duration: outcome.duration,
+        log_digest: outcome.log_digest.clone(),
+    }
+}

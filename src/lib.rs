@@ -1,0 +1,64 @@
+//! Regreen turns red into green and proves it.
+//!
+//! The library behind the `regreen` program. Modules are layers: each may use only what stands below it
+//! in [`LAYERS`] (a test reads the `use` edges and fails on one that points upwards). `ARCHITECTURE.md` walks through
+//! one run.
+
+#![warn(missing_docs)]
+// Tests start real tools and read what the machine has.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
+pub mod cli;
+
+pub mod heal;
+pub mod plan;
+
+pub mod run;
+
+pub mod fixers;
+
+pub mod context;
+pub mod models;
+
+pub mod guards;
+pub mod landing;
+pub mod verify;
+
+pub mod memory;
+
+pub mod edits;
+pub mod sandbox;
+pub mod store;
+pub mod workspace;
+
+pub mod clock;
+pub mod config;
+pub mod diagnostic;
+pub mod fault;
+pub mod git;
+pub mod outcome;
+pub mod patch;
+pub mod process;
+pub mod redact;
+pub mod usage;
+
+/// The layers from top to bottom: a module may use modules of lower layers, and of its own only itself.
+pub const LAYERS: &[&[&str]] = &[
+    &["cli"],
+    &["plan"],
+    &["heal"],
+    &["run"],
+    &["fixers"],
+    &["models", "context"],
+    &["landing", "guards"],
+    &["verify"],
+    &["memory"],
+    &["workspace"],
+    &["sandbox"],
+    &["store", "edits"],
+    &["git"],
+    &["config", "redact"],
+    &["outcome"],
+    &["patch", "diagnostic", "usage"],
+    &["process", "clock", "fault"],
+];

@@ -1,0 +1,144 @@
+//! What a check is, and what one execution of it came to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::{Diagnostic, Fingerprint};
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "how", content = "value")]
+pub enum End {
+    /// The command exited with this status.
+    Exited(i32),
+    /// A signal that we did not send killed it.
+    Signaled(i32),
+    /// The wall-time limit.
+    TimedOut,
+    /// The memory limit.
+    OutOfMemory,
+    /// The run was cancelled.
+    Cancelled,
+}
+
+/// What a check runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommandLine {
+    /// A line for `sh -c`.
+    Shell(String),
+    /// Program and arguments, given to no shell.
+    Argv(Vec<String>),
+}
+
+/// A named command with a parser and a time limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name: `goal`, or as configured.
+    pub name: String,
+    /// What it runs.
+    pub run: CommandLine,
+    /// The folder it starts in, relative to the repo's root; empty for the root.
+    pub dir: String,
+    /// Its wall-time limit.
+    pub timeout: Duration,
+    /// Checks that must be green before it makes sense to run it.
+    #[serde(default)]
+    pub needs: Vec<String>,
+}
+
+/// How one test ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TestStatus {
+    /// Ran and passed.
+    Passed,
+    /// Ran and failed, or could not be set up.
+    Failed,
+    /// Was not run: skipped, ignored, todo, expected to fail.
+    Skipped,
+}
+
+/// What a test runner reported: identities where it gives them, counts else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestReport {
+    /// Each test by its runner's own identity, suite or file first: `tests/test_a.py::test_b`, `crate::module::test`.
+    pub tests: BTreeMap<String, TestStatus>,
+    /// Passed tests, from the summary where there are no identities.
+    pub passed: u64,
+    /// Failed tests.
+    pub failed: u64,
+    /// Tests that were not run.
+    pub skipped: u64,
+}
+
+/// What the outcome of one execution of a check means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "verdict")]
+pub enum Verdict {
+    /// Exit 0.
+    Green,
+    /// Failed in a way that an edit may repair.
+    Red,
+    /// Failed in a way that no edit repairs.
+    Infra {
+        /// What happened.
+        reason: String,
+        /// What a person should do.
+        advice: String,
+    },
+}
+
+/// One execution of one check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The check's name.
+    pub check: String,
+    /// How the command ended.
+    pub end: End,
+    /// What that means.
+    pub verdict: Verdict,
+    /// Wall time.
+    pub duration: Duration,
+    /// What the tools complained about, deduplicated, errors first, at most 500.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Per-test results, `None` where no test runner was recognised.
+    pub tests: Option<TestReport>,
+    /// The failure's identity; `None` when green.
+    pub fingerprint: Option<Fingerprint>,
+    /// The last lines of the output, lossily decoded, without escape sequences, at most 16 KiB.
+    pub tail: String,
+    /// SHA-256 of the whole output, in lower-case hexadecimal.
+    pub log_digest: String,
+    /// Bytes of the whole output.
+    pub log_bytes: u64,
+    /// Where the (bounded) log lies, relative to the state folder.
+    pub log: Option<String>,
+}
+
+impl Outcome {
+    /// Whether the check passed.
+    pub fn is_green(&self) -> bool {
+        self.verdict == Verdict::Green
+    }
+}
+
+impl CommandLine {
+    /// The command as a person would type it.
+    pub fn display(&self) -> String {
+        match self {
+            CommandLine::Shell(line) => line.clone(),
+            CommandLine::Argv(argv) => shell_words::join(argv),
+        }
+    }
+}
+
+impl TestReport {
+    /// How many tests ran: by their identities, or by the summary where that says more.
+    pub fn ran(&self) -> u64 {
+        let named = self.tests.values().filter(|status| **status != TestStatus::Skipped).count() as u64;
+        named.max(self.passed + self.failed)
+    }
+}

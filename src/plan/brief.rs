@@ -1,0 +1,169 @@
+//! What an implementer gets to see.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use minijinja::{Environment, context};
+
+use super::outline::{files, outline_of, small_text};
+use super::text::{clean, shorten};
+use crate::context::{Subject, fenced, gather};
+use crate::fixers::Tried;
+use crate::models::ledger::Purse;
+use crate::outcome::{Check, Outcome};
+use crate::patch::{FileState, Patch, RelPath, Tree};
+use crate::redact::Redactor;
+use crate::verify::Progress;
+
+/// Characters of each part, which together make about 30,000 tokens at most.
+const MOST_OUTLINE: usize = 20_000;
+const MOST_RULES: usize = 8_000;
+const MOST_FILES: usize = 48_000;
+const MOST_FILE: usize = 24_000;
+const MOST_DIFF: usize = 6_000;
+/// Files beside those that matter that are looked at, and the room that is not worth filling.
+const MOST_REST: usize = 300;
+const LEAST_LEFT: usize = 500;
+/// Tokens for what is red.
+const MOST_RED: u64 = 4_000;
+/// Earlier attempts that are told.
+const MOST_TRIED: usize = 4;
+
+/// What there is to implement, and how far it is.
+pub struct Work<'a> {
+    /// The run's id, for caches.
+    pub run: &'a str,
+    /// The repo with the changes kept so far.
+    pub tree: Tree<'a>,
+    /// What should be green.
+    pub checks: &'a [Check],
+    /// The sub-task, as [`SubTask::task_text`](super::SubTask::task_text) puts it.
+    pub task: &'a str,
+    /// The house's and the repo's own rules.
+    pub rules: &'a str,
+    /// Earlier attempts, oldest first.
+    pub history: &'a [Tried],
+    /// What is red with the changes kept so far; empty on the first try.
+    pub red: &'a [Outcome],
+    /// Holds the money.
+    pub purse: &'a dyn Purse,
+    /// Hears what is being done.
+    pub progress: Progress<'a>,
+}
+
+/// The prompt for one try, redacted; `hints` are the files that the plan names.
+///
+/// # Errors
+/// Only a template that does not render.
+pub fn implement_prompt(work: &Work<'_>, hints: &[String], redactor: &Redactor) -> Result<String> {
+    let mut templates = Environment::new();
+    templates.add_template("implement.md", include_str!("../../prompts/implement.md.jinja"))?;
+    let listed = files(&work.tree);
+    let files: Vec<_> = shown(work, &listed, hints)
+        .into_iter()
+        .map(|(path, text)| context! { path => path.as_str(), text => fenced("", &text) })
+        .collect();
+    let skip = work.history.len().saturating_sub(MOST_TRIED);
+    let tried: Vec<_> = work.history[skip..]
+        .iter()
+        .map(|tried| context! { kept => tried.kept, text => fenced("attempt", &attempt(work, tried, redactor)) })
+        .collect();
+    let rules = shorten(&clean(work.rules), MOST_RULES);
+    let prompt = templates.get_template("implement.md")?.render(context! {
+        rules => (!rules.is_empty()).then(|| fenced("rules", &rules)),
+        outline => fenced("outline", &shorten(&outline_of(&work.tree, &listed, work.checks), MOST_OUTLINE)),
+        files => files,
+        task => fenced("task", &clean(work.task)),
+        tried => tried,
+        red => failures(work, work.red, redactor),
+    })?;
+    Ok(redactor.redact(&prompt).into_owned())
+}
+
+/// What the checks complain about, fenced; empty where nothing is red.
+fn failures(work: &Work<'_>, red: &[Outcome], redactor: &Redactor) -> String {
+    // Failures get a third of a context's budget, and nothing else of it is wanted here.
+    gather(&Subject { tree: work.tree, red, checks: work.checks, known: &[] }, 3 * MOST_RED, redactor)
+        .failures
+}
+
+/// The files to show: what is hinted at, complained about or changed, then, in a small repo, the rest. Only files of the listing count:
+/// hidden and ignored ones may hold secrets, whoever names them.
+fn shown(work: &Work<'_>, listed: &[RelPath], hints: &[String]) -> Vec<(RelPath, String)> {
+    let named = hints.iter().map(String::as_str);
+    let complaints =
+        work.red.iter().flat_map(|outcome| &outcome.diagnostics).filter_map(|one| one.file.as_deref());
+    let changed = work.history.iter().flat_map(|tried| tried.patch.iter()).map(|(path, _)| path.as_str());
+    let kept = work.tree.patch.iter().map(|(path, _)| path.as_str());
+    let first: Vec<&str> = named.chain(complaints).chain(changed).chain(kept).collect();
+    let (mut chosen, mut left): (Vec<(RelPath, String)>, usize) = (Vec::new(), MOST_FILES);
+    let mut rest: Vec<&RelPath> = listed.iter().filter(|path| !first.contains(&path.as_str())).collect();
+    // What lies beside the files that matter says more than what lies elsewhere.
+    rest.sort_by_key(|path| !first.iter().any(|other| folder(other) == folder(path.as_str())));
+    let firsts = first.iter().filter_map(|name| listed.iter().find(|path| path.as_str() == *name));
+    for path in firsts.chain(rest.into_iter().take(MOST_REST)) {
+        if left < LEAST_LEFT {
+            break;
+        }
+        if is_noise(path) || chosen.iter().any(|(other, _)| other == path) {
+            continue;
+        }
+        let Some(text) = small_text(&work.tree, path) else { continue };
+        let length = text.chars().count();
+        if !text.is_empty() && length <= left.min(MOST_FILE) {
+            left -= length;
+            chosen.push((path.clone(), text));
+        }
+    }
+    chosen
+}
+
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// Files that a tool writes, and that say nothing to whoever implements something.
+fn is_noise(path: &RelPath) -> bool {
+    let lock =
+        matches!(path.file_name(), "package-lock.json" | "npm-shrinkwrap.json" | "pnpm-lock.yaml" | "go.sum");
+    lock || path.extension().is_some_and(|ext| matches!(ext, "lock" | "svg" | "map" | "snap" | "csv"))
+}
+
+/// An earlier attempt in words.
+fn attempt(work: &Work<'_>, tried: &Tried, redactor: &Redactor) -> String {
+    let mut text = format!(
+        "By: {}\nIt said: {}\nWhat came of it: {}\n",
+        tried.fixer,
+        shorten(&clean(&tried.explanation), 2_000),
+        shorten(&clean(&tried.result), 2_000)
+    );
+    if !tried.patch.is_empty() {
+        let _ = write!(text, "Its changes:\n{}\n", shorten(&diff(&tried.patch), MOST_DIFF));
+    }
+    if !tried.kept && !tried.red.is_empty() {
+        let failures = failures(work, &tried.red, redactor);
+        let _ = write!(text, "What was red after it:\n{}", shorten(&failures, MOST_DIFF));
+    }
+    text
+}
+
+/// A patch as a unified diff.
+fn diff(patch: &Patch) -> String {
+    /// Larger files are only named: a diff of them costs more time than it tells.
+    const MOST: usize = 512 << 10;
+    let mut out = String::new();
+    for (path, change) in patch.iter() {
+        let side = |file: &Option<FileState>| match file {
+            None => Some(String::new()),
+            Some(file) => file.as_text().filter(|text| text.len() <= MOST).map(str::to_owned),
+        };
+        let _ = match (side(&change.before), side(&change.after)) {
+            (Some(before), Some(after)) => {
+                let diff = similar::TextDiff::from_lines(&before, &after);
+                writeln!(out, "{}", diff.unified_diff().header(path.as_str(), path.as_str()))
+            }
+            _ => writeln!(out, "{path}: changed (binary or large)"),
+        };
+    }
+    clean(&out)
+}

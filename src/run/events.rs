@@ -1,0 +1,486 @@
+//! What happens in a run, as it is kept: a run is the list of its events, in order, and nothing else.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Exit;
+use crate::guards::Finding;
+use crate::landing::Base;
+use crate::models::ledger::Call;
+use crate::outcome::{Check, Outcome};
+use crate::patch::Patch;
+use crate::sandbox::Network;
+use crate::usage::Money;
+
+/// An event with its place in its run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The run.
+    pub run: String,
+    /// Its place, from 1, without gaps.
+    pub seq: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What started a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Trigger {
+    /// `heal -- CMD`: the command should exit 0.
+    Heal,
+    /// A sub-task of a ticket's plan: the tree is green and something is to be added.
+    Subtask {
+        /// The ticket's run.
+        ticket: String,
+        /// The sub-task's number in the plan: `1.2`.
+        id: String,
+        /// Its title.
+        title: String,
+        /// All that a model is told of it.
+        task: String,
+        /// The sub-task as the plan has it.
+        subtask: serde_json::Value,
+        /// Whether it has acceptance criteria, for which tests have to be added.
+        needs_tests: bool,
+    },
+    /// A ticket: its sub-tasks are runs of their own.
+    Ticket {
+        /// Where it came from.
+        source: String,
+        /// Its title.
+        title: String,
+        /// The whole ticket, so that a run can go on though its file is gone.
+        ticket: serde_json::Value,
+    },
+}
+
+/// One step of the ladder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rung {
+    /// The fixer's name: `memory`, `codefix`, `model(<name>)`.
+    pub fixer: String,
+    /// How often it may try.
+    pub attempts: u32,
+    /// Whether its tries cost money: the stop rules for repeated failures look at these.
+    pub model: bool,
+    /// Its place in the configured ladder, from 0.
+    pub place: usize,
+}
+
+/// Everything that a run needs to know to be done, or to be continued by another process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// What started it.
+    pub trigger: Trigger,
+    /// The root of the repo's working tree (or of the folder, where there is no repo).
+    pub root: PathBuf,
+    /// The failing check.
+    pub goal: Check,
+    /// The other checks that must not get worse.
+    pub checks: Vec<Check>,
+    /// Where a proven patch goes, as given on the command line: `worktree`, `commit`, `branch=NAME`, `none`.
+    pub land: String,
+    /// The fixers in their order.
+    pub ladder: Vec<Rung>,
+    /// Attempts over all rungs; `None` where only the rungs limit them.
+    pub max_attempts: Option<u32>,
+    /// Money for the whole run.
+    pub budget: Money,
+    /// What the configuration allowed a run when this one began: more since then counts for a run that goes on.
+    #[serde(default)]
+    pub configured: Money,
+    /// Wall time for the whole run.
+    pub timeout: Option<Duration>,
+    /// How often the goal must be green in the proof.
+    pub repeat: u32,
+    /// Whether hunks that are not needed are dropped before the proof.
+    pub minimise: bool,
+    /// What commands may reach.
+    pub network: Network,
+    /// What prepares the tree, if it has to be.
+    #[serde(default)]
+    pub setup: Option<Preparation>,
+    /// The isolation asked for.
+    pub sandbox: crate::sandbox::Mode,
+    /// Only the baseline; nothing is tried.
+    pub dry_run: bool,
+    /// What the run started from, and what its landing compares with. For a sub-task the head is the ticket's branch.
+    pub from: Base,
+    /// Changes between the tree on disk and the run's base: for a landing as a commit the uncommitted changes taken back, for a
+    /// sub-task what earlier sub-tasks landed.
+    #[serde(default)]
+    pub base: Patch,
+    /// Globs of paths that no patch may touch without an approval.
+    #[serde(default)]
+    pub protected: Vec<String>,
+    /// How big a patch may be.
+    #[serde(default)]
+    pub limits: crate::guards::Limits,
+    /// Whether existing tests may change without an approval: the ticket asks for it.
+    #[serde(default)]
+    pub allow_test_changes: bool,
+    /// The house's and the repo's rules for models.
+    #[serde(default)]
+    pub rules: String,
+}
+
+/// What prepares the tree before checks can run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preparation {
+    /// What it runs, as a check named `setup`.
+    pub check: Check,
+    /// What it may reach: no more than the user allows.
+    pub network: Network,
+    /// Whether the repo asks for it; otherwise its files only suggest it, and it runs when the goal fails for want of packages.
+    pub declared: bool,
+}
+
+/// Where in the run a check ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Before everything: packages are installed.
+    Setup,
+    /// On the untouched tree.
+    Baseline,
+    /// On an attempt's patch.
+    Attempt,
+    /// While needless hunks are looked for.
+    Minimise,
+    /// In the fresh workspace of the proof.
+    Proof,
+}
+
+/// What the baseline found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "baseline")]
+pub enum Baseline {
+    /// The goal is green: nothing to do.
+    Green,
+    /// Red twice.
+    Red,
+    /// Red, then green on the same inputs.
+    Flaky {
+        /// What was red the first time: tests, or the first diagnostic.
+        what: Vec<String>,
+    },
+    /// No edit repairs it.
+    Infra {
+        /// What happened.
+        reason: String,
+        /// What a person should do.
+        advice: String,
+    },
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// Every check that has to be is green: on to the proof.
+    Green,
+    /// Better than before and nothing worse: the base of the next attempt.
+    Keep,
+    /// Dropped whole.
+    Drop,
+    /// The fixer has nothing (more): on to the next rung.
+    Pass,
+}
+
+/// Why a run stopped without a green tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopRule {
+    /// Every rung is used up.
+    LadderExhausted,
+    /// The attempts given by the user.
+    Attempts,
+    /// Money.
+    Budget,
+    /// Wall time.
+    Time,
+    /// The same patch was proposed twice by a model.
+    SamePatch,
+    /// The same diagnostics after two attempts of models.
+    SameDiagnostics,
+    /// A model says that it cannot be repaired by an edit.
+    Unfixable,
+    /// The ticket leaves something open.
+    Questions,
+    /// The user asked for the baseline only.
+    DryRun,
+    /// The tree moved and the patch does not fit it any more.
+    Moved,
+    /// A guard wants a person to look, and that person said no.
+    Rejected,
+    /// Something broke that is not the repo's fault.
+    Fault,
+}
+
+/// What was proven, and how anyone can do it again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The run.
+    pub run: String,
+    /// The tree that the patch was made on: the snapshot's git tree id.
+    pub base: String,
+    /// SHA-256 of the patch.
+    pub patch: String,
+    /// The checks with what they came to in the fresh workspace.
+    pub checks: Vec<Proven>,
+    /// Tests that ran at the baseline and in the proof.
+    pub tests_before: Option<u64>,
+    /// See `tests_before`.
+    pub tests_after: Option<u64>,
+    /// The isolation it was made in.
+    pub sandbox: crate::sandbox::Mode,
+    /// Versions of the tools that took part, by name.
+    pub tools: std::collections::BTreeMap<String, String>,
+    /// Regreen's own version.
+    pub regreen: String,
+}
+
+/// One execution of a check in the proof.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proven {
+    /// The check, so that it can be run again.
+    pub check: Check,
+    /// Whether it was green; a check that was red at the baseline may stay so, with nothing new.
+    pub green: bool,
+    /// How long it took.
+    pub duration: Duration,
+    /// SHA-256 of its output.
+    pub log_digest: String,
+}
+
+/// Something that happened in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum Event {
+    /// The run exists.
+    Started(Box<Spec>),
+    /// Another process took it up after the first one died or was stopped.
+    Resumed {
+        /// Why: `resume`, `approve`.
+        why: String,
+    },
+    /// A person allows the run another sum.
+    Allowed {
+        /// For the whole run, what is spent already included.
+        budget: Money,
+        /// What the configuration allowed a run at that time.
+        configured: Money,
+    },
+    /// A check begins.
+    CheckStarted {
+        /// Where in the run.
+        phase: Phase,
+        /// Its name.
+        check: String,
+        /// What it runs, for people.
+        command: String,
+    },
+    /// A check ended.
+    Checked {
+        /// Where in the run.
+        phase: Phase,
+        /// What it came to.
+        outcome: Box<Outcome>,
+    },
+    /// Attempts stand on top of what the setup made from here on.
+    Prepared {
+        /// The layer's name.
+        layer: String,
+        /// Whether an earlier run made it.
+        reused: bool,
+    },
+    /// The baseline is known.
+    Baseline(Baseline),
+    /// A fixer is asked.
+    AttemptStarted {
+        /// From 1.
+        attempt: u32,
+        /// The rung, from 0.
+        rung: usize,
+        /// The fixer's name.
+        fixer: String,
+    },
+    /// A model was called.
+    Asked {
+        /// The attempt, 0 for a plan.
+        attempt: u32,
+        /// The call.
+        call: Box<Call>,
+    },
+    /// A fixer proposed a patch.
+    Proposed {
+        /// The attempt.
+        attempt: u32,
+        /// The label for the trailer: `codefix(rustc)`.
+        fixer: String,
+        /// What was wrong and what the patch does.
+        explanation: String,
+        /// The patch, on top of what was kept.
+        patch: Patch,
+        /// Other patches that also looked right.
+        #[serde(default)]
+        alternatives: Vec<Patch>,
+    },
+    /// Guards spoke up about a proposal.
+    Guarded {
+        /// The attempt.
+        attempt: u32,
+        /// What they found.
+        findings: Vec<Finding>,
+    },
+    /// An attempt is over.
+    Decided {
+        /// The attempt.
+        attempt: u32,
+        /// What becomes of it.
+        decision: Decision,
+        /// Why, for people and for the next fixer.
+        reason: String,
+        /// What is red now, where checks ran and the patch is kept or dropped.
+        #[serde(default)]
+        red: Vec<Outcome>,
+    },
+    /// Needless hunks were looked for.
+    Minimised {
+        /// What is left.
+        patch: Patch,
+        /// How many hunks were dropped.
+        dropped: usize,
+        /// How many there were.
+        of: usize,
+        /// Why a person has to look at what is left.
+        #[serde(default)]
+        approval: Vec<String>,
+    },
+    /// The patch holds in a fresh workspace.
+    Proven {
+        /// The proof.
+        proof: Box<Proof>,
+        /// Checks that are red in a way that could not be seen before: a person has to look.
+        #[serde(default)]
+        doubts: Vec<String>,
+    },
+    /// The patch does not hold in a fresh workspace; it is dropped.
+    NotProven {
+        /// Why.
+        reason: String,
+    },
+    /// A person has to look before the landing.
+    ApprovalNeeded {
+        /// Why.
+        reasons: Vec<String>,
+    },
+    /// A person looked.
+    Approved {
+        /// Who.
+        by: String,
+    },
+    /// The tree moved since the snapshot; the patch is proven again on this one.
+    Moved {
+        /// What is there now.
+        from: Box<Base>,
+        /// The changes between the tree on disk and the base that the patch is proven on next.
+        base: Patch,
+        /// Which files moved.
+        files: Vec<String>,
+    },
+    /// The landing begins; from here on it is finished or taken back.
+    LandingStarted {
+        /// What it does.
+        record: Box<crate::landing::Record>,
+    },
+    /// The landing is complete.
+    Landed {
+        /// What it did; `None` where nothing was to land.
+        record: Option<Box<crate::landing::Record>>,
+    },
+    /// A landing that was cut off by a crash was taken back or completed.
+    Recovered {
+        /// `completed`, `rolled back` or `not begun`.
+        how: String,
+    },
+    /// The plan of a ticket.
+    Planned {
+        /// The plan, as JSON of its published form.
+        plan: serde_json::Value,
+    },
+    /// A sub-task's run is over.
+    SubtaskDone {
+        /// The sub-task's number.
+        id: String,
+        /// Its own run.
+        child: String,
+        /// The commit that it landed as.
+        commit: Option<String>,
+        /// What its models cost.
+        cost: Money,
+    },
+    /// The run stops without a green tree.
+    Stopped {
+        /// The rule.
+        rule: StopRule,
+        /// Why, in words.
+        why: String,
+        /// Where a person should look first.
+        look_at: Vec<String>,
+    },
+    /// The landing was taken back.
+    RolledBack {
+        /// How, in words.
+        how: String,
+    },
+    /// The run is over.
+    Finished {
+        /// How.
+        exit: Exit,
+        /// How long commands of the repo ran since the run began or was taken up: its checks, and what fixers tried.
+        #[serde(default)]
+        ran: Duration,
+    },
+}
+
+impl Event {
+    /// The name under which it is kept and printed.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Event::Started(_) => "started",
+            Event::Resumed { .. } => "resumed",
+            Event::Allowed { .. } => "allowed",
+            Event::CheckStarted { .. } => "check-started",
+            Event::Checked { .. } => "checked",
+            Event::Prepared { .. } => "prepared",
+            Event::Baseline(_) => "baseline",
+            Event::AttemptStarted { .. } => "attempt-started",
+            Event::Asked { .. } => "asked",
+            Event::Proposed { .. } => "proposed",
+            Event::Guarded { .. } => "guarded",
+            Event::Decided { .. } => "decided",
+            Event::Minimised { .. } => "minimised",
+            Event::Proven { .. } => "proven",
+            Event::NotProven { .. } => "not-proven",
+            Event::ApprovalNeeded { .. } => "approval-needed",
+            Event::Approved { .. } => "approved",
+            Event::Moved { .. } => "moved",
+            Event::LandingStarted { .. } => "landing-started",
+            Event::Landed { .. } => "landed",
+            Event::Recovered { .. } => "recovered",
+            Event::Planned { .. } => "planned",
+            Event::SubtaskDone { .. } => "subtask-done",
+            Event::Stopped { .. } => "stopped",
+            Event::RolledBack { .. } => "rolled-back",
+            Event::Finished { .. } => "finished",
+        }
+    }
+}

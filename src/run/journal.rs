@@ -1,0 +1,318 @@
+//! Writes a run down as it happens, and tells whoever listens.
+
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use anyhow::Result;
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+
+use super::events::{Baseline, Decision, Event, Record, Spec, Trigger};
+use super::{AttemptState, Run};
+use crate::clock::Clock;
+use crate::fault::{Exit, Fault};
+use crate::models::ledger::{Call, Purse};
+use crate::store::{AttemptRow, Lease, NewRun, Projection, RunPatch, Spent, Status, Store};
+use crate::usage::Money;
+
+/// Hears every event after it is durable, and what checks print while they run.
+pub trait Listener: Send + Sync {
+    /// An event was recorded; `run` is the state after it.
+    fn heard(&self, record: &Record, run: &Run);
+
+    /// A check or a fixer has something to say that is not kept.
+    fn murmur(&self, line: &str);
+}
+
+/// One run under way. Only one process at a time has it: the lock goes with the value.
+pub struct Journal {
+    pages: Arc<Pages>,
+    _lease: Lease,
+    /// Money that models may cost per day over all runs, and what they have cost today before this run.
+    day: Option<(Money, Money)>,
+}
+
+/// What is written. A record that has begun is finished even if whoever asked for it is gone: else the store and the state would part.
+struct Pages {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    listeners: Vec<Arc<dyn Listener>>,
+    state: RwLock<Arc<Run>>,
+    writing: Mutex<()>,
+}
+
+impl Journal {
+    /// Begins a run: its first event is durable when this returns.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub async fn begin(
+        store: Store,
+        state: &Path,
+        clock: Arc<dyn Clock>,
+        listeners: Vec<Arc<dyn Listener>>,
+        id: &str,
+        spec: Spec,
+    ) -> Result<Self> {
+        let lease = lease(state, id)?;
+        let at = clock.now();
+        let run = Run::new(id, &spec, at);
+        let record = Record { run: id.to_owned(), seq: 1, at, event: Event::Started(Box::new(spec)) };
+        let payload = serde_json::to_value(&record.event)?;
+        let projection = projection(&record.event, &run);
+        store.create_with(&new_run(&run), record.event.kind(), &payload, &projection).await?;
+        let journal = Self::with(store, clock, listeners, run, lease);
+        journal.pages.tell(&record);
+        Ok(journal)
+    }
+
+    /// Takes up a run that another process left.
+    ///
+    /// # Errors
+    /// Where there is no such run, another process has it, or its events cannot be read.
+    pub async fn reopen(
+        store: Store,
+        state: &Path,
+        clock: Arc<dyn Clock>,
+        listeners: Vec<Arc<dyn Listener>>,
+        id: &str,
+    ) -> Result<Self> {
+        let lease = lease(state, id)?;
+        let run = load(&store, id).await?;
+        Ok(Self::with(store, clock, listeners, run, lease))
+    }
+
+    fn with(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        listeners: Vec<Arc<dyn Listener>>,
+        run: Run,
+        lease: Lease,
+    ) -> Self {
+        let state = RwLock::new(Arc::new(run));
+        let pages = Arc::new(Pages { store, clock, listeners, state, writing: Mutex::new(()) });
+        Self { pages, _lease: lease, day: None }
+    }
+
+    /// Sets the cap for a day over all runs: `cap`, of which `spent` went to other runs already.
+    pub fn cap_day(&mut self, cap: Money, spent: Money) {
+        self.day = Some((cap, spent));
+    }
+
+    /// The run as it stands.
+    pub fn run(&self) -> Arc<Run> {
+        self.pages.run()
+    }
+
+    /// The time by the run's clock.
+    pub fn now(&self) -> jiff::Timestamp {
+        self.pages.clock.now()
+    }
+
+    /// The store that the run is kept in.
+    pub fn store(&self) -> &Store {
+        &self.pages.store
+    }
+
+    /// Records an event. It is durable when this returns, and only then do listeners hear of it.
+    ///
+    /// # Errors
+    /// Where the store cannot be written, or another process wrote to this run.
+    pub async fn record(&self, event: Event) -> Result<()> {
+        let pages = self.pages.clone();
+        tokio::spawn(async move { pages.record(event).await }).await?
+    }
+
+    /// Passes on what a check or a fixer says while it works.
+    pub fn murmur(&self, line: &str) {
+        for listener in &self.pages.listeners {
+            listener.murmur(line);
+        }
+    }
+}
+
+impl Pages {
+    fn run(&self) -> Arc<Run> {
+        self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    async fn record(&self, event: Event) -> Result<()> {
+        let _writing = self.writing.lock().await;
+        let before = self.run();
+        let record = Record { run: before.id.clone(), seq: before.seq + 1, at: self.clock.now(), event };
+        let mut after = (*before).clone();
+        after.apply(&record);
+        append(&self.store, &record, &after).await?;
+        *self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(after);
+        self.tell(&record);
+        Ok(())
+    }
+
+    fn tell(&self, record: &Record) {
+        let run = self.run();
+        for listener in &self.listeners {
+            listener.heard(record, &run);
+        }
+    }
+}
+
+#[async_trait]
+impl Purse for Journal {
+    async fn allow(&self, most: Money) -> Result<()> {
+        let run = self.run();
+        if run.spent + most > run.spec.budget {
+            return Err(Fault::limit(format!(
+                "the next call may cost {most}; {} of this run's {} are spent",
+                run.spent, run.spec.budget
+            ))
+            .hint("raise --budget, or budget.run_usd in the configuration, and `regreen resume` the run")
+            .into());
+        }
+        if let Some((cap, spent)) = self.day
+            && spent + run.spent + most > cap
+        {
+            return Err(Fault::limit(format!(
+                "the next call may cost {most}, and today's {cap} are nearly spent"
+            ))
+            .hint("raise budget.day_usd in the configuration, or wait until tomorrow")
+            .into());
+        }
+        Ok(())
+    }
+
+    async fn record(&self, call: Call) -> Result<()> {
+        let attempt = self.run().attempts.last().map_or(0, |attempt| attempt.attempt);
+        Journal::record(self, Event::Asked { attempt, call: Box::new(call) }).await
+    }
+}
+
+/// A run as its events tell it, for reading.
+///
+/// # Errors
+/// Where there is none, or its events are not of a form that this version knows.
+pub async fn load(store: &Store, id: &str) -> Result<Run> {
+    Run::fold(&records(store, id, 0).await?)
+}
+
+/// The events of a run after `seq`.
+///
+/// # Errors
+/// As [`load`].
+pub async fn records(store: &Store, id: &str, seq: u64) -> Result<Vec<Record>> {
+    let rows = store.events(id, seq).await?;
+    rows.into_iter()
+        .map(|row| {
+            let event = serde_json::from_value(row.payload).map_err(|error| {
+                Fault::usage(format!("event {} of run {id} cannot be read: {error}", row.seq))
+                    .hint("it was written by another version of regreen; use that one for this run")
+            })?;
+            Ok(Record { run: id.to_owned(), seq: row.seq, at: row.at, event })
+        })
+        .collect()
+}
+
+async fn append(store: &Store, record: &Record, run: &Run) -> Result<()> {
+    let payload = serde_json::to_value(&record.event)?;
+    let projection = projection(&record.event, run);
+    store.append(&record.run, record.seq - 1, record.event.kind(), &payload, &projection).await.map(drop)
+}
+
+fn lease(state: &Path, id: &str) -> Result<Lease> {
+    Lease::acquire(state, id)?.ok_or_else(|| {
+        Fault::usage(format!("run {id} is under way in another process"))
+            .hint("`regreen logs -f` follows it")
+            .into()
+    })
+}
+
+fn new_run(run: &Run) -> NewRun {
+    let (trigger, goal) = match &run.spec.trigger {
+        Trigger::Heal => ("heal", run.spec.goal.run.display()),
+        Trigger::Ticket { title, .. } => ("ticket", title.clone()),
+        Trigger::Subtask { title, .. } => ("subtask", title.clone()),
+    };
+    NewRun {
+        id: run.id.clone(),
+        repo: run.spec.root.to_string_lossy().into_owned(),
+        trigger: trigger.to_owned(),
+        goal,
+        status: Status::Running,
+        base: Some(run.spec.from.snapshot.commit.clone()),
+    }
+}
+
+/// What follows from an event for the tables that people query; `run` is the state after it.
+fn projection(event: &Event, run: &Run) -> Projection {
+    let mut projection = Projection::default();
+    match event {
+        Event::Resumed { .. } => projection.run.status = Some(Status::Running),
+        Event::Asked { call, .. } => {
+            projection.spent = call.cost.map(|cost| Spent {
+                provider: call.provider.clone(),
+                model: call.model.clone(),
+                cost,
+            });
+        }
+        Event::Decided { .. } => {
+            projection.attempt = run.attempts.last().map(|attempt| attempt_row(run, attempt))
+        }
+        Event::Landed { record: Some(record) } => projection.run.landed = Some(record.place()),
+        Event::Finished { exit, .. } => {
+            let waits = *exit == Exit::Policy && run.awaits_approval();
+            projection.run = RunPatch {
+                status: Some(if waits { Status::Waiting } else { Status::Finished }),
+                outcome: Some(outcome(run, *exit).to_owned()),
+                exit: Some(exit.code()),
+                summary: run.stopped.as_ref().map(|(_, why, _)| why.clone()),
+                ..RunPatch::default()
+            };
+        }
+        _ => {}
+    }
+    projection
+}
+
+/// How a run ended, in one word for lists.
+fn outcome(run: &Run, exit: Exit) -> &'static str {
+    match exit {
+        Exit::Green if run.proof.is_some() => "healed",
+        Exit::Green => "green",
+        Exit::Red => "red",
+        Exit::Usage => "usage",
+        Exit::Policy if run.awaits_approval() => "waiting",
+        Exit::Policy => "refused",
+        Exit::Limit => "limit",
+        Exit::CannotJudge => match run.baseline {
+            Some(Baseline::Flaky { .. }) => "flaky",
+            Some(Baseline::Infra { .. }) => "infra",
+            _ => "cut off",
+        },
+        Exit::Bug => "bug",
+    }
+}
+
+fn attempt_row(run: &Run, attempt: &AttemptState) -> AttemptRow {
+    let goal = run.before.iter().find(|outcome| outcome.check == run.spec.goal.name);
+    let category =
+        run.before.iter().find_map(|outcome| outcome.diagnostics.first()).map(|first| first.category);
+    let category = category.and_then(|category| serde_json::to_value(category).ok());
+    let (decision, result) = match &attempt.decision {
+        Some((decision, reason)) => (Some(*decision), reason.clone()),
+        None => (None, String::new()),
+    };
+    let ended = attempt.ended.unwrap_or(attempt.began);
+    AttemptRow {
+        run: run.id.clone(),
+        attempt: attempt.attempt,
+        fixer: attempt.fixer.clone(),
+        model_used: attempt.model.clone(),
+        category: category.and_then(|value| value.as_str().map(str::to_owned)),
+        fingerprint: goal.and_then(|goal| goal.fingerprint.as_ref()).map(ToString::to_string),
+        succeeded: decision == Some(Decision::Green),
+        result,
+        usage: attempt.usage,
+        cost: attempt.cost,
+        duration: ended.duration_since(attempt.began).unsigned_abs(),
+        at: ended,
+    }
+}

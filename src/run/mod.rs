@@ -1,0 +1,546 @@
+//! The run's state machine: pure transitions over events.
+//!
+//! A run is durable because nothing is known about it that is not in its events. [`Run::apply`] folds them, [`Run::next`] says what is to be
+//! done; the loop in [`crate::heal`] does it and records what came of it. A process that dies loses at most the step it was in, and another
+//! one goes on from [`Run::next`].
+
+pub mod events;
+pub mod journal;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::fault::Exit;
+use crate::fixers::Tried;
+use crate::outcome::Outcome;
+use crate::patch::Patch;
+use crate::usage::{Money, Usage};
+use events::{Baseline, Decision, Event, Phase, Proof, Record, Rung, Spec, StopRule, Trigger};
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Find out whether the goal is really red.
+    Baseline,
+    /// Ask the fixer of this rung.
+    Attempt {
+        /// The rung, from 0.
+        rung: usize,
+    },
+    /// Drop needless hunks, and prove what is left in a fresh workspace.
+    Prove,
+    /// Bring the proven patch to where it should go.
+    Land,
+    /// A landing was cut off: complete it or take it back.
+    Recover,
+    /// Remember what worked, and finish.
+    Learn,
+    /// A person has to approve first.
+    Wait,
+    /// Stop for this reason.
+    Stop {
+        /// The rule.
+        rule: StopRule,
+        /// Why, in words.
+        why: String,
+    },
+    /// Everything is recorded; only the end is missing.
+    Finish(Exit),
+    /// The run is over.
+    Done(Exit),
+}
+
+/// One attempt, as it is known so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptState {
+    /// From 1.
+    pub attempt: u32,
+    /// The rung, from 0.
+    pub rung: usize,
+    /// The fixer; its label once it proposed.
+    pub fixer: String,
+    /// The proposal.
+    pub patch: Option<Patch>,
+    /// The fixer's words.
+    pub explanation: String,
+    /// Other patches that looked right.
+    pub alternatives: Vec<Patch>,
+    /// What guards found.
+    pub findings: Vec<crate::guards::Finding>,
+    /// What became of it.
+    pub decision: Option<(Decision, String)>,
+    /// What was red after it.
+    pub red: Vec<Outcome>,
+    /// The model that was asked, if one was.
+    pub model: Option<String>,
+    /// What its model calls used.
+    pub usage: Usage,
+    /// What its model calls cost.
+    pub cost: Money,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it was decided.
+    pub ended: Option<Timestamp>,
+}
+
+/// A run, folded from its events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// What it was asked to do.
+    pub spec: Spec,
+    /// The last event's place.
+    pub seq: u64,
+    /// When it began.
+    pub began: Timestamp,
+    /// When its last event was recorded.
+    pub last: Timestamp,
+    /// When the process that has it now took it up.
+    pub taken_up: Timestamp,
+    /// Wall time that earlier processes worked on it, as far as it counts against its limit.
+    pub worked: std::time::Duration,
+    /// Attempts that count no more against the limit: those made before a person let the run go on beyond it.
+    pub forgiven: usize,
+    /// The layer that the setup made, if one was needed.
+    pub prepared: Option<String>,
+    /// What the baseline found.
+    pub baseline: Option<Baseline>,
+    /// The checks' outcomes on the untouched tree: the last of each.
+    pub before: Vec<Outcome>,
+    /// The changes kept so far, on top of `spec.base`.
+    pub kept: Patch,
+    /// What is red with `kept` applied.
+    pub red: Vec<Outcome>,
+    /// The attempts, oldest first.
+    pub attempts: Vec<AttemptState>,
+    /// The rung to ask next.
+    pub rung: usize,
+    /// Tries at that rung so far, partial successes not counted.
+    pub tries: u32,
+    /// Whether `kept` is green and waits for its proof.
+    pub green: bool,
+    /// Whether the patch was minimised.
+    pub minimised: bool,
+    /// The proof.
+    pub proof: Option<Proof>,
+    /// Why a person has to look: what guards say of the whole patch, and checks that nobody can compare.
+    pub approval: Vec<String>,
+    /// The digest of the patch that a person agreed to: another one needs to be looked at again.
+    pub approved: Option<String>,
+    /// A landing that has begun.
+    pub landing: Option<crate::landing::Record>,
+    /// The landing; `Some(None)` where the proven patch was to go nowhere.
+    pub landed: Option<Option<crate::landing::Record>>,
+    /// How often the tree moved under the run.
+    pub moves: usize,
+    /// Why it stopped without a green tree, and where to look.
+    pub stopped: Option<(StopRule, String, Vec<String>)>,
+    /// How the landing was taken back.
+    pub rolled_back: Option<String>,
+    /// What models cost so far.
+    pub spent: Money,
+    /// How long commands of the repo ran; what is left of the run's time is Regreen's own.
+    pub ran: std::time::Duration,
+    /// A ticket's plan.
+    pub plan: Option<serde_json::Value>,
+    /// A ticket's finished sub-tasks: number, run, commit.
+    pub subtasks: Vec<(String, String, Option<String>)>,
+    /// How it ended.
+    pub finished: Option<Exit>,
+}
+
+impl Run {
+    /// Folds a run's events, which must begin with `started`.
+    ///
+    /// # Errors
+    /// Where there is no event, or the first is another one.
+    pub fn fold(records: &[Record]) -> anyhow::Result<Self> {
+        let (first, rest) = records.split_first().ok_or_else(|| anyhow::anyhow!("the run has no events"))?;
+        let Event::Started(spec) = &first.event else {
+            anyhow::bail!("the run's first event is {}, not started", first.event.kind());
+        };
+        let mut run = Run::new(&first.run, spec, first.at);
+        for record in rest {
+            run.apply(record);
+        }
+        Ok(run)
+    }
+
+    /// A run that has just begun.
+    pub fn new(id: &str, spec: &Spec, at: Timestamp) -> Self {
+        Run {
+            id: id.to_owned(),
+            spec: spec.clone(),
+            seq: 1,
+            began: at,
+            last: at,
+            taken_up: at,
+            worked: std::time::Duration::ZERO,
+            forgiven: 0,
+            prepared: None,
+            baseline: None,
+            before: Vec::new(),
+            kept: Patch::new(),
+            red: Vec::new(),
+            attempts: Vec::new(),
+            rung: 0,
+            tries: 0,
+            green: false,
+            minimised: false,
+            proof: None,
+            approval: Vec::new(),
+            approved: None,
+            landing: None,
+            landed: None,
+            moves: 0,
+            stopped: None,
+            rolled_back: None,
+            spent: Money(0),
+            ran: std::time::Duration::ZERO,
+            plan: None,
+            subtasks: Vec::new(),
+            finished: None,
+        }
+    }
+
+    /// Takes one more event into account.
+    pub fn apply(&mut self, record: &Record) {
+        let before = std::mem::replace(&mut self.last, record.at);
+        self.seq = record.seq;
+        match &record.event {
+            Event::Started(_) | Event::CheckStarted { .. } => {}
+            Event::Resumed { .. } => {
+                // A limit or a passing fault that stopped the run is given a fresh chance; the steps already taken stay. The time between
+                // two processes counts for nothing.
+                self.worked += before.duration_since(self.taken_up).unsigned_abs();
+                self.taken_up = record.at;
+                self.attempts.retain(|attempt| attempt.decision.is_some());
+                match self.stopped.take() {
+                    Some((StopRule::Time, ..)) => self.worked = std::time::Duration::ZERO,
+                    Some((StopRule::Attempts, ..)) => self.forgiven = self.counted(),
+                    _ => {}
+                }
+                self.finished = None;
+            }
+            Event::Allowed { budget, configured } => {
+                self.spec.budget = *budget;
+                self.spec.configured = *configured;
+            }
+            Event::Prepared { layer, .. } => self.prepared = Some(layer.clone()),
+            Event::Checked { phase, outcome } => self.checked(*phase, outcome),
+            Event::Baseline(baseline) => {
+                self.baseline = Some(baseline.clone());
+                self.red = self.before.iter().filter(|outcome| !outcome.is_green()).cloned().collect();
+            }
+            Event::AttemptStarted { attempt, rung, fixer } => {
+                self.rung = *rung;
+                self.attempts.push(AttemptState::new(*attempt, *rung, fixer, record.at));
+            }
+            Event::Asked { call, .. } => {
+                let cost = call.cost.unwrap_or_default();
+                self.spent = self.spent + cost;
+                if let Some(attempt) = self.attempts.last_mut() {
+                    attempt.cost = attempt.cost + cost;
+                    attempt.model = Some(call.model.clone());
+                    if let Ok(answer) = &call.answer {
+                        attempt.usage = attempt.usage + answer.usage;
+                    }
+                }
+            }
+            Event::Proposed { fixer, explanation, patch, alternatives, .. } => {
+                if let Some(attempt) = self.attempts.last_mut() {
+                    attempt.fixer.clone_from(fixer);
+                    attempt.explanation.clone_from(explanation);
+                    attempt.patch = Some(patch.clone());
+                    attempt.alternatives.clone_from(alternatives);
+                }
+            }
+            Event::Guarded { findings, .. } => {
+                if let Some(attempt) = self.attempts.last_mut() {
+                    attempt.findings.clone_from(findings);
+                }
+            }
+            Event::Decided { decision, reason, red, .. } => self.decided(*decision, reason, red, record.at),
+            Event::Minimised { patch, approval, .. } => {
+                self.kept = patch.clone();
+                self.approval.clone_from(approval);
+                self.minimised = true;
+            }
+            Event::Proven { proof, doubts } => {
+                self.proof = Some((**proof).clone());
+                self.approval.retain(|reason| !doubts.contains(reason));
+                self.approval.extend(doubts.iter().cloned());
+            }
+            Event::NotProven { reason } => self.not_proven(reason),
+            Event::ApprovalNeeded { reasons } => {
+                // A ticket's run waits for what its sub-task waits for.
+                self.approval.clone_from(reasons);
+                self.finished = None;
+            }
+            Event::Approved { .. } => self.approved = Some(self.kept.digest()),
+            Event::Moved { from, base, .. } => {
+                self.spec.from = (**from).clone();
+                self.spec.base = base.clone();
+                self.moves += 1;
+                self.proof = None;
+                self.landing = None;
+            }
+            Event::LandingStarted { record } => self.landing = Some((**record).clone()),
+            Event::Landed { record } => self.landed = Some(record.as_deref().cloned()),
+            Event::Recovered { how } => {
+                if how != "completed" {
+                    self.landing = None;
+                }
+            }
+            Event::Planned { plan } => self.plan = Some(plan.clone()),
+            Event::SubtaskDone { id, child, commit, cost } => {
+                self.spent = self.spent + *cost;
+                self.subtasks.push((id.clone(), child.clone(), commit.clone()));
+            }
+            Event::Stopped { rule, why, look_at } => {
+                self.stopped = Some((*rule, why.clone(), look_at.clone()))
+            }
+            Event::RolledBack { how } => self.rolled_back = Some(how.clone()),
+            Event::Finished { exit, ran } => {
+                self.finished = Some(*exit);
+                self.ran += *ran;
+            }
+        }
+    }
+
+    /// What is to be done now.
+    pub fn next(&self) -> Step {
+        if let Some(exit) = self.finished {
+            return Step::Done(exit);
+        }
+        if let Some((rule, ..)) = &self.stopped {
+            return Step::Finish(exit_of(*rule));
+        }
+        if self.landed.is_some() {
+            return Step::Learn;
+        }
+        if self.landing.is_some() {
+            return Step::Recover;
+        }
+        match &self.baseline {
+            None => return Step::Baseline,
+            Some(Baseline::Green) if !self.is_feature() => return Step::Finish(Exit::Green),
+            Some(Baseline::Flaky { .. } | Baseline::Infra { .. }) => return Step::Finish(Exit::CannotJudge),
+            Some(Baseline::Green | Baseline::Red) => {}
+        }
+        if self.proof.is_some() {
+            return if self.awaits_approval() { Step::Wait } else { Step::Land };
+        }
+        if self.green {
+            return Step::Prove;
+        }
+        self.next_attempt()
+    }
+
+    /// Whether the tree is green and something is to be added, instead of red and to be repaired.
+    pub fn is_feature(&self) -> bool {
+        matches!(self.spec.trigger, Trigger::Subtask { .. })
+    }
+
+    /// Whether a person has to look and has not yet.
+    pub fn awaits_approval(&self) -> bool {
+        let agreed = self.approved.as_ref().is_some_and(|digest| *digest == self.kept.digest());
+        !self.approval.is_empty() && !agreed && self.stopped.is_none()
+    }
+
+    /// The changes on disk's tree that the next attempt starts from.
+    pub fn base(&self) -> Patch {
+        self.spec.base.then(&self.kept)
+    }
+
+    /// What is to be told to the next fixer of what was tried.
+    pub fn history(&self) -> Vec<Tried> {
+        let decided = self.attempts.iter().filter_map(|attempt| {
+            let (decision, reason) = attempt.decision.as_ref()?;
+            Some(Tried {
+                fixer: attempt.fixer.clone(),
+                patch: attempt.patch.clone().unwrap_or_default(),
+                explanation: attempt.explanation.clone(),
+                result: reason.clone(),
+                red: attempt.red.clone(),
+                kept: *decision == Decision::Keep,
+            })
+        });
+        decided.collect()
+    }
+
+    /// The labels of the fixers whose patches are part of what is kept, for the trailer.
+    pub fn credited(&self) -> Vec<String> {
+        let kept = self.attempts.iter().filter(|attempt| attempt.worked());
+        let labels: BTreeSet<String> = kept.map(|attempt| attempt.fixer.clone()).collect();
+        labels.into_iter().collect()
+    }
+
+    fn checked(&mut self, phase: Phase, outcome: &Outcome) {
+        if phase == Phase::Baseline {
+            self.before.retain(|earlier| earlier.check != outcome.check);
+            self.before.push(outcome.clone());
+        }
+    }
+
+    fn decided(&mut self, decision: Decision, reason: &str, red: &[Outcome], at: Timestamp) {
+        let Some(attempt) = self.attempts.last_mut() else { return };
+        attempt.decision = Some((decision, reason.to_owned()));
+        attempt.red = red.to_vec();
+        attempt.ended = Some(at);
+        let patch = attempt.patch.clone().unwrap_or_default();
+        match decision {
+            Decision::Keep | Decision::Green => {
+                self.kept = self.kept.then(&patch);
+                self.red = red.to_vec();
+                self.green = decision == Decision::Green;
+                self.minimised = false;
+                // Progress earns a fixer that costs nothing another try; a model's tries are counted whatever they bring.
+                if self.spec.ladder.get(self.rung).is_some_and(|rung| rung.model) {
+                    self.tried();
+                }
+            }
+            Decision::Drop => self.tried(),
+            Decision::Pass => self.pass(),
+        }
+    }
+
+    /// Counts a try of the rung in force, and goes on to the next one where that was its last.
+    fn tried(&mut self) {
+        self.tries += 1;
+        if self.spec.ladder.get(self.rung).is_some_and(|rung| self.tries >= rung.attempts) {
+            self.pass();
+        }
+    }
+
+    fn pass(&mut self) {
+        self.rung += 1;
+        self.tries = 0;
+    }
+
+    fn not_proven(&mut self, reason: &str) {
+        self.green = false;
+        self.kept = Patch::new();
+        self.minimised = false;
+        self.approval.clear();
+        self.red = self.before.iter().filter(|outcome| !outcome.is_green()).cloned().collect();
+        // All that was kept goes, so nobody is credited with a part of it.
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.worked()) {
+            attempt.decision = Some((Decision::Drop, reason.to_owned()));
+        }
+        // What looked green was no progress after all: a fixer that costs nothing must not offer it for ever. A model's try was counted when
+        // it was made.
+        let rung = self.attempts.last().map(|attempt| attempt.rung);
+        if rung == Some(self.rung) && self.spec.ladder.get(self.rung).is_some_and(|rung| !rung.model) {
+            self.tried();
+        }
+    }
+
+    /// The attempts that had something to offer.
+    fn counted(&self) -> usize {
+        self.attempts.iter().filter(|a| !matches!(a.decision, Some((Decision::Pass, _)))).count()
+    }
+
+    fn next_attempt(&self) -> Step {
+        let stop = |rule, why: String| Step::Stop { rule, why };
+        if self.spec.dry_run {
+            return stop(StopRule::DryRun, "only the baseline was asked for".into());
+        }
+        if let Some(most) = self.spec.max_attempts
+            && self.counted().saturating_sub(self.forgiven) >= most as usize
+        {
+            return stop(StopRule::Attempts, format!("{most} attempts were allowed and made"));
+        }
+        if let Some(repeated) = self.repeated() {
+            return repeated;
+        }
+        match self.spec.ladder.get(self.rung) {
+            Some(_) => Step::Attempt { rung: self.rung },
+            None => stop(StopRule::LadderExhausted, exhausted(&self.spec.ladder)),
+        }
+    }
+
+    /// The stop rules against loops: a model's patch that was proposed before, and the same diagnostics after two of its attempts.
+    fn repeated(&self) -> Option<Step> {
+        let by_model =
+            |attempt: &&AttemptState| self.spec.ladder.get(attempt.rung).is_some_and(|rung| rung.model);
+        let models: Vec<&AttemptState> = self.attempts.iter().filter(by_model).collect();
+        let last = models.last()?;
+        let digest = last.patch.as_ref().map(Patch::digest)?;
+        let earlier = &models[..models.len() - 1];
+        if earlier.iter().any(|attempt| attempt.patch.as_ref().map(Patch::digest).as_ref() == Some(&digest)) {
+            return Some(Step::Stop {
+                rule: StopRule::SamePatch,
+                why: format!("{} proposed a patch that had been tried already", last.fixer),
+            });
+        }
+        let prints = |attempt: &AttemptState| -> Vec<_> {
+            attempt.red.iter().filter_map(|outcome| outcome.fingerprint.clone()).collect()
+        };
+        let now = prints(last);
+        // Another vendor's rung is a second opinion, so only tries of the rung in force count against it.
+        let same = earlier.iter().filter(|a| a.rung == last.rung && prints(a) == now).count();
+        let more_rungs = self.rung + 1 < self.spec.ladder.len() || self.rung != last.rung;
+        if !now.is_empty() && same >= 1 && !more_rungs {
+            return Some(Step::Stop {
+                rule: StopRule::SameDiagnostics,
+                why: "two attempts in a row left the same failures".into(),
+            });
+        }
+        None
+    }
+}
+
+impl AttemptState {
+    /// Whether its patch is part of what is kept.
+    pub fn worked(&self) -> bool {
+        matches!(self.decision, Some((Decision::Keep | Decision::Green, _)))
+    }
+
+    fn new(attempt: u32, rung: usize, fixer: &str, began: Timestamp) -> Self {
+        Self {
+            attempt,
+            rung,
+            fixer: fixer.to_owned(),
+            patch: None,
+            explanation: String::new(),
+            alternatives: Vec::new(),
+            findings: Vec::new(),
+            decision: None,
+            red: Vec::new(),
+            model: None,
+            usage: Usage::default(),
+            cost: Money(0),
+            began,
+            ended: None,
+        }
+    }
+}
+
+fn exhausted(ladder: &[Rung]) -> String {
+    if ladder.iter().any(|rung| rung.model) {
+        "every fixer of the ladder has had its tries".into()
+    } else {
+        "the fixers that need no key found no repair; no model is configured".into()
+    }
+}
+
+/// How a run ends that was stopped by `rule`.
+fn exit_of(rule: StopRule) -> Exit {
+    match rule {
+        StopRule::Attempts | StopRule::Budget | StopRule::Time => Exit::Limit,
+        StopRule::Moved | StopRule::Rejected => Exit::Policy,
+        StopRule::LadderExhausted
+        | StopRule::SamePatch
+        | StopRule::SameDiagnostics
+        | StopRule::Unfixable
+        | StopRule::Questions
+        | StopRule::DryRun => Exit::Red,
+        StopRule::Fault => Exit::CannotJudge,
+    }
+}
+
+#[cfg(test)]
+mod tests;

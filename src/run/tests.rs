@@ -1,0 +1,364 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{NetworkAccess, SandboxMode};
+use crate::diagnostic::Fingerprint;
+use crate::outcome::{Check, CommandLine, End, TestReport, Verdict};
+use crate::patch::{Change, FileState, RelPath};
+
+fn check(name: &str) -> Check {
+    Check {
+        name: name.into(),
+        run: CommandLine::Shell("make check".into()),
+        dir: String::new(),
+        timeout: Duration::from_secs(60),
+        needs: Vec::new(),
+    }
+}
+
+fn base(digit: &str) -> crate::landing::Base {
+    let snapshot = crate::git::Snapshot { commit: digit.repeat(40), tree: digit.repeat(40) };
+    crate::landing::Base { snapshot, head: None, branch: None }
+}
+
+fn rung(fixer: &str, attempts: u32, model: bool) -> Rung {
+    Rung { fixer: fixer.into(), attempts, model, place: 0 }
+}
+
+fn spec() -> Spec {
+    Spec {
+        trigger: Trigger::Heal,
+        root: "/repo".into(),
+        goal: check("goal"),
+        checks: Vec::new(),
+        land: "worktree".into(),
+        ladder: vec![rung("codefix", 1, false), rung("model(a)", 2, true), rung("model(b)", 1, true)],
+        max_attempts: None,
+        configured: Money::from_usd(1.0),
+        budget: Money(1_000_000),
+        timeout: None,
+        repeat: 2,
+        minimise: true,
+        network: NetworkAccess::None,
+        setup: None,
+        sandbox: SandboxMode::Auto,
+        dry_run: false,
+        from: base("5"),
+        base: Patch::new(),
+        protected: Vec::new(),
+        limits: crate::guards::Limits::default(),
+        allow_test_changes: false,
+        rules: String::new(),
+    }
+}
+
+fn outcome(verdict: Verdict, print: &str) -> Outcome {
+    Outcome {
+        check: "goal".into(),
+        end: End::Exited(i32::from(verdict != Verdict::Green)),
+        fingerprint: (verdict != Verdict::Green).then(|| Fingerprint(print.into())),
+        verdict,
+        duration: Duration::from_secs(1),
+        diagnostics: Vec::new(),
+        tests: Some(TestReport { tests: BTreeMap::new(), passed: 1, failed: 1, skipped: 0 }),
+        tail: String::new(),
+        log_digest: String::new(),
+        log_bytes: 0,
+        log: None,
+    }
+}
+
+fn patch(text: &str) -> Patch {
+    let path = RelPath::new("a.txt").unwrap();
+    let change = Change { before: Some(FileState::text("before\n")), after: Some(FileState::text(text)) };
+    Patch::from_iter([(path, change)])
+}
+
+/// A run with what happened in it.
+struct Story(Run);
+
+impl Story {
+    fn new(spec: Spec) -> Self {
+        Self(Run::new("0123456789ab", &spec, Timestamp::UNIX_EPOCH))
+    }
+
+    fn red() -> Self {
+        let mut story = Self::new(spec());
+        story.tell(Event::Checked {
+            phase: Phase::Baseline,
+            outcome: Box::new(outcome(Verdict::Red, "first")),
+        });
+        story.tell(Event::Baseline(Baseline::Red));
+        story
+    }
+
+    fn tell(&mut self, event: Event) {
+        let record = Record { run: self.0.id.clone(), seq: self.0.seq + 1, at: Timestamp::UNIX_EPOCH, event };
+        self.0.apply(&record);
+    }
+
+    fn attempt(&mut self, proposal: Option<&str>, decision: Decision, print: &str) {
+        let Step::Attempt { rung } = self.0.next() else { panic!("not {:?}", self.0.next()) };
+        let attempt = self.0.attempts.len() as u32 + 1;
+        let fixer = self.0.spec.ladder[rung].fixer.clone();
+        self.tell(Event::AttemptStarted { attempt, rung, fixer: fixer.clone() });
+        if let Some(text) = proposal {
+            let (explanation, alternatives) = (String::new(), Vec::new());
+            self.tell(Event::Proposed { attempt, fixer, explanation, patch: patch(text), alternatives });
+        }
+        let red = if decision == Decision::Green { vec![] } else { vec![outcome(Verdict::Red, print)] };
+        self.tell(Event::Decided { attempt, decision, reason: "because".into(), red });
+    }
+
+    fn rule(&self) -> StopRule {
+        match self.0.next() {
+            Step::Stop { rule, .. } => rule,
+            other => panic!("it does not stop: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_green_baseline_ends_the_run() {
+    let mut story = Story::new(spec());
+    assert_eq!(story.0.next(), Step::Baseline);
+    story.tell(Event::Baseline(Baseline::Green));
+    assert_eq!(story.0.next(), Step::Finish(Exit::Green));
+    story.tell(Event::Finished { exit: Exit::Green, ran: Duration::ZERO });
+    assert_eq!(story.0.next(), Step::Done(Exit::Green));
+}
+
+#[test]
+fn flaky_and_infra_cannot_be_judged() {
+    for baseline in [
+        Baseline::Flaky { what: vec![] },
+        Baseline::Infra { reason: "disk full".into(), advice: "free some".into() },
+    ] {
+        let mut story = Story::new(spec());
+        story.tell(Event::Baseline(baseline));
+        assert_eq!(story.0.next(), Step::Finish(Exit::CannotJudge));
+    }
+}
+
+#[test]
+fn the_ladder_is_climbed_in_order_and_then_is_exhausted() {
+    let mut story = Story::red();
+    story.attempt(None, Decision::Pass, "first");
+    assert_eq!(story.0.next(), Step::Attempt { rung: 1 });
+    story.attempt(Some("one"), Decision::Drop, "second");
+    assert_eq!(story.0.next(), Step::Attempt { rung: 1 });
+    story.attempt(Some("two"), Decision::Drop, "third");
+    assert_eq!(story.0.next(), Step::Attempt { rung: 2 });
+    story.attempt(Some("three"), Decision::Drop, "fourth");
+    assert_eq!(story.rule(), StopRule::LadderExhausted);
+}
+
+#[test]
+fn progress_is_kept_as_the_base_and_earns_a_free_fixer_another_try() {
+    let mut story = Story::red();
+    story.attempt(Some("part"), Decision::Keep, "less");
+    assert_eq!(story.0.kept, patch("part"));
+    assert_eq!(story.0.next(), Step::Attempt { rung: 0 });
+    story.attempt(Some("worse"), Decision::Drop, "more");
+    assert_eq!(story.0.kept, patch("part"), "what is dropped is dropped whole");
+    assert_eq!(story.0.next(), Step::Attempt { rung: 1 });
+}
+
+#[test]
+fn a_model_s_tries_are_counted_whatever_they_bring() {
+    let mut story = Story::red();
+    story.attempt(None, Decision::Pass, "first");
+    story.attempt(Some("one"), Decision::Keep, "less");
+    story.attempt(Some("two"), Decision::Keep, "even less");
+    assert_eq!(story.0.next(), Step::Attempt { rung: 2 });
+}
+
+#[test]
+fn the_same_patch_of_a_model_twice_stops_the_run() {
+    let mut story = Story::red();
+    story.attempt(None, Decision::Pass, "first");
+    story.attempt(Some("one"), Decision::Drop, "second");
+    story.attempt(Some("one"), Decision::Drop, "second");
+    assert_eq!(story.rule(), StopRule::SamePatch);
+}
+
+#[test]
+fn the_same_diagnostics_after_two_model_attempts_stop_the_run_where_nobody_else_is_left() {
+    let mut story = Story::new(Spec { ladder: vec![rung("model(a)", 3, true)], ..spec() });
+    story.tell(Event::Baseline(Baseline::Red));
+    story.attempt(Some("one"), Decision::Drop, "same");
+    story.attempt(Some("two"), Decision::Drop, "same");
+    assert_eq!(story.rule(), StopRule::SameDiagnostics);
+}
+
+#[test]
+fn attempts_given_by_the_user_are_a_limit() {
+    let mut story = Story::red();
+    story.0.spec.max_attempts = Some(1);
+    story.attempt(None, Decision::Pass, "first");
+    story.attempt(Some("one"), Decision::Drop, "second");
+    assert_eq!(story.rule(), StopRule::Attempts);
+    story.tell(Event::Stopped { rule: StopRule::Attempts, why: String::new(), look_at: vec![] });
+    assert_eq!(story.0.next(), Step::Finish(Exit::Limit));
+}
+
+#[test]
+fn green_is_proven_before_it_lands_and_what_does_not_hold_is_dropped_whole() {
+    let mut story = Story::red();
+    story.attempt(Some("good"), Decision::Green, "");
+    assert_eq!(story.0.next(), Step::Prove);
+    story.tell(Event::NotProven { reason: "red in a fresh workspace".into() });
+    assert!(story.0.kept.is_empty());
+    assert_eq!(story.0.next(), Step::Attempt { rung: 1 });
+}
+
+fn proof() -> Event {
+    Event::Proven {
+        proof: Box::new(Proof {
+            run: "0123456789ab".into(),
+            base: "5".repeat(40),
+            patch: patch("good").digest(),
+            checks: Vec::new(),
+            tests_before: None,
+            tests_after: None,
+            sandbox: SandboxMode::Auto,
+            tools: BTreeMap::new(),
+            regreen: "0".into(),
+        }),
+        doubts: Vec::new(),
+    }
+}
+
+fn minimised(text: &str) -> Event {
+    let approval = vec!["it adds a dependency".to_owned()];
+    Event::Minimised { patch: patch(text), dropped: 0, of: 1, approval }
+}
+
+#[test]
+fn an_approval_is_for_one_patch() {
+    let mut story = Story::red();
+    story.attempt(Some("good"), Decision::Green, "");
+    story.tell(minimised("good"));
+    story.tell(proof());
+    story.tell(Event::Approved { by: "somebody".into() });
+    assert_eq!(story.0.next(), Step::Land);
+    story.tell(Event::Moved { from: Box::new(base("6")), base: Patch::new(), files: vec![] });
+    story.tell(Event::NotProven { reason: "red now".into() });
+    assert!(story.0.credited().is_empty(), "nobody is credited with what is gone");
+    story.attempt(Some("another"), Decision::Green, "");
+    story.tell(minimised("another"));
+    story.tell(proof());
+    assert_eq!(story.0.next(), Step::Wait);
+}
+
+#[test]
+fn what_a_person_rejected_waits_no_more() {
+    let mut story = Story::red();
+    story.attempt(Some("good"), Decision::Green, "");
+    story.tell(minimised("good"));
+    story.tell(proof());
+    story.tell(Event::Stopped { rule: StopRule::Rejected, why: String::new(), look_at: vec![] });
+    assert!(!story.0.awaits_approval());
+    assert_eq!(story.0.next(), Step::Finish(Exit::Policy));
+}
+
+#[test]
+fn what_needs_approval_waits_for_it_and_then_lands() {
+    let mut story = Story::red();
+    let attempt = 1;
+    story.tell(Event::AttemptStarted { attempt, rung: 0, fixer: "codefix".into() });
+    story.tell(Event::Proposed {
+        attempt,
+        fixer: "codefix(rustc)".into(),
+        explanation: String::new(),
+        patch: patch("good"),
+        alternatives: Vec::new(),
+    });
+    story.tell(Event::Decided { attempt, decision: Decision::Green, reason: String::new(), red: vec![] });
+    story.tell(minimised("good"));
+    story.tell(proof());
+    assert_eq!(story.0.next(), Step::Wait);
+    story.tell(Event::ApprovalNeeded { reasons: story.0.approval.clone() });
+    story.tell(Event::Finished { exit: Exit::Policy, ran: Duration::ZERO });
+    assert_eq!(story.0.next(), Step::Done(Exit::Policy));
+    story.tell(Event::Resumed { why: "approve".into() });
+    story.tell(Event::Approved { by: "somebody".into() });
+    assert_eq!(story.0.next(), Step::Land);
+}
+
+#[test]
+fn a_tree_that_moved_is_proven_again() {
+    let mut story = Story::red();
+    story.attempt(Some("good"), Decision::Green, "");
+    story.tell(proof());
+    assert_eq!(story.0.next(), Step::Land);
+    story.tell(Event::Moved { from: Box::new(base("6")), base: Patch::new(), files: vec!["b.txt".into()] });
+    assert_eq!(story.0.next(), Step::Prove);
+    assert_eq!(story.0.kept, patch("good"));
+}
+
+#[test]
+fn a_limit_can_be_given_another_chance_and_an_attempt_that_was_cut_off_is_made_again() {
+    let mut story = Story::red();
+    story.tell(Event::AttemptStarted { attempt: 1, rung: 0, fixer: "codefix".into() });
+    story.tell(Event::Stopped { rule: StopRule::Time, why: String::new(), look_at: vec![] });
+    story.tell(Event::Finished { exit: Exit::Limit, ran: Duration::ZERO });
+    story.tell(Event::Resumed { why: "resume".into() });
+    assert_eq!(story.0.next(), Step::Attempt { rung: 0 });
+    assert!(story.0.attempts.is_empty());
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let decision =
+        prop_oneof![Just(Decision::Green), Just(Decision::Keep), Just(Decision::Drop), Just(Decision::Pass)];
+    prop_oneof![
+        Just(Event::Baseline(Baseline::Red)),
+        Just(Event::Baseline(Baseline::Green)),
+        (0usize..5).prop_map(|rung| Event::AttemptStarted { attempt: 1, rung, fixer: "codefix".into() }),
+        "[ab]".prop_map(|text| Event::Proposed {
+            attempt: 1,
+            fixer: "codefix(rustc)".into(),
+            explanation: String::new(),
+            patch: patch(&text),
+            alternatives: Vec::new(),
+        }),
+        decision.prop_map(|decision| Event::Decided {
+            attempt: 1,
+            decision,
+            reason: String::new(),
+            red: Vec::new()
+        }),
+        Just(proof()),
+        Just(Event::NotProven { reason: String::new() }),
+        Just(Event::Approved { by: "somebody".into() }),
+        Just(Event::Resumed { why: "resume".into() }),
+        Just(Event::Stopped { rule: StopRule::Time, why: String::new(), look_at: Vec::new() }),
+        Just(Event::Finished { exit: Exit::Red, ran: Duration::ZERO }),
+    ]
+}
+
+proptest! {
+    /// Whatever order events come in, folding them does not panic, says what is next, and survives being written down.
+    #[test]
+    fn any_events_fold(events in proptest::collection::vec(any_event(), 0..24)) {
+        let mut records = vec![Record {
+            run: "0123456789ab".into(),
+            seq: 1,
+            at: Timestamp::UNIX_EPOCH,
+            event: Event::Started(Box::new(spec())),
+        }];
+        for event in events {
+            let seq = records.len() as u64 + 1;
+            records.push(Record { run: "0123456789ab".into(), seq, at: Timestamp::UNIX_EPOCH, event });
+        }
+        let run = Run::fold(&records).unwrap();
+        let _ = run.next();
+        let written = serde_json::to_string(&records).unwrap();
+        let read: Vec<Record> = serde_json::from_str(&written).unwrap();
+        prop_assert_eq!(&read, &records);
+        prop_assert_eq!(Run::fold(&read).unwrap(), run);
+    }
+}

@@ -1,0 +1,340 @@
+//! The rows of the tables as types.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use sqlx::{Row, Transaction};
+
+use crate::usage::{Money, Usage};
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Not started yet.
+    Queued,
+    /// Under way (or its process died: see [`super::Store::unfinished`]).
+    Running,
+    /// Waits for a person.
+    Waiting,
+    /// Over, whichever way.
+    Finished,
+}
+
+impl Status {
+    /// As written in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Queued => "queued",
+            Status::Running => "running",
+            Status::Waiting => "waiting",
+            Status::Finished => "finished",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        [Status::Queued, Status::Running, Status::Waiting, Status::Finished]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .with_context(|| format!("unknown status {text:?} in the store"))
+    }
+}
+
+/// What a run starts with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRun {
+    /// Its id: letters, digits and `-`.
+    pub id: String,
+    /// The repo's root.
+    pub repo: String,
+    /// What started it: `heal`, `ticket`, `proposal`, …
+    pub trigger: String,
+    /// What should become green.
+    pub goal: String,
+    /// Where it stands.
+    pub status: Status,
+    /// What it starts from: a commit or a snapshot.
+    pub base: Option<String>,
+}
+
+/// A row of `runs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunRow {
+    /// Its id.
+    pub id: String,
+    /// The repo's root.
+    pub repo: String,
+    /// What started it.
+    pub trigger: String,
+    /// What should become green.
+    pub goal: String,
+    /// Where it stands.
+    pub status: Status,
+    /// How it ended, one word: `healed`, `green`, `red`, `flaky`, …
+    pub outcome: Option<String>,
+    /// The program's exit code.
+    pub exit: Option<i64>,
+    /// One sentence for lists.
+    pub summary: Option<String>,
+    /// What it started from.
+    pub base: Option<String>,
+    /// Where it landed: `worktree`, a commit, a branch.
+    pub landed: Option<String>,
+    /// How many attempts were made.
+    pub attempts: u64,
+    /// What its models cost.
+    pub cost: Money,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its last event was appended.
+    pub updated_at: Timestamp,
+}
+
+/// Which runs to list; `None` means any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Of this repo.
+    pub repo: Option<String>,
+    /// Standing so.
+    pub status: Option<Status>,
+    /// Made at this moment or later.
+    pub since: Option<Timestamp>,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Event {
+    /// Its number in the run, from 1, without gaps.
+    pub seq: u64,
+    /// When it was appended.
+    pub at: Timestamp,
+    /// What kind.
+    pub kind: String,
+    /// Its contents.
+    pub payload: Value,
+}
+
+/// Changes to a run's row; `None` leaves the column.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunPatch {
+    /// Where it stands now.
+    pub status: Option<Status>,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// The program's exit code.
+    pub exit: Option<u8>,
+    /// One sentence for lists.
+    pub summary: Option<String>,
+    /// What it starts from.
+    pub base: Option<String>,
+    /// Where it landed.
+    pub landed: Option<String>,
+}
+
+/// A row of `fix_attempts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttemptRow {
+    /// The run; set by the store when it is written.
+    pub run: String,
+    /// Its number in the run, from 1.
+    pub attempt: u32,
+    /// Who proposed: `codefix(rustc)`, `model(<name>)`.
+    pub fixer: String,
+    /// The model, where there was one.
+    pub model_used: Option<String>,
+    /// The category of the first diagnostic, in kebab-case.
+    pub category: Option<String>,
+    /// The failure that it worked on.
+    pub fingerprint: Option<String>,
+    /// Whether it made the goal green.
+    pub succeeded: bool,
+    /// What it came to, one sentence.
+    pub result: String,
+    /// What the model used.
+    pub usage: Usage,
+    /// What the model cost.
+    pub cost: Money,
+    /// Wall time of proposing and verifying.
+    pub duration: Duration,
+    /// When it ended; set by the store when it is written.
+    pub at: Timestamp,
+}
+
+/// Money that one call of a model cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spent {
+    /// The provider's name in the configuration.
+    pub provider: String,
+    /// The model's name.
+    pub model: String,
+    /// What it cost.
+    pub cost: Money,
+}
+
+/// What follows from an event for the tables that people query; written in the event's own transaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Projection {
+    /// Changes to the run's row.
+    pub run: RunPatch,
+    /// An attempt that ended.
+    pub attempt: Option<AttemptRow>,
+    /// Money that was spent.
+    pub spent: Option<Spent>,
+}
+
+impl Projection {
+    pub(super) async fn write(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        run: &str,
+        seq: i64,
+        now: &str,
+    ) -> sqlx::Result<()> {
+        let spent = self.spent.as_ref().map_or(0, |spent| signed(spent.cost.0));
+        sqlx::query(
+            "UPDATE runs SET status = COALESCE($2, status), outcome = COALESCE($3, outcome), \
+             exit = COALESCE($4, exit), summary = COALESCE($5, summary), base = COALESCE($6, base), \
+             landed = COALESCE($7, landed), cost_micro_usd = cost_micro_usd + $8, attempts = attempts + $9, \
+             updated_at = $10 WHERE id = $1",
+        )
+        .bind(run)
+        .bind(self.run.status.map(Status::as_str))
+        .bind(&self.run.outcome)
+        .bind(self.run.exit.map(i64::from))
+        .bind(&self.run.summary)
+        .bind(&self.run.base)
+        .bind(&self.run.landed)
+        .bind(spent)
+        .bind(i64::from(self.attempt.is_some()))
+        .bind(now)
+        .execute(&mut **transaction)
+        .await?;
+        if let Some(spent) = &self.spent {
+            sqlx::query(
+                "INSERT INTO spending (run, seq, at, provider, model, cost_micro_usd) \
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+            )
+            .bind(run)
+            .bind(seq)
+            .bind(now)
+            .bind(&spent.provider)
+            .bind(&spent.model)
+            .bind(signed(spent.cost.0))
+            .execute(&mut **transaction)
+            .await?;
+        }
+        match &self.attempt {
+            Some(attempt) => attempt.insert(transaction, run, now).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl AttemptRow {
+    async fn insert(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        run: &str,
+        now: &str,
+    ) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO fix_attempts (run, attempt, fixer, model_used, category, fingerprint, succeeded, \
+             result, input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, cost_micro_usd, \
+             duration_ms, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        )
+        .bind(run)
+        .bind(i64::from(self.attempt))
+        .bind(&self.fixer)
+        .bind(&self.model_used)
+        .bind(&self.category)
+        .bind(&self.fingerprint)
+        .bind(self.succeeded)
+        .bind(&self.result)
+        .bind(signed(self.usage.input))
+        .bind(signed(self.usage.cache_read))
+        .bind(signed(self.usage.cache_write))
+        .bind(signed(self.usage.output))
+        .bind(signed(self.cost.0))
+        .bind(signed(self.duration.as_millis().try_into().unwrap_or(u64::MAX)))
+        .bind(now)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
+        let number = |column: &str| unsigned(row, column);
+        Ok(Self {
+            run: row.try_get("run")?,
+            attempt: number("attempt")?.try_into().unwrap_or(u32::MAX),
+            fixer: row.try_get("fixer")?,
+            model_used: row.try_get("model_used")?,
+            category: row.try_get("category")?,
+            fingerprint: row.try_get("fingerprint")?,
+            succeeded: row.try_get("succeeded")?,
+            result: row.try_get("result")?,
+            usage: Usage {
+                input: number("input_tokens")?,
+                cache_read: number("cache_read_tokens")?,
+                cache_write: number("cache_write_tokens")?,
+                output: number("output_tokens")?,
+                ..Usage::default()
+            },
+            cost: Money(number("cost_micro_usd")?),
+            duration: Duration::from_millis(number("duration_ms")?),
+            at: time(row, "at")?,
+        })
+    }
+}
+
+impl RunRow {
+    pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            repo: row.try_get("repo")?,
+            trigger: row.try_get("trigger")?,
+            goal: row.try_get("goal")?,
+            status: Status::parse(row.try_get("status")?)?,
+            outcome: row.try_get("outcome")?,
+            exit: row.try_get("exit")?,
+            summary: row.try_get("summary")?,
+            base: row.try_get("base")?,
+            landed: row.try_get("landed")?,
+            attempts: unsigned(row, "attempts")?,
+            cost: Money(unsigned(row, "cost_micro_usd")?),
+            created_at: time(row, "created_at")?,
+            updated_at: time(row, "updated_at")?,
+        })
+    }
+}
+
+impl Event {
+    pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
+        let payload: &str = row.try_get("payload")?;
+        Ok(Self {
+            seq: unsigned(row, "seq")?,
+            at: time(row, "at")?,
+            kind: row.try_get("kind")?,
+            payload: serde_json::from_str(payload).context("an event in the store is no JSON")?,
+        })
+    }
+}
+
+/// SQL has no unsigned numbers.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(row: &SqliteRow, column: &str) -> Result<u64> {
+    let number: i64 = row.try_get(column)?;
+    Ok(number.max(0).unsigned_abs())
+}
+
+pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp> {
+    let text: &str = row.try_get(column)?;
+    text.parse().with_context(|| format!("{column} is no moment: {text:?}"))
+}

@@ -1,0 +1,295 @@
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::fault::Exit;
+use crate::usage::Usage;
+
+struct StepClock(Mutex<Timestamp>);
+
+impl Clock for StepClock {
+    fn now(&self) -> Timestamp {
+        let mut now = self.0.lock().unwrap();
+        *now += jiff::SignedDuration::from_secs(1);
+        *now
+    }
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("regreen.db")
+    }
+
+    async fn store(&self) -> Store {
+        let start = "2026-01-01T00:00:00Z".parse().unwrap();
+        Store::open_with(&self.path(), Arc::new(StepClock(Mutex::new(start)))).await.unwrap()
+    }
+}
+
+fn new_run(id: &str) -> NewRun {
+    NewRun {
+        id: id.to_owned(),
+        repo: "/repo".to_owned(),
+        trigger: "heal".to_owned(),
+        goal: "make test".to_owned(),
+        status: Status::Running,
+        base: None,
+    }
+}
+
+fn fault(error: &anyhow::Error) -> &Fault {
+    error.downcast_ref::<Fault>().unwrap_or_else(|| panic!("no fault: {error:?}"))
+}
+
+fn attempt(number: u32) -> AttemptRow {
+    AttemptRow {
+        run: String::new(),
+        attempt: number,
+        fixer: "model(m)".to_owned(),
+        model_used: Some("m".to_owned()),
+        category: Some("type".to_owned()),
+        fingerprint: None,
+        succeeded: number == 2,
+        result: "still red".to_owned(),
+        usage: Usage { input: 10, output: 5, cache_read: 3, cache_write: 2, ..Usage::default() },
+        cost: Money(1500),
+        duration: Duration::from_millis(2500),
+        at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_the_projection_of_its_events() {
+    let place = Place::new();
+    let store = place.store().await;
+    store.create(&new_run("r1")).await.unwrap();
+    let none = Projection::default();
+    assert_eq!(store.append("r1", 0, "started", &json!({"a": "ä"}), &none).await.unwrap(), 1);
+    let spent = Spent { provider: "p".into(), model: "m".into(), cost: Money(1500) };
+    let paid = Projection { spent: Some(spent.clone()), ..Projection::default() };
+    assert_eq!(store.append("r1", 1, "call", &json!(1), &paid).await.unwrap(), 2);
+    for number in [1, 2] {
+        let tried = Projection { attempt: Some(attempt(number)), ..Projection::default() };
+        store.append("r1", 1 + u64::from(number), "attempt", &json!(null), &tried).await.unwrap();
+    }
+    let end = RunPatch {
+        status: Some(Status::Finished),
+        outcome: Some("healed".into()),
+        exit: Some(0),
+        ..RunPatch::default()
+    };
+    let end = Projection { run: end, ..Projection::default() };
+    store.append("r1", 4, "ended", &json!({}), &end).await.unwrap();
+
+    // Another process sees the same.
+    store.close().await;
+    let store = place.store().await;
+    let run = store.run("r1").await.unwrap();
+    assert_eq!((run.status, run.outcome.as_deref(), run.exit), (Status::Finished, Some("healed"), Some(0)));
+    assert_eq!((run.attempts, run.cost), (2, Money(1500)));
+    assert!(run.updated_at > run.created_at);
+    let events = store.events("r1", 0).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert_eq!(events[0].payload, json!({"a": "ä"}));
+    assert_eq!(store.events("r1", 4).await.unwrap()[0].kind, "ended");
+    let attempts = store.attempts("r1").await.unwrap();
+    assert_eq!(attempts[1].usage, attempt(2).usage);
+    assert_eq!((attempts[0].succeeded, attempts[1].succeeded), (false, true));
+    assert_eq!(attempts[1].duration, Duration::from_millis(2500));
+    assert_eq!(store.attempts_since(attempts[1].at).await.unwrap().len(), 1);
+    assert_eq!(store.spent_since(run.created_at).await.unwrap(), Money(1500));
+    assert_eq!(store.spent_since(run.updated_at).await.unwrap(), Money(0));
+}
+
+#[tokio::test]
+async fn an_outdated_writer_is_refused_whole() {
+    let place = Place::new();
+    let store = place.store().await;
+    store.create(&new_run("r1")).await.unwrap();
+    store.append("r1", 0, "a", &json!(0), &Projection::default()).await.unwrap();
+    let patch = RunPatch { outcome: Some("wrong".into()), ..RunPatch::default() };
+    let late = Projection { run: patch, attempt: Some(attempt(1)), ..Projection::default() };
+    let error = store.append("r1", 0, "b", &json!(0), &late).await.unwrap_err();
+    let conflict = error.downcast_ref::<Conflict>().unwrap();
+    assert_eq!((conflict.expected, conflict.actual), (0, 1));
+    assert_eq!(store.run("r1").await.unwrap().outcome, None);
+    assert!(store.attempts("r1").await.unwrap().is_empty());
+    assert!(store.append("gone", 0, "a", &json!(0), &Projection::default()).await.is_err());
+
+    // The same attempt twice breaks a key: the event must not stay behind.
+    let tried = Projection { attempt: Some(attempt(1)), ..Projection::default() };
+    store.append("r1", 1, "t", &json!(0), &tried).await.unwrap();
+    store.append("r1", 2, "t", &json!(0), &tried).await.unwrap_err();
+    assert_eq!(store.events("r1", 0).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn many_writers_lose_nothing() {
+    let place = Place::new();
+    let stores = [place.store().await, place.store().await, place.store().await];
+    stores[0].create(&new_run("r1")).await.unwrap();
+    let work = |store: Store| async move {
+        for _ in 0..20 {
+            loop {
+                let last = store.events("r1", 0).await.unwrap().len() as u64;
+                match store.append("r1", last, "e", &json!(0), &Projection::default()).await {
+                    Ok(_) => break,
+                    Err(error) => assert!(error.downcast_ref::<Conflict>().is_some(), "{error:?}"),
+                }
+            }
+        }
+    };
+    let [a, b, c] = stores.clone().map(|store| tokio::spawn(work(store)));
+    a.await.unwrap();
+    b.await.unwrap();
+    c.await.unwrap();
+    let events = stores[0].events("r1", 0).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=60).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn the_database_itself_keeps_events_as_they_are() {
+    let place = Place::new();
+    let store = place.store().await;
+    store.create(&new_run("r1")).await.unwrap();
+    store.append("r1", 0, "a", &json!(0), &Projection::default()).await.unwrap();
+    for sql in ["UPDATE events SET kind = 'x'", "DELETE FROM events"] {
+        let error = database::raw(&place.path(), sql).await.unwrap_err();
+        assert!(format!("{error:?}").contains("append-only"), "{error:?}");
+    }
+    assert_eq!(store.events("r1", 0).await.unwrap()[0].kind, "a");
+}
+
+#[tokio::test]
+async fn runs_are_found_by_either_end_of_their_id() {
+    let place = Place::new();
+    let store = place.store().await;
+    let ids = ["019a-1111-aaaa1234", "019a-2222-bbbb1234", "019b-3333-cccc5678"];
+    for id in ids {
+        store.create(&new_run(id)).await.unwrap();
+    }
+    for (name, id) in [(ids[0], ids[0]), ("019a-2", ids[1]), ("5678", ids[2]), ("last", ids[2])] {
+        assert_eq!(store.run(name).await.unwrap().id, id, "{name}");
+    }
+    let error = store.run("019a").await.unwrap_err();
+    assert_eq!(fault(&error).exit, Exit::Usage);
+    assert!(fault(&error).hint.as_ref().unwrap().contains(ids[0]));
+    for name in ["", "x", "%", "0_9", "' OR 1=1 --"] {
+        assert!(fault(&store.run(name).await.unwrap_err()).message.contains("there is no run"), "{name}");
+    }
+    let filter = RunFilter { repo: Some("/repo".into()), ..RunFilter::default() };
+    let found: Vec<_> = store.runs(&filter, 2).await.unwrap().into_iter().map(|run| run.id).collect();
+    assert_eq!(found, [ids[2], ids[1]]);
+    let other = RunFilter { repo: Some("/other".into()), ..RunFilter::default() };
+    assert!(store.runs(&other, 9).await.unwrap().is_empty());
+    assert_eq!(short("0190a1b2-c3d4-7890-abcd-ef0123456789"), "23456789");
+    assert_eq!(short("r1"), "r1");
+    for bad in ["", "../up", "a b", "-x", "ä"] {
+        assert!(store.create(&new_run(bad)).await.is_err(), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn damaged_newer_and_locked_stores_are_explained() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let store = place.store().await;
+    assert_eq!(std::fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    let wal = place.dir.path().join("regreen.db-wal");
+    assert_eq!(std::fs::metadata(wal).unwrap().permissions().mode() & 0o777, 0o600);
+    store.close().await;
+
+    database::raw(
+        &place.path(),
+        "INSERT INTO _sqlx_migrations VALUES (999, 'later', '2030-01-01', 1, x'00', 1)",
+    )
+    .await
+    .unwrap();
+    let error = Store::open(&place.path()).await.unwrap_err();
+    assert!(fault(&error).message.contains("newer Regreen"), "{error:?}");
+
+    let broken = place.dir.path().join("broken.db");
+    std::fs::write(&broken, "this is no database, but long enough to be taken for one".repeat(100)).unwrap();
+    let error = Store::open(&broken).await.unwrap_err();
+    assert!(fault(&error).message.contains("damaged"), "{error:?}");
+    let error = Store::open(place.dir.path()).await.unwrap_err();
+    assert!(fault(&error).message.contains("cannot open the store"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_run_has_one_process_at_a_time() {
+    let place = Place::new();
+    let state = place.dir.path();
+    let store = place.store().await;
+    store.create(&new_run("r1")).await.unwrap();
+    store.create(&NewRun { status: Status::Finished, ..new_run("r2") }).await.unwrap();
+    assert!(!Lease::is_held(state, "r1").unwrap());
+    let lease = Lease::acquire(state, "r1").unwrap().unwrap();
+    assert!(Lease::acquire(state, "r1").unwrap().is_none());
+    assert!(Lease::is_held(state, "r1").unwrap());
+    assert!(store.unfinished(state).await.unwrap().is_empty());
+    drop(lease);
+    let dead = store.unfinished(state).await.unwrap();
+    assert_eq!(dead.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["r1"]);
+    assert!(Lease::acquire(state, "r1").unwrap().is_some());
+    assert!(Lease::acquire(state, "../r1").is_err());
+}
+
+#[tokio::test]
+async fn approvals_are_asked_once_and_decided_once() {
+    let place = Place::new();
+    let store = place.store().await;
+    store.create(&new_run("r1")).await.unwrap();
+    let id = store.request_approval("r1", "land", "production").await.unwrap();
+    assert_eq!(store.request_approval("r1", "land", "production").await.unwrap(), id);
+    assert_eq!(store.approvals(None).await.unwrap().len(), 1);
+    store.decide(&id, Decision::Approved, "ann", Some("fine")).await.unwrap();
+    assert!(store.decide(&id, Decision::Rejected, "bob", None).await.is_err());
+    assert!(store.approvals(None).await.unwrap().is_empty());
+    let all = store.approvals(Some("r1")).await.unwrap();
+    assert_eq!((all[0].decision, all[0].decided_by.as_deref()), (Some(Decision::Approved), Some("ann")));
+}
+
+#[tokio::test]
+async fn a_run_begins_with_its_first_event_or_not_at_all() {
+    let place = Place::new();
+    let store = place.store().await;
+    let none = Projection::default();
+    store.create_with(&new_run("r1"), "started", &json!(1), &none).await.unwrap();
+    assert_eq!(store.events("r1", 0).await.unwrap().len(), 1);
+    // The second write of the transaction fails: the row must not stay.
+    sqlx::query("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .execute(store.pool())
+        .await
+        .unwrap();
+    store.create_with(&new_run("r2"), "started", &json!(1), &none).await.unwrap_err();
+    assert!(store.run("r2").await.is_err());
+}
+
+#[tokio::test]
+async fn every_event_of_a_long_run_is_read() {
+    let place = Place::new();
+    let store = place.store().await;
+    store.create(&new_run("long")).await.unwrap();
+    sqlx::query(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10003) \
+         INSERT INTO events (run, seq, at, kind, payload) SELECT 'long', i, '2026-01-01T00:00:00.000Z', 'k', 'null' FROM n",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
+    let events = store.events("long", 1).await.unwrap();
+    assert_eq!((events.len(), events[0].seq, events[10_001].seq), (10_002, 2, 10_003));
+    assert!(store.events("long", 10_003).await.unwrap().is_empty());
+}

@@ -1,0 +1,206 @@
+//! Checks, what they printed, and what that means.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::outcome::{Check, CommandLine, Outcome, Verdict};
+use crate::sandbox::Network;
+use crate::workspace::{Attempt, Command};
+
+mod ansi;
+mod capture;
+mod category;
+mod command;
+pub mod compare;
+mod data;
+mod fingerprint;
+mod matcher;
+pub mod minimise;
+pub mod needs;
+mod parsers;
+mod paths;
+mod probe;
+mod read;
+pub mod tools;
+mod verdict;
+
+pub use compare::{Comparison, Stage, compare, stage};
+pub use fingerprint::{fingerprint, identity};
+pub use matcher::Matcher;
+
+use capture::{Capture, Captured};
+use command::CommandWords;
+use paths::Paths;
+
+/// Reports larger than this are not read, in bytes.
+const REPORT: u64 = 32 << 20;
+/// The most reports that are read.
+const REPORTS: usize = 200;
+
+/// Runs checks in attempts and reads what they print.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    /// Where logs go: one file per execution, bounded. A direct subfolder of the state folder, so that
+    /// [`Outcome::log`] is this folder's name and the file's.
+    pub logs: PathBuf,
+    /// Problem matchers: the built-in ones and the user's.
+    pub matchers: Arc<Vec<Matcher>>,
+    /// What checks may reach.
+    pub network: Network,
+}
+
+/// Hears what a check prints while it runs: called with each whole line, escape sequences taken out.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+impl Verifier {
+    /// A verifier with the built-in matchers, whose checks reach no network.
+    pub fn new(logs: impl Into<PathBuf>) -> Self {
+        Self { logs: logs.into(), matchers: Arc::new(Matcher::built_in()), network: Network::None }
+    }
+
+    /// Runs `check` in `attempt` and reads the result. A red outcome of a text-only tool may be followed by a structured probe
+    /// of the same tool (not counted in `duration`).
+    ///
+    /// # Errors
+    /// Only where the sandbox itself fails; whatever the command does is an [`Outcome`].
+    pub async fn run(&self, attempt: &Attempt, check: &Check, progress: Progress<'_>) -> Result<Outcome> {
+        let reports = attempt.reports();
+        clear(&reports);
+        let argv = match &check.run {
+            CommandLine::Shell(line) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
+            CommandLine::Argv(argv) => argv.clone(),
+        };
+        let command = Command {
+            argv,
+            dir: check.dir.clone(),
+            env: environment(),
+            timeout: check.timeout,
+            network: self.network,
+        };
+        let mut capture = Capture::new(progress);
+        let ended = attempt.run(&command, &mut |piece| capture.feed(piece)).await?;
+        let captured = capture.finish();
+        let log = self.keep_log(&captured)?;
+
+        let tree = attempt.root().to_owned();
+        let words = CommandWords::of(check, &tree);
+        let paths = Paths::new(&tree, &check.dir, Some(&tree));
+        let around = verdict::Surroundings {
+            no_node_modules: !attempt.is_prepared() && command::lacks_node_modules(&tree, &check.dir),
+        };
+        let (check_copy, matchers) = (check.clone(), self.matchers.clone());
+        let (text_paths, text_words) = (paths.clone(), words.text());
+        // Reading 16 MiB takes a moment of CPU: not on the threads that drive everything else.
+        let mut outcome = tokio::task::spawn_blocking(move || {
+            let evidence = read::Evidence {
+                end: ended.end,
+                duration: ended.duration,
+                text: &ansi::clean(&captured.kept),
+                reports: &collect(&reports),
+                command: &text_words,
+                paths: &text_paths,
+                around,
+            };
+            let mut outcome = read::read(&check_copy, &evidence, &matchers);
+            outcome.log_digest = captured.digest;
+            outcome.log_bytes = captured.bytes;
+            outcome
+        })
+        .await?;
+        outcome.log = Some(log);
+        if outcome.verdict == Verdict::Red {
+            self.probe(attempt, check, &words, &paths, &mut outcome).await;
+        }
+        Ok(outcome)
+    }
+
+    /// Runs the probes that fit a red outcome. One that fails, or takes too long, changes nothing.
+    async fn probe(
+        &self,
+        attempt: &Attempt,
+        check: &Check,
+        words: &CommandWords,
+        paths: &Paths,
+        outcome: &mut Outcome,
+    ) {
+        for probe in probe::plan(check, words, attempt.root(), outcome) {
+            let command = Command {
+                argv: probe.argv.clone(),
+                dir: check.dir.clone(),
+                env: environment(),
+                timeout: probe.limit,
+                network: Network::None,
+            };
+            let mut bytes = Vec::new();
+            let mut hear = |piece: &[u8]| {
+                let room = probe::OUTPUT.saturating_sub(bytes.len()).min(piece.len());
+                bytes.extend_from_slice(&piece[..room]);
+            };
+            match attempt.run(&command, &mut hear).await {
+                Ok(ended) if matches!(ended.end, crate::outcome::End::Exited(_)) => {
+                    let text = ansi::clean(&bytes);
+                    if let Some(found) = probe.read(&text, paths, &self.matchers) {
+                        read::merge(check, outcome, found, probe.evidence_only);
+                    }
+                }
+                Ok(ended) => tracing::debug!(probe = ?probe.argv, end = ?ended.end, "a probe did not finish"),
+                Err(error) => tracing::debug!(probe = ?probe.argv, %error, "a probe did not start"),
+            }
+        }
+    }
+
+    /// Writes the log, and gives its name relative to the state folder.
+    fn keep_log(&self, captured: &Captured) -> Result<String> {
+        let name = format!("{}.log", uuid::Uuid::now_v7());
+        captured.write(&self.logs.join(&name))?;
+        let folder = self.logs.file_name().map_or_else(String::new, |f| f.to_string_lossy().into_owned());
+        Ok(if folder.is_empty() { name } else { format!("{folder}/{name}") })
+    }
+}
+
+/// What makes tools tell more without doing anything else. Colours are not switched off: tools do that by themselves without a
+/// terminal, escape sequences are taken out anyway, and tests of colours would fail.
+fn environment() -> BTreeMap<String, String> {
+    // pytest expands the variable itself; a report that the command line asks for wins over this one.
+    let pytest = "-o junit_family=xunit1 --junitxml=$REGREEN_REPORTS/pytest.xml";
+    [("PYTEST_ADDOPTS", pytest), ("CARGO_TERM_COLOR", "never"), ("CARGO_TERM_PROGRESS_WHEN", "never")]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Empties the reports folder: what lies there is of an earlier check.
+fn clear(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let folder = entry.file_type().is_ok_and(|t| t.is_dir());
+        let removed = if folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        if let Err(error) = removed {
+            tracing::debug!(path = %path.display(), %error, "a report stays");
+        }
+    }
+}
+
+/// The reports: regular files directly in the folder.
+fn collect(folder: &Path) -> Vec<(String, String)> {
+    let mut reports = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().take(REPORTS) {
+        if let Some(text) = command::read_small(&entry.path(), REPORT) {
+            reports.push((entry.file_name().to_string_lossy().into_owned(), text));
+        }
+    }
+    reports.sort();
+    reports
+}
+
+/// The limit of a probe: about as long as the command took, at least ten seconds and at most two minutes.
+fn probe_limit(took: Duration) -> Duration {
+    took.saturating_mul(2).clamp(Duration::from_secs(10), Duration::from_secs(120))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What the end of a command means: green, red, or a failure that no edit repairs.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use crate::diagnostic::{Category, Severity};
+use crate::outcome::{Check, End, TestReport, Verdict};
+
+use super::data;
+use super::parsers::Found;
+
+/// Lines at the end of the output that are looked at.
+const LAST_LINES: usize = 400;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    rule: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    reason: String,
+    advice: String,
+    pattern: String,
+    unless: Option<String>,
+    #[serde(default)]
+    exits: Vec<i32>,
+    #[serde(default)]
+    despite_diagnostics: bool,
+    #[serde(default)]
+    unless_tests: bool,
+    needs: Option<Needs>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Needs {
+    /// The check's folder has a `package.json` and no `node_modules` is above it.
+    NoNodeModules,
+}
+
+struct Rule {
+    row: Row,
+    pattern: Regex,
+    unless: Option<Regex>,
+}
+
+static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
+    load(&data::table("infra.toml")).unwrap_or_else(|error| {
+        tracing::error!(%error, "the table of infrastructure failures does not load");
+        Vec::new()
+    })
+});
+
+fn load(text: &str) -> anyhow::Result<Vec<Rule>> {
+    let file: File = toml::from_str(text)?;
+    let rule = |row: Row| -> anyhow::Result<Rule> {
+        let unless = row.unless.as_deref().map(Regex::new).transpose()?;
+        Ok(Rule { pattern: Regex::new(&row.pattern)?, unless, row })
+    };
+    file.rule.into_iter().map(rule).collect()
+}
+
+/// What is known besides the output.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Surroundings {
+    /// The check's folder belongs to a JavaScript project whose packages are not installed.
+    pub no_node_modules: bool,
+}
+
+/// Judges one execution.
+pub fn judge(
+    check: &Check,
+    end: End,
+    text: &str,
+    found: &Found,
+    tests: Option<&TestReport>,
+    around: Surroundings,
+) -> Verdict {
+    let infra = |reason: String, advice: &str| Verdict::Infra { reason, advice: advice.to_owned() };
+    const MEMORY: &str = "give the check more memory (limits.memory), or run fewer jobs side by side";
+    match end {
+        // Only a structured report counts: text may be quoted, and retried tests fail in it before they pass.
+        End::Exited(0) if found.reported_failure && tests.is_some_and(|t| t.failed > 0) => Verdict::Red,
+        End::Exited(0) => Verdict::Green,
+        End::TimedOut => infra(
+            format!("{} did not finish in {}", check.name, seconds(check.timeout)),
+            "raise limits.check in your configuration (or `timeout` of a check that regreen.toml defines), or find out what hangs",
+        ),
+        End::OutOfMemory => infra("out of memory".to_owned(), MEMORY),
+        End::Cancelled => infra("the run was cancelled".to_owned(), "run it again"),
+        // The kernel's and the administrator's way to end a program; a crash of its own has other signals.
+        End::Signaled(9) | End::Exited(137) => {
+            infra("killed (signal 9), most likely for its use of memory".to_owned(), MEMORY)
+        }
+        End::Signaled(15) | End::Exited(143) if !has_source_error(found) => {
+            infra("something else ended it (signal 15)".to_owned(), "run it again, and look at what stops it")
+        }
+        End::Exited(_) | End::Signaled(_) => {
+            by_rules(end, text, found, tests, around).unwrap_or(Verdict::Red)
+        }
+    }
+}
+
+/// `2m 30s`.
+fn seconds(duration: std::time::Duration) -> String {
+    let whole = duration.as_secs();
+    match (whole / 60, whole % 60) {
+        (0, 0) => format!("{} ms", duration.as_millis()),
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, 0) => format!("{minutes}m"),
+        (minutes, seconds) => format!("{minutes}m {seconds}s"),
+    }
+}
+
+fn by_rules(
+    end: End,
+    text: &str,
+    found: &Found,
+    tests: Option<&TestReport>,
+    around: Surroundings,
+) -> Option<Verdict> {
+    let at_source = has_source_error(found);
+    let tested = tests.is_some_and(|t| t.failed > 0 || t.passed > 0);
+    let mut lines: Vec<&str> =
+        text.lines().rev().take(LAST_LINES).map(|l| super::parsers::cut(l, 2_000)).collect();
+    lines.reverse();
+    for rule in RULES.iter() {
+        let row = &rule.row;
+        let exit_fits = row.exits.is_empty() || matches!(end, End::Exited(code) if row.exits.contains(&code));
+        let needs_fit = row.needs.is_none_or(|Needs::NoNodeModules| around.no_node_modules);
+        let told = (at_source && !row.despite_diagnostics) || (tested && row.unless_tests);
+        if !exit_fits || !needs_fit || told {
+            continue;
+        }
+        let hit = lines.iter().find_map(|line| {
+            let captures = rule.pattern.captures(line)?;
+            rule.unless.as_ref().is_none_or(|unless| !unless.is_match(line)).then_some((line, captures))
+        });
+        if let Some((line, captures)) = hit {
+            let what = ["what", "what2", "what3", "what4", "what5"].iter().find_map(|n| captures.name(n));
+            let reason = match what {
+                Some(what) => format!("{}: {}", row.reason, what.as_str()),
+                None => format!("{} ({})", row.reason, super::parsers::cut(line.trim(), 200)),
+            };
+            return Some(Verdict::Infra { reason, advice: row.advice.clone() });
+        }
+    }
+    if end == End::Exited(127) && !at_source && !tested {
+        return Some(Verdict::Infra {
+            reason: "a program of the command is missing (exit 127)".to_owned(),
+            advice: "install it, or put it into the PATH that checks see".to_owned(),
+        });
+    }
+    if end == End::Exited(126) && !at_source && !tested {
+        let told = lines.iter().rev().find(|line| !line.trim().is_empty());
+        let told = told.map_or("exit 126", |line| super::parsers::cut(line.trim(), 200));
+        return Some(Verdict::Infra {
+            reason: format!("a program of the command cannot be executed ({told})"),
+            advice: "make it executable (chmod +x), or look at its first line and its format".to_owned(),
+        });
+    }
+    None
+}
+
+/// An error that points into the repo's own files, or a failing assertion: an edit may repair it, whatever else was printed.
+fn has_source_error(found: &Found) -> bool {
+    found.diagnostics.iter().any(|d| {
+        d.severity == Severity::Error
+            && !matches!(d.category, Category::Dependency | Category::Configuration)
+            && (d.test.is_some()
+                || (d.range.is_some() && d.file.as_deref().is_some_and(|f| !f.starts_with('/'))))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,15 @@
+//! The integration tests: one binary, the real program, real tools.
+#![allow(clippy::disallowed_methods, clippy::print_stderr)] // the tests start programs and read the environment themselves
+
+mod bad_input;
+mod durability;
+mod heal;
+mod languages;
+mod layers;
+mod model_tier;
+mod models;
+mod project;
+mod scripted;
+mod setup;
+mod tickets;
+mod vendor;

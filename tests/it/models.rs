@@ -1,0 +1,391 @@
+//! The adapters against stand-ins that check every request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use regreen::models::{
+    Answer, Effort, Kind, Model, ModelError, ProviderConfig, Request, Role, Stop, Turn, connect,
+};
+use regreen::redact::Redactor;
+use serde_json::json;
+
+use crate::vendor::{Anthropic, KEY, OpenaiChat, OpenaiResponses, Reply, Vendor};
+
+fn request() -> Request {
+    Request {
+        system: "You repair code.".to_owned(),
+        turns: vec![Turn { role: Role::User, text: "Repair this.".to_owned() }],
+        effort: Effort::Medium,
+        max_output_tokens: 8_000,
+        cache_key: "run-1".to_owned(),
+        schema: None,
+        timeout: Duration::from_secs(30),
+    }
+}
+
+fn retry_request() -> Request {
+    let mut request = request();
+    request.turns.push(Turn { role: Role::Assistant, text: "Done.".to_owned() });
+    request.turns.push(Turn { role: Role::User, text: "It is still red.".to_owned() });
+    request
+}
+
+fn config(kind: Kind, base_url: String) -> ProviderConfig {
+    let mut provider = ProviderConfig::new("vendor", kind);
+    provider.base_url = Some(base_url);
+    provider.key = Some(KEY.to_owned().into());
+    provider.limits.first_wait = Duration::from_millis(1);
+    provider.limits.longest_wait = Duration::from_millis(4);
+    provider
+}
+
+fn model_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Anthropic => "claude-opus-5-5",
+        Kind::OpenaiResponses => "gpt-6.2-astra",
+        _ => "qwen3-coder:30b",
+    }
+}
+
+fn connected(kind: Kind, vendor: &Vendor) -> Arc<dyn Model> {
+    connect(&config(kind, vendor.base_url()), model_of(kind), &Redactor::default()).unwrap()
+}
+
+async fn start(kind: Kind, script: Vec<Reply>) -> Vendor {
+    match kind {
+        Kind::Anthropic => Anthropic::start(script).await,
+        Kind::OpenaiResponses => OpenaiResponses::start(script).await,
+        _ => OpenaiChat::start(script).await,
+    }
+}
+
+const ALL: [Kind; 3] = [Kind::Anthropic, Kind::OpenaiResponses, Kind::OpenaiChat];
+
+/// Asks once, with that script.
+async fn ask(kind: Kind, script: Vec<Reply>) -> (Result<Answer, ModelError>, usize) {
+    let vendor = start(kind, script).await;
+    let result = connected(kind, &vendor).ask(&request()).await;
+    if let Err(error) = &result {
+        assert!(!format!("{error} {error:?}").contains(KEY), "the key is in {error:?}");
+    }
+    (result, vendor.requests().len())
+}
+
+#[tokio::test]
+async fn an_answer_comes_without_thoughts_and_with_its_usage() {
+    for kind in ALL {
+        let vendor = start(kind, vec!["All green.".into()]).await;
+        let answer = connected(kind, &vendor).ask(&retry_request()).await.unwrap();
+        assert_eq!((answer.text.as_str(), answer.stop), ("All green.", Stop::Done), "{kind:?}");
+        assert_eq!(answer.request_id.as_deref(), Some("req_test_1"));
+        assert_eq!(answer.usage.output, 42);
+        assert!(!answer.usage.estimated);
+        if kind == Kind::OpenaiChat {
+            assert_eq!(answer.usage.input, 311);
+        } else {
+            assert_eq!(
+                (answer.usage.input, answer.usage.cache_write, answer.usage.cache_read),
+                (11, 300, 2000)
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_follows_the_model() {
+    let vendor = start(Kind::Anthropic, vec!["a".into(), "b".into()]).await;
+    connected(Kind::Anthropic, &vendor).ask(&request()).await.unwrap();
+    let older = config(Kind::Anthropic, format!("{}/v1/", vendor.base_url()));
+    let older = connect(&older, "claude-sonnet-4-20250514", &Redactor::default()).unwrap();
+    older.ask(&request()).await.unwrap();
+    let sent = vendor.requests();
+    assert_eq!(sent[0].body["thinking"], json!({"type": "adaptive"}));
+    assert_eq!(sent[0].body["output_config"], json!({"effort": "medium"}));
+    assert_eq!(sent[0].body["system"][0]["cache_control"], json!({"type": "ephemeral"}));
+    assert_eq!(sent[1].body["thinking"], json!({"type": "enabled", "budget_tokens": 4000}));
+    assert_eq!(sent[1].body.get("output_config"), None);
+
+    let vendor = start(Kind::OpenaiResponses, vec!["a".into()]).await;
+    connected(Kind::OpenaiResponses, &vendor).ask(&retry_request()).await.unwrap();
+    let sent = &vendor.requests()[0].body;
+    assert_eq!(sent["reasoning"], json!({"effort": "medium"}));
+    assert_eq!(sent["prompt_cache_key"], json!("run-1"));
+    assert_eq!(sent["input"][1]["phase"], json!("final_answer"));
+}
+
+#[tokio::test]
+async fn a_schema_goes_where_the_vendor_wants_it() {
+    for kind in ALL {
+        let vendor = start(kind, vec!["{\"a\": 1}".into()]).await;
+        let schema = json!({
+            "type": "object", "additionalProperties": false, "required": ["a"], "properties": {"a": {"type": "integer"}},
+        });
+        let asked = Request { schema: Some(schema.clone()), ..request() };
+        connected(kind, &vendor).ask(&asked).await.unwrap();
+        let sent = &vendor.requests()[0].body;
+        let place = match kind {
+            Kind::Anthropic => &sent["output_config"]["format"]["schema"],
+            Kind::OpenaiResponses => &sent["text"]["format"]["schema"],
+            _ => &sent["response_format"]["json_schema"]["schema"],
+        };
+        assert_eq!(place, &schema, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn turns_are_joined_and_checked_before_they_are_sent() {
+    for kind in ALL {
+        let vendor = start(kind, vec!["ok".into()]).await;
+        let mut asked = request();
+        asked.turns.insert(0, Turn { role: Role::User, text: "First.".to_owned() });
+        asked.turns.push(Turn { role: Role::User, text: "  ".to_owned() });
+        let model = connected(kind, &vendor);
+        model.ask(&asked).await.unwrap();
+        assert_eq!(vendor.requests()[0].last_text(), "First.\n\nRepair this.");
+        asked.turns.push(Turn { role: Role::Assistant, text: "prefill".to_owned() });
+        assert!(matches!(model.ask(&asked).await, Err(ModelError::Protocol { .. })));
+        assert_eq!(vendor.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_local_server_needs_no_key_and_no_usage() {
+    let vendor = start(Kind::OpenaiChat, vec![Reply::WithoutUsage("yes".to_owned())]).await;
+    let mut provider = config(Kind::OpenaiChat, format!("{}/v1", vendor.base_url()));
+    provider.key = None;
+    let model = connect(&provider, "llama", &Redactor::default()).unwrap();
+    let answer = model.ask(&request()).await.unwrap();
+    assert!(answer.usage.estimated && answer.usage.input > 0 && answer.usage.output > 0);
+    assert!(vendor.requests()[0].headers.iter().all(|(name, _)| name != "authorization"));
+}
+
+#[tokio::test]
+async fn how_an_answer_stops_is_told() {
+    for kind in ALL {
+        for (reply, want) in [
+            (Reply::Truncated("half".to_owned()), Stop::Truncated),
+            (Reply::Refused, Stop::Refused),
+            (Reply::Overflow, Stop::Overflow),
+            (Reply::error(413, "request_too_large", "too large"), Stop::Overflow),
+            (
+                Reply::error(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"),
+                Stop::Overflow,
+            ),
+        ] {
+            let (answer, _) = ask(kind, vec![reply.clone()]).await;
+            assert_eq!(answer.unwrap().stop, want, "{kind:?} {reply:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn passing_failures_are_tried_again() {
+    for kind in ALL {
+        let script = vec![
+            Reply::error(529, "overloaded_error", "Overloaded"),
+            Reply::error(500, "api_error", "oops"),
+            Reply::Raw {
+                status: 502,
+                headers: Vec::new(),
+                body: "<html><title>Bad Gateway</title>".to_owned(),
+            },
+            Reply::error(429, "rate_limit_error", "slow down").header("retry-after", "0"),
+            Reply::error(409, "conflict_error", "again").header("retry-after-ms", "2"),
+            "ok".into(),
+        ];
+        let (answer, requests) = ask(kind, script).await;
+        assert_eq!((answer.unwrap().text.as_str(), requests), ("ok", 6), "{kind:?}");
+    }
+    for kind in [Kind::Anthropic, Kind::OpenaiResponses] {
+        let (answer, requests) = ask(kind, vec![Reply::BrokenOff("half".to_owned()), "ok".into()]).await;
+        assert_eq!((answer.unwrap().text.as_str(), requests), ("ok", 2), "{kind:?}");
+    }
+    for (kind, inside) in [(Kind::Anthropic, "overloaded_error"), (Kind::OpenaiResponses, "server_error")] {
+        let (answer, requests) = ask(kind, vec![Reply::FailedInside(inside), "ok".into()]).await;
+        assert_eq!((answer.unwrap().text.as_str(), requests), ("ok", 2));
+    }
+}
+
+#[tokio::test]
+async fn the_vendors_own_word_on_retries_is_heeded() {
+    let never = Reply::error(500, "api_error", "no use").header("x-should-retry", "false");
+    let (error, requests) = ask(Kind::Anthropic, vec![never]).await;
+    assert!(matches!(error, Err(ModelError::Unreachable { .. })));
+    assert_eq!(requests, 1);
+    let again = Reply::error(400, "invalid_request_error", "odd").header("x-should-retry", "true");
+    let (answer, requests) = ask(Kind::Anthropic, vec![again, "ok".into()]).await;
+    assert_eq!((answer.unwrap().text.as_str(), requests), ("ok", 2));
+}
+
+#[tokio::test]
+async fn a_wait_beyond_the_time_limit_is_not_waited_for() {
+    let started = std::time::Instant::now();
+    let slow = Reply::error(429, "rate_limit_error", "slow down").header("retry-after", "3000");
+    let (error, requests) = ask(Kind::Anthropic, vec![slow]).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("slow down") && error.contains("3000 s"), "{error}");
+    assert_eq!(requests, 1);
+    assert!(started.elapsed() < Duration::from_secs(25));
+}
+
+#[tokio::test]
+async fn the_retries_end() {
+    let script = vec![Reply::error(503, "api_error", "down for maintenance"); 6];
+    let (error, requests) = ask(Kind::OpenaiResponses, script).await;
+    assert_eq!(requests, 6);
+    let error = error.unwrap_err();
+    assert!(matches!(error, ModelError::Unreachable { .. }));
+    assert!(
+        error.to_string().contains("down for maintenance") && error.to_string().contains("6 tries"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn final_errors_are_told_by_kind_and_without_the_key() {
+    let spent = json!({"type": "error", "error": {"type": "rate_limit_error", "message": "monthly cap",
+        "details": {"error_code": "enforced_spend_limit_reached"}}});
+    for kind in ALL {
+        let cases = [
+            (Reply::error(401, "authentication_error", &format!("invalid x-api-key {KEY}")), "key"),
+            (Reply::error(403, "permission_error", &format!("Bearer {KEY} may not")), "key"),
+            (Reply::error(402, "billing_error", "pay"), "quota"),
+            (Reply::error(429, "insufficient_quota", "You exceeded your current quota"), "quota"),
+            (Reply::error(400, "invalid_request_error", "Your credit balance is too low"), "quota"),
+            (Reply::Raw { status: 429, headers: Vec::new(), body: spent.to_string() }, "quota"),
+            (Reply::error(400, "invalid_request_error", "bad field"), "protocol"),
+            (Reply::error(404, "not_found_error", "model: gpt-0"), "protocol"),
+            (
+                Reply::Raw {
+                    status: 301,
+                    headers: vec![("location", "http://127.0.0.1:1/".to_owned())],
+                    body: String::new(),
+                },
+                "protocol",
+            ),
+            (Reply::Raw { status: 200, headers: Vec::new(), body: "{\"half\": ".to_owned() }, "protocol"),
+            (Reply::Raw { status: 200, headers: Vec::new(), body: "{}".to_owned() }, "protocol"),
+            (Reply::Raw { status: 200, headers: Vec::new(), body: "[]".to_owned() }, "protocol"),
+            (
+                Reply::Raw { status: 200, headers: Vec::new(), body: format!("<html>sign in {KEY}</html>") },
+                "protocol",
+            ),
+        ];
+        for (reply, want) in cases {
+            let (result, requests) = ask(kind, vec![reply.clone()]).await;
+            let got = match result.unwrap_err() {
+                ModelError::Key { .. } => "key",
+                ModelError::Quota { .. } => "quota",
+                ModelError::Unreachable { .. } => "unreachable",
+                ModelError::Protocol { .. } => "protocol",
+            };
+            assert_eq!((got, requests), (want, 1), "{kind:?} {reply:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_vendors_words_are_cut() {
+    let (error, _) = ask(
+        Kind::Anthropic,
+        vec![Reply::error(400, "invalid_request_error", &"word \u{1b}[31m".repeat(10_000))],
+    )
+    .await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.len() < 1000 && !error.contains('\u{1b}'), "{error}");
+}
+
+#[tokio::test]
+async fn silence_ends_at_the_idle_limit_and_at_the_total_limit() {
+    for kind in ALL {
+        let vendor = start(kind, vec![Reply::Hang, "ok".into()]).await;
+        let mut provider = config(kind, vendor.base_url());
+        provider.limits.idle = Duration::from_millis(300);
+        let model = connect(&provider, model_of(kind), &Redactor::default()).unwrap();
+        assert_eq!(model.ask(&request()).await.unwrap().text, "ok", "{kind:?}");
+
+        let vendor = start(kind, vec![Reply::Hang]).await;
+        let asked = Request { timeout: Duration::from_millis(200), ..request() };
+        let error = connected(kind, &vendor).ask(&asked).await.unwrap_err();
+        assert!(matches!(error, ModelError::Unreachable { .. }));
+        assert!(error.to_string().contains("no answer within 200 ms"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_huge_answer_is_not_read_to_its_end() {
+    for kind in ALL {
+        let vendor = start(kind, vec![Reply::Text("x".repeat(100_000))]).await;
+        let mut provider = config(kind, vendor.base_url());
+        provider.limits.response_bytes = 50_000;
+        let model = connect(&provider, model_of(kind), &Redactor::default()).unwrap();
+        let error = model.ask(&request()).await.unwrap_err().to_string();
+        assert!(error.contains("larger than 50000 bytes"), "{error}");
+        assert_eq!(vendor.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_soon() {
+    for kind in ALL {
+        // A port that was free a moment ago.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let model = connect(&config(kind, format!("http://{address}")), model_of(kind), &Redactor::default())
+            .unwrap();
+        let error = model.ask(&request()).await.unwrap_err();
+        assert!(matches!(error, ModelError::Unreachable { .. }));
+        assert!(error.to_string().contains("no connection to 127.0.0.1"), "{error}");
+        assert!(error.to_string().contains("3 tries"), "{error}");
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_work_says_why() {
+    let refused = |change: fn(&mut ProviderConfig)| {
+        let mut provider = config(Kind::Anthropic, "https://example.invalid".to_owned());
+        change(&mut provider);
+        let error = connect(&provider, "m", &Redactor::default()).err().expect("refused");
+        let text = format!("{error} {error:?} {provider:?}");
+        assert!(!text.contains(KEY) && !text.contains("hunter2"), "{text}");
+        error.to_string()
+    };
+    assert!(refused(|p| p.key = None).contains("no key"));
+    assert!(refused(|p| p.key = Some(" \n".to_owned().into())).contains("no key"));
+    assert!(refused(|p| p.key = Some(format!("{KEY}\n{KEY}").into())).contains("character"));
+    assert!(refused(|p| p.base_url = Some("nonsense".to_owned())).contains("base_url"));
+    assert!(refused(|p| p.kind = Kind::Replay).contains("recordings"));
+    assert!(refused(|p| (p.kind, p.base_url) = (Kind::OpenaiChat, None)).contains("no base_url"));
+}
+
+#[test]
+fn the_key_is_in_no_debug() {
+    let provider = config(Kind::Anthropic, "https://example.invalid".to_owned());
+    assert!(!format!("{provider:?}").contains(KEY));
+}
+
+#[tokio::test]
+async fn the_stand_ins_do_refuse() {
+    let vendor = start(Kind::Anthropic, vec!["never".into()]).await;
+    let bad = json!({
+        "model": "claude-opus-5-5", "max_tokens": 10, "temperature": 1, "surprise": true,
+        "thinking": {"type": "enabled", "budget_tokens": 2000},
+        "messages": [{"role": "assistant", "content": "x"}],
+        "system": (0..5).map(|_| json!({"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}})).collect::<Vec<_>>(),
+    });
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let answer = client.post(format!("{}/v1/messages", vendor.base_url())).json(&bad).send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    let violations = vendor.take_violations().join("\n");
+    for part in [
+        "x-api-key",
+        "anthropic-version",
+        "temperature",
+        "surprise",
+        "budget_tokens",
+        "prefilled",
+        "alternate",
+        "maximum of 4",
+    ] {
+        assert!(violations.contains(part), "{part} in {violations}");
+    }
+}
