@@ -29,3 +29,16 @@ pub fn human(duration: std::time::Duration) -> String {
         _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
     }
 }
+
+/// The processor time that `work` takes in this thread, which does not depend on what else the machine does.
+#[cfg(test)]
+pub fn processor_time(work: impl FnOnce()) -> std::time::Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let since_start = || {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        std::time::Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    };
+    let start = since_start();
+    work();
+    since_start() - start
+}

@@ -280,8 +280,8 @@ pub fn new_id() -> String {
 }
 
 /// How often, and at what distance, a folder is tried to be removed: the kernel takes the mounts of a process that was killed away a
-/// moment after the process itself.
-const SWEEPS: (u32, Duration) = (40, Duration::from_millis(25));
+/// moment after the process itself, on a busy machine a long one.
+const SWEEPS: (u32, Duration) = (400, Duration::from_millis(25));
 
 /// Removes what a run that is over left on disk. What cannot be removed now goes at a later start.
 pub async fn sweep(folder: &Path) {

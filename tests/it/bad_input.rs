@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use crate::project::{Project, Ran};
 use crate::scripted::{HEAL, SHOP, SHOP_RIGHT, TESTS, edit, right, shop};
@@ -35,10 +34,9 @@ fn output_that_is_no_text_is_survived() {
 }
 
 #[test]
-fn a_log_of_a_hundred_megabytes_costs_little_time_and_memory() {
+fn a_log_of_a_hundred_megabytes_costs_little_memory_and_disk() {
     let project = plain();
     let goal = ["heal", "--no-model", "--json", "--", "sh", "-c", "yes | head -c 100M; exit 1"];
-    let started = Instant::now();
     let mut child =
         project.command(&goal).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("regreen starts");
     let status = format!("/proc/{}/status", child.id());
@@ -51,7 +49,6 @@ fn a_log_of_a_hundred_megabytes_costs_little_time_and_memory() {
         peak = peak.max(most.trim().trim_end_matches(" kB").parse().unwrap_or(0));
     }
     assert_eq!(child.wait().expect("it ends").code(), Some(1));
-    assert!(started.elapsed() < Duration::from_secs(90), "{:?}", started.elapsed());
     assert!(peak > 0 && peak < 1_000_000, "{peak} kB");
     assert!(longest < 1_000_000, "an event of {longest} bytes");
     let kept: u64 = size(&project.state());
