@@ -20,6 +20,15 @@ pub struct Usage {
     pub estimated: bool,
 }
 
+impl Usage {
+    /// For people: `2311 in, 42 out`, `about 900 in, 12 out`.
+    pub fn describe(&self) -> String {
+        let about = if self.estimated { "about " } else { "" };
+        let input = self.input.saturating_add(self.cache_read).saturating_add(self.cache_write);
+        format!("{about}{input} in, {} out", self.output)
+    }
+}
+
 impl std::ops::Add for Usage {
     type Output = Usage;
     fn add(self, other: Usage) -> Usage {

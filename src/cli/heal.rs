@@ -12,14 +12,14 @@ use crate::config::{self, FixerKind, GOAL, NetworkAccess, SandboxMode, Thinking}
 use crate::fault::{Exit, Fault};
 use crate::fixers::codefix::Codefix;
 use crate::fixers::memory::MemoryFixer;
-use crate::fixers::model::{self, ModelFixer};
+use crate::fixers::model::{self, Brief, ModelFixer, Repair};
 use crate::fixers::{Fixer, Unavailable};
 use crate::git::{Repo, Snapshots};
 use crate::landing::{self, Base, Land};
 use crate::models::Effort;
 use crate::outcome::{Check, CommandLine};
 use crate::patch::RelPath;
-use crate::plan::Implementer;
+use crate::plan::Implementation;
 use crate::run::Step;
 use crate::run::events::{Event, Preparation, Rung, Spec, Trigger};
 use crate::run::journal::Journal;
@@ -297,7 +297,7 @@ impl Ground {
                 lines: user.guards.lines as usize,
                 bytes: user.guards.file_bytes as usize,
             },
-            allow_test_changes: false,
+            test_changes: Vec::new(),
             rules,
         })
     }
@@ -382,18 +382,17 @@ pub(super) fn fixers(session: &Session, spec: &Spec) -> Result<Vec<Box<dyn Fixer
 fn asking(session: &Session, spec: &Spec, rung: &Rung, second_opinion: bool) -> Result<Box<dyn Fixer>> {
     let configured = &session.settings.user.ladder[rung.place];
     let model = session.model(configured)?;
-    let (prices, redactor) = (session.prices()?, session.redactor());
-    if let Trigger::Subtask { subtask, .. } = &spec.trigger {
-        let subtask = serde_json::from_value(subtask.clone())?;
-        return Ok(Box::new(Implementer { model, prices, redactor, timeout: ANSWER, subtask }));
-    }
+    let brief: Box<dyn Brief> = match &spec.trigger {
+        Trigger::Subtask { subtask, .. } => Box::new(Implementation(serde_json::from_value(subtask.clone())?)),
+        Trigger::Heal | Trigger::Ticket { .. } => Box::new(Repair),
+    };
     let effort = match (configured.effort, second_opinion) {
         (Some(Thinking::Low), _) => Effort::Low,
         (Some(Thinking::Medium), _) | (None, false) => Effort::Medium,
         (Some(Thinking::High), _) | (None, true) => Effort::High,
     };
     let settings = model::Settings { effort, timeout: ANSWER, ..model::Settings::default() };
-    Ok(Box::new(ModelFixer::new(model, prices, settings, redactor)))
+    Ok(Box::new(ModelFixer::new(brief, model, session.prices()?, settings, session.redactor())))
 }
 
 fn named_check(text: &str) -> Result<(String, String), String> {

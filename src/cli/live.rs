@@ -130,14 +130,11 @@ pub fn told(event: &Event, run: &Run) -> Option<String> {
         Event::AttemptStarted { .. } => return None,
         Event::Asked { call, .. } => {
             let what = match &call.answer {
-                Ok(answer) => format!(
-                    "{} in, {} out",
-                    answer.usage.input + answer.usage.cache_read + answer.usage.cache_write,
-                    answer.usage.output
-                ),
+                Ok(_) => call.usage.describe(),
                 Err(why) => paint(BAD, line(why, 100)),
             };
-            let cost = call.cost.map(|cost| format!(", {cost}")).unwrap_or_default();
+            let about = if call.usage.estimated { "about " } else { "" };
+            let cost = call.cost.map(|cost| format!(", {about}{cost}")).unwrap_or_default();
             let indent = if run.attempts.is_empty() { "├─" } else { "│  ├─" };
             paint(DIM, format!("{indent} {} answered in {}: {what}{cost}", call.model, human(call.duration)))
         }

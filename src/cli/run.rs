@@ -263,6 +263,7 @@ async fn subtask(
         },
         ladder: parent.spec.ladder.iter().filter(|rung| rung.model).cloned().collect(),
         budget: Money(parent.spec.budget.0.saturating_sub(spent.0)),
+        test_changes: task.test_changes(ticket),
         from,
         base,
         ..parent.spec.clone()
@@ -286,6 +287,7 @@ async fn report(run: &Run, ground: &Ground) -> Result<String> {
     };
     lines.push(format!("{mark} {} {word}", paint(STRONG, title)));
     let plan = run.plan.as_ref().map(|_| plan_of(run)).transpose()?;
+    let mut changed_tests = std::collections::BTreeSet::new();
     for (_, task) in plan.iter().flat_map(Plan::subtasks) {
         let done = run.subtasks.iter().find(|(id, ..)| *id == task.id);
         lines.push(match done {
@@ -294,6 +296,8 @@ async fn report(run: &Run, ground: &Ground) -> Result<String> {
                 let commit = commit.as_deref().map_or("", |commit| &commit[..commit.len().min(7)]);
                 let tests = child.proof.as_ref().and_then(|proof| proof.tests_before.zip(proof.tests_after));
                 let tests = tests.map(|(was, is)| format!(" · {was} → {is} tests")).unwrap_or_default();
+                let changed = child.spec.test_changes.iter().filter(|path| child.kept.get(path).is_some());
+                changed_tests.extend(changed.map(ToString::to_string));
                 format!(
                     "  {} {} {} {}",
                     paint(GOOD, "✔"),
@@ -315,6 +319,10 @@ async fn report(run: &Run, ground: &Ground) -> Result<String> {
         lines.extend(
             run.approval.iter().map(|why| format!("  {} {}", paint(STRONG, "waits"), line(why, 300))),
         );
+    }
+    for path in &changed_tests {
+        let what = format!("{path}: its tests were changed, as the ticket asks");
+        lines.push(format!("  {} {}", paint(CARE, "tests"), line(&what, 160)));
     }
     for assumption in plan.iter().flat_map(|plan| &plan.assumptions) {
         lines.push(format!("  {} {}", paint(CARE, "assumed"), line(assumption, 160)));

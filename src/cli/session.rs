@@ -22,7 +22,7 @@ use crate::run::events::Spec;
 use crate::run::journal::{Journal, Listener, load};
 use crate::sandbox::{Limits, Network, Sandbox};
 use crate::store::{RunFilter, Store};
-use crate::usage::{Money, Usage};
+use crate::usage::Usage;
 use crate::verify::Verifier;
 use crate::workspace::Workspaces;
 
@@ -101,7 +101,7 @@ impl Session {
     pub async fn begin(&self, id: &str, spec: Spec, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
         let mut journal =
             Journal::begin(self.store.clone(), &self.state, self.clock.clone(), listeners, id, spec).await?;
-        self.cap(&mut journal).await?;
+        journal.cap_day(self.settings.user.budget.day);
         Ok(journal)
     }
 
@@ -112,16 +112,8 @@ impl Session {
     pub async fn reopen(&self, id: &str, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
         let mut journal =
             Journal::reopen(self.store.clone(), &self.state, self.clock.clone(), listeners, id).await?;
-        self.cap(&mut journal).await?;
+        journal.cap_day(self.settings.user.budget.day);
         Ok(journal)
-    }
-
-    async fn cap(&self, journal: &mut Journal) -> Result<()> {
-        let day = jiff::SignedDuration::from_hours(24);
-        let others = self.store.spent_since(self.clock.now() - day).await?;
-        let own = journal.run().spent;
-        journal.cap_day(self.settings.user.budget.day, Money(others.0.saturating_sub(own.0)));
-        Ok(())
     }
 
     /// The tools for a run: its sandbox, its workspaces, and the fixers of its ladder.

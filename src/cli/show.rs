@@ -117,7 +117,7 @@ fn prompts(records: &[Record]) -> Result<String> {
         }
         match &call.answer {
             Ok(answer) => {
-                let usage = answer.usage;
+                let usage = call.usage;
                 let heading = format!(
                     "── answered ({:?}; {} uncached, {} from cache, {} written to cache, {} out{})",
                     answer.stop,
@@ -130,7 +130,11 @@ fn prompts(records: &[Record]) -> Result<String> {
                 let _ = writeln!(text, "{}\n{}", paint(STRONG, heading), plain(&answer.text));
             }
             Err(why) => {
-                let _ = writeln!(text, "{}\n{}", paint(STRONG, "── no answer"), plain(why));
+                let used = match call.cost {
+                    Some(cost) if cost.0 > 0 => format!(" ({}, {cost})", call.usage.describe()),
+                    _ => String::new(),
+                };
+                let _ = writeln!(text, "{}\n{}", paint(STRONG, format!("── no answer{used}")), plain(why));
             }
         }
     }

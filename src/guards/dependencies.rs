@@ -28,18 +28,15 @@ const LOCKS: &[&str] = &[
     "deno.lock",
 ];
 
-pub(super) fn check(delta: &Delta<'_>, allow_lock_changes: bool, found: &mut Findings) {
+pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
     let name = delta.path.file_name();
     if LOCKS.contains(&name) {
-        if !allow_lock_changes {
-            found.refuse(
-                "dependencies",
-                delta.path,
-                None,
-                "a lock file is written by its tool; change the manifest instead",
-            );
-        }
-        return;
+        return found.refuse(
+            "dependencies",
+            delta.path,
+            None,
+            "a lock file is written by its tool; change the manifest instead",
+        );
     }
     let Some(after) = delta.after else { return };
     let (old, new) = (read(name, before(delta)), read(name, after));

@@ -86,10 +86,8 @@ pub struct Proposed<'a> {
     pub tree: Tree<'a>,
     /// The proposal.
     pub patch: &'a Patch,
-    /// The task asks for changes of existing tests: changes pass, and what would be refused needs an approval.
-    pub allow_test_changes: bool,
-    /// Lock files were written by their tool and not by hand.
-    pub allow_lock_changes: bool,
+    /// Files whose existing tests the task asks to change: changes pass, and what would be refused needs an approval.
+    pub test_changes: &'a [RelPath],
     /// Globs (`**` crosses folders) of paths whose change needs an approval.
     pub protected: &'a [String],
     /// How big it may be.
@@ -102,8 +100,7 @@ impl<'a> Proposed<'a> {
         Self {
             tree,
             patch,
-            allow_test_changes: false,
-            allow_lock_changes: false,
+            test_changes: &[],
             protected: &[],
             limits: Limits::default(),
         }
@@ -120,7 +117,7 @@ pub fn inspect(proposed: &Proposed<'_>) -> Vec<Finding> {
         syntax::check(delta, &mut found);
         content::check(delta, &mut found);
         config::check(delta, &mut found);
-        dependencies::check(delta, proposed.allow_lock_changes, &mut found);
+        dependencies::check(delta, &mut found);
         imports::check(proposed, delta, &mut found);
     }
     tests_kept::check(proposed, &deltas, &mut found);

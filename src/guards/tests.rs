@@ -627,12 +627,15 @@ fn files_that_move_are_followed() {
 
 #[test]
 fn a_task_may_ask_for_changed_tests() {
-    let allowed = |after: &str| {
-        verdict(&findings(&[], &[("tests/test_a.py", PY, after)], |proposed| {
-            proposed.allow_test_changes = true
-        }))
+    let (asked, other) =
+        ([RelPath::new("tests/test_a.py").unwrap()], [RelPath::new("tests/test_b.py").unwrap()]);
+    let changed = |after: &str, asked: &[RelPath]| {
+        verdict(&findings(&[], &[("tests/test_a.py", PY, after)], |proposed| proposed.test_changes = asked))
     };
+    let allowed = |after: &str| changed(after, &asked);
     assert_eq!(allowed(&with(PY, "add(1, 2) == 3", "add(1, 2) == 4")), None);
+    let of_another = changed(&with(PY, "add(1, 2) == 3", "add(1, 2) == 4"), &other);
+    assert_eq!(of_another, Some(Weight::NeedsApproval), "only the files that were asked for");
     assert_eq!(allowed(&with(PY, "    assert add(2, 2) == 4\n", "")), Some(Weight::NeedsApproval));
 }
 
@@ -820,10 +823,6 @@ fn checks_are_not_loosened() {
     ] {
         one(name, path, before, &after, expect);
     }
-    let found = findings(&[], &[("Cargo.lock", "version = 3\n", "version = 4\n")], |proposed| {
-        proposed.allow_lock_changes = true
-    });
-    assert_eq!(found, []);
 }
 
 #[test]

@@ -141,8 +141,7 @@ pub(super) fn guard(tools: &Tools, run: &Run, base: &Patch, patch: &Patch) -> Ve
     guards::inspect(&Proposed {
         tree: Tree { root: tools.workspaces.root(), patch: base },
         patch,
-        allow_test_changes: run.spec.allow_test_changes,
-        allow_lock_changes: false,
+        test_changes: &run.spec.test_changes,
         protected: &run.spec.protected,
         limits: run.spec.limits,
     })

@@ -108,6 +108,7 @@ async fn limited(journal: &Journal, step: impl Future<Output = Result<()>>) -> R
             match tokio::time::timeout(most.saturating_sub(used), step).await {
                 Ok(done) => done,
                 Err(_) => {
+                    journal.settle("the run's time was up").await?;
                     let why = format!("the run was given {} and used it", crate::clock::human(most));
                     return stop::stop(journal, StopRule::Time, why).await;
                 }

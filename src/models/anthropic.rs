@@ -5,10 +5,9 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::http::{Failure, Http};
-use super::turns::{alternating, estimated};
+use super::turns::{Told, alternating};
 use super::vendor_error::VendorError;
-use super::{Answer, Effort, Model, ModelError, Request, Role, Stop, stream};
-use crate::usage::Usage;
+use super::{Answer, Effort, Meter, Model, ModelError, Request, Role, Stop, stream};
 
 /// A model of Anthropic's.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ enum Thinking {
 
 impl Anthropic {
     pub(super) fn new(http: Http, model: &str) -> Self {
-        Self { http: http.streaming(stream::anthropic), model: model.to_owned() }
+        Self { http: http.speaking(stream::anthropic, told), model: model.to_owned() }
     }
 
     fn body(&self, request: &Request) -> Result<Value, ModelError> {
@@ -75,7 +74,7 @@ impl Anthropic {
         Ok(body)
     }
 
-    fn read(&self, request: &Request, json: &Value, id: Option<String>) -> Result<Answer, Failure> {
+    fn read(&self, json: &Value, id: Option<String>) -> Result<Answer, Failure> {
         if json["type"] == "error" {
             let error = VendorError::of(json);
             let words = self.http.words(&error.message);
@@ -104,19 +103,7 @@ impl Anthropic {
                 return Err(Failure::Final(self.http.protocol(format!("the answer stopped for {other:?}"))));
             }
         };
-        let count = |name: &str| json["usage"][name].as_u64();
-        let usage = match (count("input_tokens"), count("output_tokens")) {
-            (Some(input), Some(output)) => Usage {
-                input,
-                cache_write: count("cache_creation_input_tokens").unwrap_or(0),
-                cache_read: count("cache_read_input_tokens").unwrap_or(0),
-                output,
-                reasoning: 0,
-                estimated: false,
-            },
-            _ => estimated(request, &text),
-        };
-        Ok(Answer { text, stop, usage, request_id: id.or_else(|| json["id"].as_str().map(str::to_owned)) })
+        Ok(Answer { text, stop, request_id: id.or_else(|| json["id"].as_str().map(str::to_owned)) })
     }
 }
 
@@ -130,9 +117,21 @@ impl Model for Anthropic {
         &self.model
     }
 
-    async fn ask(&self, request: &Request) -> Result<Answer, ModelError> {
+    async fn ask(&self, request: &Request, meter: &Meter) -> Result<Answer, ModelError> {
         let body = self.body(request)?;
-        self.http.ask(&body, request.timeout, |json, id| self.read(request, json, id)).await
+        self.http.ask(&body, request, meter, |json, id| self.read(json, id)).await
+    }
+}
+
+/// What a `usage` object tells.
+fn told(usage: &Value) -> Told {
+    let count = |name: &str| usage[name].as_u64();
+    Told {
+        input: count("input_tokens"),
+        cache_write: count("cache_creation_input_tokens").unwrap_or(0),
+        cache_read: count("cache_read_input_tokens").unwrap_or(0),
+        output: count("output_tokens"),
+        reasoning: 0,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What is worth another try follows the vendors' published rules: no connection, 408, 409, 429 and 5xx (with 529), unless the money is
 //! used up or the answer says otherwise by `x-should-retry`. Waits double with jitter, or are as the vendor says. The request's total
-//! time bounds all tries together. A key never appears in an error: the headers that carry it are marked sensitive and every text
+//! time bounds all tries together. A try that may have cost something is the last one of its call: another has to be paid for first. A key never appears in an error: the headers that carry it are marked sensitive and every text
 //! of a vendor is redacted and cut.
 
 use std::error::Error;
@@ -19,12 +19,14 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::provider::{Kind, Limits, ProviderConfig};
+use super::stream::{self, Streamed};
+use super::turns::Told;
 use super::vendor_error::{VendorError, looks_like_html};
-use super::{Answer, ModelError, Stop};
+use super::{Answer, Meter, ModelError, Request, Stop};
 use crate::clock::{Clock, SystemClock};
 use crate::fault::Fault;
 use crate::redact::Redactor;
-use crate::usage::Usage;
+use crate::usage::{Usage, estimate_tokens};
 
 /// A vendor's words are cut to this many characters.
 const MOST_WORDS: usize = 400;
@@ -41,7 +43,9 @@ pub(super) struct Http {
     redactor: Redactor,
     clock: Arc<dyn Clock>,
     /// Puts together an answer that comes as a stream.
-    assemble: fn(&str) -> Option<Value>,
+    assemble: fn(&str) -> Streamed,
+    /// Reads what the vendor tells of tokens.
+    told: fn(&Value) -> Told,
 }
 
 impl fmt::Debug for Http {
@@ -130,13 +134,14 @@ impl Http {
             limits,
             redactor,
             clock: Arc::new(SystemClock),
-            assemble: |_| None,
+            assemble: stream::none,
+            told: |_| Told::default(),
         })
     }
 
-    /// The same, for streams that `assemble` puts together.
-    pub(super) fn streaming(self, assemble: fn(&str) -> Option<Value>) -> Self {
-        Self { assemble, ..self }
+    /// The same for a vendor whose streams `assemble` puts together, and whose `usage` objects `told` reads.
+    pub(super) fn speaking(self, assemble: fn(&str) -> Streamed, told: fn(&Value) -> Told) -> Self {
+        Self { assemble, told, ..self }
     }
 
     /// The provider's name.
@@ -149,19 +154,22 @@ impl Http {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// Posts `body` and has the answer read by `read`, which gets the JSON of a success, and the request's id.
+    /// Posts `body`, which asks for `request`, and has the answer read by `read`, which gets the JSON of a success, and the request's id.
+    /// What it used is on `meter` however it ends.
     pub(super) async fn ask(
         &self,
         body: &Value,
-        timeout: Duration,
+        request: &Request,
+        meter: &Meter,
         read: impl Fn(&Value, Option<String>) -> Result<Answer, Failure>,
     ) -> Result<Answer, ModelError> {
+        let timeout = request.timeout;
         let deadline = Instant::now() + timeout.min(Duration::from_secs(24 * 3600));
         let bytes = body.to_string();
         // What the last try came to: told if the time runs out during the next.
         let last = Mutex::new(None::<String>);
         let try_once = || async {
-            let result = self.try_once(&bytes, &read).await;
+            let result = self.try_once(&bytes, request, meter, &read).await;
             if let Err(Failure::Again { message, .. }) = &result {
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.clone());
             }
@@ -176,7 +184,7 @@ impl Http {
         let retried = try_once
             .retry(waits)
             .sleep(tokio::time::sleep)
-            .when(|failure| matches!(failure, Failure::Again { .. }))
+            .when(|failure| matches!(failure, Failure::Again { .. }) && is_free(meter))
             .adjust(|failure, planned| {
                 let Failure::Again { after, unconnected, .. } = failure else { return None };
                 let wait = after.or(planned).filter(|_| planned.is_some())?;
@@ -198,8 +206,13 @@ impl Http {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Failure::Final(error))) => Err(error),
             Ok(Err(Failure::Overflow(request_id))) => {
-                Ok(Answer { text: String::new(), stop: Stop::Overflow, usage: Usage::default(), request_id })
+                Ok(Answer { text: String::new(), stop: Stop::Overflow, request_id })
             }
+            Ok(Err(Failure::Again { message, after, .. })) if !is_free(meter) => Err(ModelError::BrokenOff {
+                provider: self.provider.clone(),
+                message,
+                wait: after.unwrap_or(self.limits.first_wait),
+            }),
             Ok(Err(Failure::Again { message, after, .. })) => {
                 let asked = after.map(|wait| format!("; it asks to wait {} s", wait.as_secs_f32().ceil()));
                 let times = if tries == 1 { String::new() } else { format!(" ({tries} tries)") };
@@ -216,16 +229,24 @@ impl Http {
     async fn try_once(
         &self,
         body: &str,
+        request: &Request,
+        meter: &Meter,
         read: &impl Fn(&Value, Option<String>) -> Result<Answer, Failure>,
     ) -> Result<Answer, Failure> {
+        let mut underway = Underway::new(self, request, meter);
         let send =
             self.client.post(self.url.clone()).headers(self.headers.clone()).body(body.to_owned()).send();
         let mut response = match tokio::time::timeout(self.limits.idle, send).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(self.unsent(error)),
+            Ok(Err(error)) => {
+                underway.billed = !error.is_connect() && !error.is_builder();
+                return Err(self.unsent(error));
+            }
             Err(_) => return Err(Failure::again(format!("nothing came for {}", seconds(self.limits.idle)))),
         };
-        let mut bytes = Vec::new();
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        underway.streams = kind.starts_with("text/event-stream");
+        underway.billed = response.status().is_success();
         loop {
             let chunk = match tokio::time::timeout(self.limits.idle, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
@@ -243,36 +264,28 @@ impl Http {
                     )));
                 }
             };
-            if bytes.len() + chunk.len() > self.limits.response_bytes {
+            if underway.body.len() + chunk.len() > self.limits.response_bytes {
                 let most = self.limits.response_bytes;
                 return Err(Failure::Final(self.protocol(format!("the answer is larger than {most} bytes"))));
             }
-            bytes.extend_from_slice(&chunk);
+            underway.body.extend_from_slice(&chunk);
         }
         let id = ["request-id", "x-request-id"]
             .iter()
             .find_map(|name| response.headers().get(*name)?.to_str().ok());
         let id = id.map(|id| id.chars().filter(char::is_ascii_graphic).take(200).collect::<String>());
         if !response.status().is_success() {
-            return Err(self.refused(response.status(), response.headers(), &bytes, id));
+            return Err(self.refused(response.status(), response.headers(), &underway.body, id));
         }
-        let kind =
-            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if kind.starts_with("text/event-stream") {
-            return match (self.assemble)(&String::from_utf8_lossy(&bytes)) {
-                Some(json) => read(&json, id),
-                None => Err(Failure::again("the stream of the answer has no end")),
-            };
-        }
-        match serde_json::from_slice::<Value>(&bytes) {
-            Ok(json) => read(&json, id),
-            Err(_) => {
-                let start = String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]).into_owned();
-                let what = if looks_like_html(&start) { "an HTML page" } else { "something that is no JSON" };
-                let words = self.words(&start);
-                Err(Failure::Final(self.protocol(format!("{what} came instead of an answer: {words}"))))
-            }
-        }
+        let json = if underway.streams {
+            let streamed = (self.assemble)(&String::from_utf8_lossy(&underway.body));
+            streamed.answer.ok_or_else(|| Failure::again("the stream of the answer has no end"))?
+        } else {
+            serde_json::from_slice::<Value>(&underway.body).map_err(|_| underway.no_json())?
+        };
+        let result = read(&json, id);
+        underway.read(&json, &result);
+        result
     }
 
     /// The failure of an answer with an error status.
@@ -365,6 +378,79 @@ impl Http {
     fn unreachable(&self, message: impl Into<String>) -> ModelError {
         ModelError::Unreachable { provider: self.provider.clone(), message: message.into() }
     }
+}
+
+/// One try. When it is over, or dropped, the meter shows what it used.
+struct Underway<'a> {
+    http: &'a Http,
+    request: &'a Request,
+    meter: &'a Meter,
+    /// Whether the vendor may have done any work.
+    billed: bool,
+    /// Whether the answer comes as a stream.
+    streams: bool,
+    /// The answer so far.
+    body: Vec<u8>,
+    /// The tokens of an answer that came in one piece, as estimated.
+    written: u64,
+}
+
+impl<'a> Underway<'a> {
+    fn new(http: &'a Http, request: &'a Request, meter: &'a Meter) -> Self {
+        Self { http, request, meter, billed: true, streams: false, body: Vec::new(), written: 0 }
+    }
+
+    /// What the vendor told, and what was written, in tokens as estimated.
+    fn told(&self) -> (Told, u64) {
+        if self.streams {
+            let streamed = (self.http.assemble)(&String::from_utf8_lossy(&self.body));
+            // The same measure as `estimate_tokens`, without the text.
+            return ((self.http.told)(&streamed.usage), (streamed.written as u64 * 2).div_ceil(7));
+        }
+        match serde_json::from_slice::<Value>(&self.body) {
+            Ok(json) => ((self.http.told)(&json["usage"]), self.written),
+            Err(_) => (Told::default(), estimate_tokens(&String::from_utf8_lossy(&self.body))),
+        }
+    }
+
+    /// The whole answer was read.
+    fn read(&mut self, json: &Value, result: &Result<Answer, Failure>) {
+        match result {
+            Ok(answer) => self.written = estimate_tokens(&answer.text),
+            Err(Failure::Overflow(_)) => self.billed = false,
+            // An error in the place of an answer costs nothing where no token was told of and nothing was written.
+            Err(_) => {
+                let (told, written) = self.told();
+                let is_answer = json.get("content").is_some() || json.get("output").is_some() && json["error"].is_null();
+                self.billed = told.is_any() || written > 0 || is_answer;
+            }
+        }
+    }
+
+    /// Something else came than JSON. Half an object was an answer; a page for people was none.
+    fn no_json(&mut self) -> Failure {
+        let start = String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]).into_owned();
+        self.billed = start.trim_start().starts_with('{');
+        let what = if looks_like_html(&start) { "an HTML page" } else { "something that is no JSON" };
+        let words = self.http.words(&start);
+        Failure::Final(self.http.protocol(format!("{what} came instead of an answer: {words}")))
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        self.meter.note(if self.billed {
+            let (told, written) = self.told();
+            told.usage(self.request, written)
+        } else {
+            Usage::default()
+        });
+    }
+}
+
+/// Whether a call has cost nothing so far.
+fn is_free(meter: &Meter) -> bool {
+    meter.read() == Usage::default()
 }
 
 fn client(url: &Url, limits: &Limits) -> reqwest::Result<Client> {

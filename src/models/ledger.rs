@@ -1,15 +1,38 @@
 //! What calls cost, and who may make one.
+//!
+//! Every call goes through [`ask`]: the most that it can cost is set aside before, and what it used is booked after, whatever became of it.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use super::{Answer, Request};
-use crate::usage::Money;
+use super::{Answer, Model, ModelError, Request};
+use crate::usage::{Money, Usage};
 
 pub use super::prices::{Long, Price, Prices};
+
+/// How often a call that broke off after it had cost something is made again.
+const AGAIN: u32 = 2;
+
+/// What a call used, told by the adapter of its vendor.
+#[derive(Debug, Default)]
+pub struct Meter(Mutex<Usage>);
+
+impl Meter {
+    /// Takes down what the call used.
+    pub fn note(&self, usage: Usage) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = usage;
+    }
+
+    /// What the call used so far; nothing where the vendor did no work.
+    pub fn read(&self) -> Usage {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// One call of a model, as it is kept with the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,21 +45,99 @@ pub struct Call {
     pub request: Request,
     /// The answer, or why there was none.
     pub answer: std::result::Result<Answer, String>,
+    /// What it used, whether an answer came of it or not.
+    #[serde(default)]
+    pub usage: Usage,
     /// What it cost by the price table; `None` for a model without a price (a local one).
     pub cost: Option<Money>,
-    /// Wall time, retries included.
+    /// Wall time, retries that cost nothing included.
     pub duration: Duration,
 }
 
-/// Holds the run's money: asked before every call, told after it.
+/// A call under way.
+#[derive(Debug)]
+pub struct Pending {
+    provider: String,
+    model: String,
+    request: Request,
+    prices: Prices,
+    meter: Arc<Meter>,
+    began: Instant,
+}
+
+impl Pending {
+    /// A call of `model` that begins now, and whose use `meter` shows.
+    pub fn new(model: &dyn Model, prices: &Prices, request: Request, meter: Arc<Meter>) -> Self {
+        Self {
+            provider: model.provider().to_owned(),
+            model: model.model().to_owned(),
+            request,
+            prices: prices.clone(),
+            meter,
+            began: Instant::now(),
+        }
+    }
+
+    /// The most that it can cost; nothing for a model without a price.
+    pub fn most(&self) -> Money {
+        self.prices.upper_bound(&self.model, &self.request).unwrap_or_default()
+    }
+
+    /// The call as it is kept, now that it is over.
+    pub fn over(self, answer: std::result::Result<Answer, String>) -> Call {
+        let usage = self.meter.read();
+        Call {
+            cost: self.prices.cost(&self.model, &usage),
+            provider: self.provider,
+            model: self.model,
+            request: self.request,
+            answer,
+            usage,
+            duration: self.began.elapsed(),
+        }
+    }
+}
+
+/// Holds the money.
 #[async_trait]
 pub trait Purse: Send + Sync {
-    /// Whether a call that costs at most `most` is still within every cap.
+    /// Sets aside the most that a call can cost, before it is made.
     ///
     /// # Errors
-    /// A [`Fault`](crate::fault::Fault) with exit 4 that names the cap.
-    async fn allow(&self, most: Money) -> Result<()>;
+    /// A [`Fault`](crate::fault::Fault) with exit 4 that names the cap which does not allow it.
+    async fn reserve(&self, call: Pending) -> Result<()>;
 
-    /// Records a call, whether it succeeded or not. It is durable when this returns.
-    async fn record(&self, call: Call) -> Result<()>;
+    /// Books the call that is under way by what it used, and releases what was set aside for it. It is durable when this returns.
+    async fn book(&self, answer: std::result::Result<Answer, String>) -> Result<()>;
+}
+
+/// Asks `model` if `purse` allows it, and books the call, whether it succeeded or not. A call that broke off is made again, and paid again.
+///
+/// # Errors
+/// Where the purse refuses, or cannot book. What the model says, or why it says nothing, is the inner result.
+pub async fn ask(
+    model: &dyn Model,
+    purse: &dyn Purse,
+    prices: &Prices,
+    request: &Request,
+) -> Result<std::result::Result<Answer, ModelError>> {
+    let began = Instant::now();
+    let mut request = request.clone();
+    let whole = request.timeout;
+    for again in 0.. {
+        let meter = Arc::new(Meter::default());
+        purse.reserve(Pending::new(model, prices, request.clone(), meter.clone())).await?;
+        let answer = model.ask(&request, &meter).await;
+        purse.book(answer.clone().map_err(|error| error.to_string())).await?;
+        let wait = match &answer {
+            Err(ModelError::BrokenOff { wait, .. }) if again < AGAIN => wait.saturating_mul(1 << again),
+            _ => return Ok(answer),
+        };
+        request.timeout = whole.saturating_sub(began.elapsed() + wait);
+        if request.timeout.is_zero() {
+            return Ok(answer);
+        }
+        tokio::time::sleep(wait).await;
+    }
+    unreachable!("the last answer is returned")
 }

@@ -5,8 +5,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::usage::Usage;
-
 mod anthropic;
 mod http;
 pub mod ledger;
@@ -19,6 +17,7 @@ mod stream;
 mod turns;
 mod vendor_error;
 
+pub use ledger::Meter;
 pub use provider::{Kind, Limits, ProviderConfig, connect};
 
 /// Who speaks.
@@ -93,8 +92,6 @@ pub struct Answer {
     pub text: String,
     /// Why it stopped.
     pub stop: Stop,
-    /// What it used.
-    pub usage: Usage,
     /// The vendor's id of the request, for a person who asks them.
     pub request_id: Option<String>,
 }
@@ -117,6 +114,16 @@ pub enum ModelError {
         provider: String,
         /// The vendor's words, redacted.
         message: String,
+    },
+    /// It had begun to work on the answer, and no answer came of it: what it used has to be paid. Another call may do.
+    #[error("{provider} broke off: {message}")]
+    BrokenOff {
+        /// The provider's name.
+        provider: String,
+        /// What happened.
+        message: String,
+        /// The wait before another call.
+        wait: Duration,
     },
     /// Not to be reached, overloaded or too slow, after all retries.
     #[error("{provider} could not be reached: {message}")]
@@ -143,6 +150,7 @@ pub trait Model: Send + Sync {
     fn provider(&self) -> &str;
     /// The model's name as the vendor spells it.
     fn model(&self) -> &str;
-    /// Asks, with the retries that the vendor's rules allow.
-    async fn ask(&self, request: &Request) -> Result<Answer, ModelError>;
+    /// Asks, with the retries that the vendor's rules allow as long as they cost nothing. What the call used is on `meter` when this returns,
+    /// and also when it is dropped before.
+    async fn ask(&self, request: &Request, meter: &Meter) -> Result<Answer, ModelError>;
 }

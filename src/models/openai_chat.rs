@@ -5,10 +5,9 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::http::{Failure, Http};
-use super::turns::{alternating, estimated};
+use super::turns::{Told, alternating, estimated_input};
 use super::vendor_error::VendorError;
-use super::{Answer, Model, ModelError, Request, Role, Stop};
-use crate::usage::Usage;
+use super::{Answer, Meter, Model, ModelError, Request, Role, Stop, stream};
 
 /// A model behind a chat API.
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub(super) struct Chat {
 
 impl Chat {
     pub(super) fn new(http: Http, model: &str) -> Self {
-        Self { http, model: model.to_owned() }
+        Self { http: http.speaking(stream::none, told), model: model.to_owned() }
     }
 
     fn body(&self, request: &Request) -> Result<Value, ModelError> {
@@ -68,16 +67,15 @@ impl Chat {
             _ => Stop::Done,
         };
         let text = if text.is_empty() { refusal.to_owned() } else { text };
-        let usage = usage(&json["usage"]).unwrap_or_else(|| estimated(request, &text));
-        self.warn_of_a_cut_prompt(request, &usage);
-        Ok(Answer { text, stop, usage, request_id: id.or_else(|| json["id"].as_str().map(str::to_owned)) })
+        self.warn_of_a_cut_prompt(request, told(&json["usage"]));
+        Ok(Answer { text, stop, request_id: id.or_else(|| json["id"].as_str().map(str::to_owned)) })
     }
 
     /// Local servers cut a prompt that does not fit without a word; the count of tokens gives it away.
-    fn warn_of_a_cut_prompt(&self, request: &Request, usage: &Usage) {
-        let sent = estimated(request, "").input;
-        let read = usage.input + usage.cache_read;
-        if !usage.estimated && sent > 2000 && read < sent / 2 {
+    fn warn_of_a_cut_prompt(&self, request: &Request, told: Told) {
+        let Some(input) = told.input else { return };
+        let (sent, read) = (estimated_input(request), input.saturating_add(told.cache_read));
+        if sent > 2000 && read < sent / 2 {
             tracing::warn!(
                 provider = self.http.provider(), model = %self.model, sent, read,
                 "the server seems to have cut the prompt: raise its context length (num_ctx, --ctx-size)"
@@ -95,17 +93,17 @@ fn without_thoughts(text: &str) -> &str {
     }
 }
 
-fn usage(json: &Value) -> Option<Usage> {
-    let all = json["prompt_tokens"].as_u64()?;
-    let cache_read = json["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap_or(0).min(all);
-    Some(Usage {
-        input: all - cache_read,
+/// What a `usage` object tells.
+fn told(usage: &Value) -> Told {
+    let all = usage["prompt_tokens"].as_u64();
+    let cache_read = usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap_or(0).min(all.unwrap_or(0));
+    Told {
+        input: all.map(|all| all - cache_read),
         cache_write: 0,
         cache_read,
-        output: json["completion_tokens"].as_u64()?,
-        reasoning: json["completion_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0),
-        estimated: false,
-    })
+        output: usage["completion_tokens"].as_u64(),
+        reasoning: usage["completion_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0),
+    }
 }
 
 #[async_trait]
@@ -118,9 +116,9 @@ impl Model for Chat {
         &self.model
     }
 
-    async fn ask(&self, request: &Request) -> Result<Answer, ModelError> {
+    async fn ask(&self, request: &Request, meter: &Meter) -> Result<Answer, ModelError> {
         let body = self.body(request)?;
-        self.http.ask(&body, request.timeout, |json, id| self.read(request, json, id)).await
+        self.http.ask(&body, request, meter, |json, id| self.read(request, json, id)).await
     }
 }
 

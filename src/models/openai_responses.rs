@@ -6,10 +6,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::http::{Failure, Http};
-use super::turns::{alternating, estimated};
+use super::turns::{Told, alternating};
 use super::vendor_error::VendorError;
-use super::{Answer, Model, ModelError, Request, Role, Stop, stream};
-use crate::usage::Usage;
+use super::{Answer, Meter, Model, ModelError, Request, Role, Stop, stream};
 
 /// The longest key for caches that the vendor takes, in characters.
 const LONGEST_CACHE_KEY: usize = 64;
@@ -23,7 +22,7 @@ pub(super) struct Responses {
 
 impl Responses {
     pub(super) fn new(http: Http, model: &str) -> Self {
-        Self { http: http.streaming(stream::responses), model: model.to_owned() }
+        Self { http: http.speaking(stream::responses, told), model: model.to_owned() }
     }
 
     fn body(&self, request: &Request) -> Result<Value, ModelError> {
@@ -60,7 +59,7 @@ impl Responses {
         Ok(body)
     }
 
-    fn read(&self, request: &Request, json: &Value, id: Option<String>) -> Result<Answer, Failure> {
+    fn read(&self, json: &Value, id: Option<String>) -> Result<Answer, Failure> {
         let id = id.or_else(|| json["id"].as_str().map(str::to_owned));
         let (text, refusal) = texts(json);
         let stop = match (json["status"].as_str(), json["incomplete_details"]["reason"].as_str()) {
@@ -85,8 +84,7 @@ impl Responses {
             }
         };
         let text = if text.is_empty() { refusal } else { text };
-        let usage = usage(&json["usage"]).unwrap_or_else(|| estimated(request, &text));
-        Ok(Answer { text, stop, usage, request_id: id })
+        Ok(Answer { text, stop, request_id: id })
     }
 }
 
@@ -111,19 +109,18 @@ fn texts(json: &Value) -> (String, String) {
     (text, refusal)
 }
 
-fn usage(json: &Value) -> Option<Usage> {
-    let all = json["input_tokens"].as_u64()?;
-    let details = &json["input_tokens_details"];
+/// What a `usage` object tells.
+fn told(usage: &Value) -> Told {
+    let details = &usage["input_tokens_details"];
     let cache_read = details["cached_tokens"].as_u64().unwrap_or(0);
     let cache_write = details["cache_write_tokens"].as_u64().unwrap_or(0);
-    Some(Usage {
-        input: all.saturating_sub(cache_read).saturating_sub(cache_write),
+    Told {
+        input: usage["input_tokens"].as_u64().map(|all| all.saturating_sub(cache_read).saturating_sub(cache_write)),
         cache_write,
         cache_read,
-        output: json["output_tokens"].as_u64()?,
-        reasoning: json["output_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0),
-        estimated: false,
-    })
+        output: usage["output_tokens"].as_u64(),
+        reasoning: usage["output_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0),
+    }
 }
 
 /// Whether a model of that name takes `reasoning`, and the `phase` of assistant messages.
@@ -156,9 +153,9 @@ impl Model for Responses {
         &self.model
     }
 
-    async fn ask(&self, request: &Request) -> Result<Answer, ModelError> {
+    async fn ask(&self, request: &Request, meter: &Meter) -> Result<Answer, ModelError> {
         let body = self.body(request)?;
-        self.http.ask(&body, request.timeout, |json, id| self.read(request, json, id)).await
+        self.http.ask(&body, request, meter, |json, id| self.read(json, id)).await
     }
 }
 

@@ -132,6 +132,8 @@ impl Prices {
         let price = self.price(model)?;
         let all = usage.input.saturating_add(usage.cache_write).saturating_add(usage.cache_read);
         let [input, write, read, output] = price.rates(all);
+        // Whether estimated tokens were written to a cache is not known either: the dearer holds.
+        let input = if usage.estimated { input.max(write) } else { input };
         let usd = |tokens: u64, rate: f64| tokens as f64 * rate / 1e6;
         Some(Money::from_usd(
             usd(usage.input, input)

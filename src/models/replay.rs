@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A `*.json` file is an object with `text` and, optionally, `when`, `stop` and `usage`. Each recording is served once: first the one whose
-//! `when` occurs in our last turn, else the next (by file name) that has none.
+//! `when` occurs in a turn of ours, else the next (by file name) that has none.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -21,10 +21,10 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use serde::Deserialize;
 
-use super::turns::estimated;
-use super::{Answer, Model, ModelError, Request, Stop};
+use super::turns::Told;
+use super::{Answer, Meter, Model, ModelError, Request, Role, Stop};
 use crate::fault::Fault;
-use crate::usage::Usage;
+use crate::usage::{Usage, estimate_tokens};
 
 /// The largest recording, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -35,7 +35,7 @@ const MOST: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recording {
-    /// What our last turn must contain; `None` fits everything.
+    /// What a turn of ours must contain; `None` fits everything.
     #[serde(default)]
     pub when: Option<String>,
     /// What the model said.
@@ -106,12 +106,12 @@ impl Replay {
         Ok(Self::new(provider, if name.trim().is_empty() { folder_name } else { name }, recordings))
     }
 
-    fn next(&self, said: &str) -> Option<Recording> {
+    fn next(&self, said: &[&str]) -> Option<Recording> {
         let mut recordings = self.recordings.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |slot: &Option<Recording>| {
             slot.as_ref()
                 .and_then(|recording| recording.when.as_deref())
-                .is_some_and(|when| said.contains(when))
+                .is_some_and(|when| said.iter().any(|said| said.contains(when)))
         };
         let plain =
             |slot: &Option<Recording>| slot.as_ref().is_some_and(|recording| recording.when.is_none());
@@ -152,15 +152,14 @@ impl Model for Replay {
         &self.model
     }
 
-    async fn ask(&self, request: &Request) -> Result<Answer, ModelError> {
-        let said = request.turns.last().map(|turn| turn.text.as_str()).unwrap_or_default();
-        match self.next(said) {
-            Some(recording) => Ok(Answer {
-                usage: recording.usage.unwrap_or_else(|| estimated(request, &recording.text)),
-                text: recording.text,
-                stop: recording.stop,
-                request_id: None,
-            }),
+    async fn ask(&self, request: &Request, meter: &Meter) -> Result<Answer, ModelError> {
+        let ours = request.turns.iter().filter(|turn| turn.role == Role::User);
+        let said: Vec<&str> = ours.map(|turn| turn.text.as_str()).collect();
+        match self.next(&said) {
+            Some(Recording { text, stop, usage, .. }) => {
+                meter.note(usage.unwrap_or_else(|| Told::default().usage(request, estimate_tokens(&text))));
+                Ok(Answer { text, stop, request_id: None })
+            }
             None => Err(ModelError::Protocol {
                 provider: self.provider.clone(),
                 message: "no recorded answer fits".to_owned(),
@@ -172,7 +171,7 @@ impl Model for Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::{Effort, Role, Turn};
+    use crate::models::{Effort, Turn};
     use std::time::Duration;
 
     fn request(text: &str) -> Request {
@@ -200,13 +199,14 @@ mod tests {
         write("notes.txt", "not a recording");
         let replay = Replay::open("demo", "ticket", folder.path()).unwrap();
         assert_eq!(replay.model(), "replay(ticket)");
-        let fitting = replay.ask(&request("error E0425")).await.unwrap();
+        let meter = Meter::default();
+        let fitting = replay.ask(&request("error E0425"), &meter).await.unwrap();
         assert_eq!((fitting.text.as_str(), fitting.stop), ("for E0425\n---\nstill text", Stop::Truncated));
-        assert!(fitting.usage.estimated);
-        assert_eq!(replay.ask(&request("error E0425")).await.unwrap().text, "first");
-        let third = replay.ask(&request("")).await.unwrap();
-        assert_eq!((third.text.as_str(), third.usage.output), ("third", 2));
-        assert!(matches!(replay.ask(&request("")).await, Err(ModelError::Protocol { .. })));
+        assert!(meter.read().estimated);
+        assert_eq!(replay.ask(&request("error E0425"), &meter).await.unwrap().text, "first");
+        let third = replay.ask(&request(""), &meter).await.unwrap();
+        assert_eq!((third.text.as_str(), meter.read().output), ("third", 2));
+        assert!(matches!(replay.ask(&request(""), &meter).await, Err(ModelError::Protocol { .. })));
     }
 
     #[test]

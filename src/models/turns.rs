@@ -28,13 +28,43 @@ pub(super) fn alternating(provider: &str, request: &Request) -> Result<Vec<Turn>
     })
 }
 
-/// Our own estimate of what a call used, where the vendor tells nothing.
-pub(super) fn estimated(request: &Request, answer: &str) -> Usage {
-    let turns = request.turns.iter().map(|turn| estimate_tokens(&turn.text)).sum::<u64>();
-    Usage {
-        input: estimate_tokens(&request.system) + turns,
-        output: estimate_tokens(answer),
-        estimated: true,
-        ..Usage::default()
+/// What a vendor tells of a call's tokens.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Told {
+    /// Uncached input.
+    pub(super) input: Option<u64>,
+    /// Input written to a cache.
+    pub(super) cache_write: u64,
+    /// Input read from a cache.
+    pub(super) cache_read: u64,
+    /// Output, reasoning included.
+    pub(super) output: Option<u64>,
+    /// Reasoning.
+    pub(super) reasoning: u64,
+}
+
+impl Told {
+    /// What the call used: as the vendor tells, and by our own estimate where it does not. `written` are the tokens of what came, as estimated.
+    pub(super) fn usage(self, request: &Request, written: u64) -> Usage {
+        Usage {
+            input: self.input.unwrap_or_else(|| estimated_input(request)),
+            cache_write: self.cache_write,
+            cache_read: self.cache_read,
+            output: self.output.unwrap_or(written),
+            reasoning: self.reasoning,
+            estimated: self.input.is_none() || self.output.is_none(),
+        }
     }
+
+    /// Whether it tells of any token.
+    pub(super) fn is_any(self) -> bool {
+        self.input.is_some() || self.output.is_some()
+    }
+}
+
+/// Our own estimate of a request's tokens.
+pub(super) fn estimated_input(request: &Request) -> u64 {
+    let schema = request.schema.as_ref().map_or(0, |schema| estimate_tokens(&schema.to_string()));
+    let turns = request.turns.iter().map(|turn| estimate_tokens(&turn.text)).sum::<u64>();
+    estimate_tokens(&request.system) + turns + schema
 }

@@ -7,15 +7,14 @@ use minijinja::{Environment, context};
 
 use super::outline::{files, outline_of, small_text};
 use super::text::{clean, shorten};
-use crate::context::{Subject, fenced, gather};
+use crate::context::{DEFAULT_BUDGET, Subject, fenced, gather};
 use crate::fixers::Tried;
-use crate::models::ledger::Purse;
-use crate::outcome::{Check, Outcome};
-use crate::patch::{FileState, Patch, RelPath, Tree};
+use crate::fixers::model::Work;
+use crate::outcome::Outcome;
+use crate::patch::{FileState, Patch, RelPath};
 use crate::redact::Redactor;
-use crate::verify::Progress;
 
-/// Characters of each part, which together make about 30,000 tokens at most.
+/// Characters of each part with the usual budget, which together make about 30,000 tokens at most.
 const MOST_OUTLINE: usize = 20_000;
 const MOST_RULES: usize = 8_000;
 const MOST_FILES: usize = 48_000;
@@ -29,39 +28,25 @@ const MOST_RED: u64 = 4_000;
 /// Earlier attempts that are told.
 const MOST_TRIED: usize = 4;
 
-/// What there is to implement, and how far it is.
-pub struct Work<'a> {
-    /// The run's id, for caches.
-    pub run: &'a str,
-    /// The repo with the changes kept so far.
-    pub tree: Tree<'a>,
-    /// What should be green.
-    pub checks: &'a [Check],
-    /// The sub-task, as [`SubTask::task_text`](super::SubTask::task_text) puts it.
-    pub task: &'a str,
-    /// The house's and the repo's own rules.
-    pub rules: &'a str,
-    /// Earlier attempts, oldest first.
-    pub history: &'a [Tried],
-    /// What is red with the changes kept so far; empty on the first try.
-    pub red: &'a [Outcome],
-    /// Holds the money.
-    pub purse: &'a dyn Purse,
-    /// Hears what is being done.
-    pub progress: Progress<'a>,
-}
-
-/// The prompt for one try, redacted; `hints` are the files that the plan names.
+/// The prompt for one try in about `budget` tokens, redacted, and the files that it shows; `hints` are the files that the plan names.
 ///
 /// # Errors
 /// Only a template that does not render.
-pub fn implement_prompt(work: &Work<'_>, hints: &[String], redactor: &Redactor) -> Result<String> {
+pub(super) fn implement_prompt(
+    work: &Work<'_>,
+    hints: &[String],
+    budget: u64,
+    redactor: &Redactor,
+) -> Result<(String, Vec<RelPath>)> {
+    let share = |most: usize| (most as u64).saturating_mul(budget) / DEFAULT_BUDGET;
+    let share = |most: usize| usize::try_from(share(most)).unwrap_or(usize::MAX);
     let mut templates = Environment::new();
     templates.add_template("implement.md", include_str!("../../prompts/implement.md.jinja"))?;
     let listed = files(&work.tree);
-    let files: Vec<_> = shown(work, &listed, hints)
-        .into_iter()
-        .map(|(path, text)| context! { path => path.as_str(), text => fenced("", &text) })
+    let chosen = shown(work, &listed, hints, share(MOST_FILES));
+    let files: Vec<_> = chosen
+        .iter()
+        .map(|(path, text)| context! { path => path.as_str(), text => fenced("", text) })
         .collect();
     let skip = work.history.len().saturating_sub(MOST_TRIED);
     let tried: Vec<_> = work.history[skip..]
@@ -69,15 +54,17 @@ pub fn implement_prompt(work: &Work<'_>, hints: &[String], redactor: &Redactor) 
         .map(|tried| context! { kept => tried.kept, text => fenced("attempt", &attempt(work, tried, redactor)) })
         .collect();
     let rules = shorten(&clean(work.rules), MOST_RULES);
+    let outline = outline_of(&work.tree, &listed, work.checks);
     let prompt = templates.get_template("implement.md")?.render(context! {
         rules => (!rules.is_empty()).then(|| fenced("rules", &rules)),
-        outline => fenced("outline", &shorten(&outline_of(&work.tree, &listed, work.checks), MOST_OUTLINE)),
+        outline => fenced("outline", &shorten(&outline, share(MOST_OUTLINE))),
         files => files,
-        task => fenced("task", &clean(work.task)),
+        task => fenced("task", &clean(work.task.unwrap_or_default())),
         tried => tried,
         red => failures(work, work.red, redactor),
     })?;
-    Ok(redactor.redact(&prompt).into_owned())
+    let shown = chosen.into_iter().map(|(path, _)| path).collect();
+    Ok((redactor.redact(&prompt).into_owned(), shown))
 }
 
 /// What the checks complain about, fenced; empty where nothing is red.
@@ -89,14 +76,14 @@ fn failures(work: &Work<'_>, red: &[Outcome], redactor: &Redactor) -> String {
 
 /// The files to show: what is hinted at, complained about or changed, then, in a small repo, the rest. Only files of the listing count:
 /// hidden and ignored ones may hold secrets, whoever names them.
-fn shown(work: &Work<'_>, listed: &[RelPath], hints: &[String]) -> Vec<(RelPath, String)> {
+fn shown(work: &Work<'_>, listed: &[RelPath], hints: &[String], most: usize) -> Vec<(RelPath, String)> {
     let named = hints.iter().map(String::as_str);
     let complaints =
         work.red.iter().flat_map(|outcome| &outcome.diagnostics).filter_map(|one| one.file.as_deref());
     let changed = work.history.iter().flat_map(|tried| tried.patch.iter()).map(|(path, _)| path.as_str());
     let kept = work.tree.patch.iter().map(|(path, _)| path.as_str());
     let first: Vec<&str> = named.chain(complaints).chain(changed).chain(kept).collect();
-    let (mut chosen, mut left): (Vec<(RelPath, String)>, usize) = (Vec::new(), MOST_FILES);
+    let (mut chosen, mut left): (Vec<(RelPath, String)>, usize) = (Vec::new(), most);
     let mut rest: Vec<&RelPath> = listed.iter().filter(|path| !first.contains(&path.as_str())).collect();
     // What lies beside the files that matter says more than what lies elsewhere.
     rest.sort_by_key(|path| !first.iter().any(|other| folder(other) == folder(path.as_str())));

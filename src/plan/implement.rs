@@ -1,123 +1,42 @@
-//! The fixer that writes the code of a sub-task.
+//! What a model is told that implements a sub-task, and what its answers must hold.
 //!
-//! It stands in the ladder like every other fixer: what it proposes is guarded, applied, built and tested by the same loop. Its first try
-//! starts from a green tree; the tries that follow see what became red and what was tried.
+//! The fixer is the same as for repairs: what it proposes is guarded, applied, built and tested by the same loop. Its first try starts from
+//! a green tree; the tries that follow see what became red and what was tried.
 
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::LazyLock;
 
 use anyhow::Result;
-use async_trait::async_trait;
 use regex::Regex;
 
 use super::SubTask;
-use super::asking::ask;
-use super::brief::{Work, implement_prompt};
-use crate::edits;
-use crate::fixers::{Answer, Case, Fixer, Proposal};
-use crate::models::ledger::Prices;
-use crate::models::{Effort, Model, Request, Role, Stop, Turn};
-use crate::patch::{FileState, Patch};
+use super::brief::implement_prompt;
+use crate::fixers::model::{Brief, Work};
+use crate::patch::{FileState, Patch, RelPath};
 use crate::redact::Redactor;
 
-/// Tokens that an answer may take, thinking included.
-const MOST_OUTPUT: u32 = 32_000;
+/// Implement this sub-task, with its tests.
+#[derive(Debug, Clone)]
+pub struct Implementation(pub SubTask);
 
-/// Implements one sub-task with one model.
-pub struct Implementer {
-    /// Who is asked.
-    pub model: Arc<dyn Model>,
-    /// What its calls cost.
-    pub prices: Prices,
-    /// Takes secrets out of what is sent.
-    pub redactor: Redactor,
-    /// Time limit of one call.
-    pub timeout: Duration,
-    /// What to implement. Its text for the model is [`Case::task`], where there is one.
-    pub subtask: SubTask,
-}
-
-impl Implementer {
-    /// Asks once, and makes a proposal of the answer.
-    async fn implement(&self, work: &Work<'_>) -> Result<Answer> {
-        let prompt = implement_prompt(work, &self.subtask.files, &self.redactor)?;
-        let request = Request {
-            system: include_str!("../../prompts/implement-system.md.jinja").to_owned(),
-            turns: vec![Turn { role: Role::User, text: prompt }],
-            effort: Effort::Medium,
-            max_output_tokens: MOST_OUTPUT,
-            cache_key: work.run.to_owned(),
-            schema: None,
-            timeout: self.timeout,
-        };
-        (work.progress)(&format!("{} implements sub-task {}", self.model.model(), self.subtask.id));
-        let answer = ask(self.model.as_ref(), work.purse, &self.prices, &request).await??;
-        Ok(match answer.stop {
-            Stop::Refused => Answer::Nothing(format!("{} declined", self.model.model())),
-            Stop::Overflow => {
-                Answer::Nothing(format!("the sub-task does not fit the window of {}", self.model.model()))
-            }
-            Stop::Truncated => {
-                Answer::Unusable("the answer was cut off at the output limit; write smaller edits".to_owned())
-            }
-            Stop::Done => self.read(work, &answer.text),
-        })
+impl Brief for Implementation {
+    fn system(&self, _work: &Work<'_>, _redactor: &Redactor) -> Result<String> {
+        Ok(include_str!("../../prompts/implement-system.md.jinja").to_owned())
     }
 
-    /// What an answer proposes.
-    fn read(&self, work: &Work<'_>, text: &str) -> Answer {
-        let parsed = match edits::parse(text) {
-            Ok(parsed) => parsed,
-            Err(refused) => return Answer::Unusable(refused.to_string()),
-        };
-        if !parsed.questions.is_empty() {
-            return Answer::Questions(parsed.questions);
-        }
-        if let Some(reason) = parsed.unfixable {
-            return Answer::Unfixable(reason);
-        }
-        let patch = match edits::apply(&parsed.edits, &work.tree) {
-            Ok(patch) => patch,
-            Err(refused) => return Answer::Unusable(refused.to_string()),
-        };
+    fn opening(&self, work: &Work<'_>, budget: u64, redactor: &Redactor) -> Result<(String, Vec<RelPath>)> {
+        implement_prompt(work, &self.0.files, budget, redactor)
+    }
+
+    /// Acceptance criteria need tests.
+    fn lacks(&self, work: &Work<'_>, patch: &Patch) -> Option<String> {
         // What earlier sub-tasks changed is in the tree's patch too: only what was kept of this one counts.
         let kept = work.history.iter().filter(|tried| tried.kept);
-        let all = kept.fold(Patch::new(), |all, tried| all.then(&tried.patch)).then(&patch);
-        if !self.subtask.acceptance.is_empty() && !adds_tests(&all) {
-            let reason = "the edits add no test; add at least one for each acceptance criterion of the sub-task, \
-                          together with the implementation";
-            return Answer::Unusable(reason.to_owned());
-        }
-        Answer::Patch(Proposal {
-            patch,
-            explanation: parsed.explanation,
-            fixer: self.name(),
-            alternatives: Vec::new(),
+        let all = kept.fold(Patch::new(), |all, tried| all.then(&tried.patch)).then(patch);
+        (!self.0.acceptance.is_empty() && !adds_tests(&all)).then(|| {
+            "the edits add no test; add at least one for each acceptance criterion of the sub-task, \
+             together with the implementation"
+                .to_owned()
         })
-    }
-}
-
-#[async_trait]
-impl Fixer for Implementer {
-    fn name(&self) -> String {
-        format!("model({})", self.model.model())
-    }
-
-    async fn propose(&self, case: &Case<'_>) -> Result<Answer> {
-        let own =
-            format!("Sub-task {}: {}\n\n{}", self.subtask.id, self.subtask.title, self.subtask.description);
-        let work = Work {
-            run: case.run,
-            tree: case.tree(),
-            checks: case.checks,
-            task: case.task.unwrap_or(&own),
-            rules: case.rules,
-            history: case.history,
-            red: case.red,
-            purse: case.purse,
-            progress: case.progress,
-        };
-        self.implement(&work).await
     }
 }
 
@@ -150,14 +69,16 @@ fn adds_tests(patch: &Patch) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixers::Tried;
-    use crate::models::ledger::{Call, Purse};
-    use crate::models::{Answer as Said, ModelError};
+    use crate::fixers::model::{ModelFixer, Settings};
+    use crate::fixers::{Answer, Tried};
+    use crate::models::ledger::{Pending, Prices, Purse};
+    use crate::models::{Answer as Said, Effort, Meter, Model, ModelError, Request, Stop};
     use crate::outcome::{End, Outcome, Verdict};
-    use crate::patch::{Change, RelPath, Tree};
+    use crate::patch::{Change, Tree};
     use crate::plan::tests::example;
-    use crate::usage::{Money, Usage};
-    use std::sync::Mutex;
+    use async_trait::async_trait;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     /// Says one thing, and keeps what it was asked.
     struct Says(String, Stop, Mutex<Vec<Request>>);
@@ -170,9 +91,9 @@ mod tests {
         fn model(&self) -> &str {
             "scripted-1"
         }
-        async fn ask(&self, request: &Request) -> std::result::Result<Said, ModelError> {
+        async fn ask(&self, request: &Request, _: &Meter) -> std::result::Result<Said, ModelError> {
             self.2.lock().unwrap().push(request.clone());
-            Ok(Said { text: self.0.clone(), stop: self.1, usage: Usage::default(), request_id: None })
+            Ok(Said { text: self.0.clone(), stop: self.1, request_id: None })
         }
     }
 
@@ -180,10 +101,10 @@ mod tests {
 
     #[async_trait]
     impl Purse for Open {
-        async fn allow(&self, _: Money) -> Result<()> {
+        async fn reserve(&self, _: Pending) -> Result<()> {
             Ok(())
         }
-        async fn record(&self, _: Call) -> Result<()> {
+        async fn book(&self, _: std::result::Result<Said, String>) -> Result<()> {
             Ok(())
         }
     }
@@ -211,26 +132,28 @@ mod tests {
         let model = Arc::new(Says(text.to_owned(), stop, Mutex::default()));
         let mut subtask = example().subtask("1.1").unwrap().clone();
         subtask.files.push(".env".into());
-        let implementer = Implementer {
-            model: model.clone(),
-            prices: Prices::built_in().unwrap(),
-            redactor: Redactor::default(),
-            timeout: Duration::from_secs(1),
-            subtask,
-        };
+        let settings = Settings { effort: Effort::Low, ..Settings::default() };
+        let implementer = ModelFixer::new(
+            Box::new(Implementation(subtask)),
+            model.clone(),
+            Prices::built_in().unwrap(),
+            settings,
+            Redactor::default(),
+        );
         let work = Work {
             run: "r",
             tree: Tree { root: dir.path(), patch: base },
             checks: &[],
-            task: "Sub-task 1.1: Add count",
+            task: Some("Sub-task 1.1: Add count"),
             rules: "Be brief.",
             history,
             red,
             purse: &Open,
             progress: &|_| {},
         };
-        let answer = implementer.implement(&work).await.unwrap();
+        let answer = implementer.work_on(&work).await.unwrap();
         let asked = model.2.lock().unwrap();
+        assert_eq!(asked[0].effort, Effort::Low, "as hard as its rung says");
         (answer, asked[0].turns[0].text.clone())
     }
 
@@ -276,8 +199,10 @@ mod tests {
             |text: &'static str, stop| async move { implement(text, stop, &Patch::new(), &[], &[]).await.0 };
         assert!(matches!(said("Hm.", Stop::Done).await, Answer::Unusable(_)));
         assert!(matches!(said("", Stop::Done).await, Answer::Unusable(_)));
-        assert!(matches!(said(GOOD, Stop::Truncated).await, Answer::Unusable(_)));
         assert!(matches!(said("", Stop::Refused).await, Answer::Nothing(_)));
+        // Half of it now and half of it later: the rest is asked for.
+        let cut = said(&GOOD[..GOOD.len() - 30], Stop::Truncated).await;
+        assert!(matches!(&cut, Answer::Unusable(why) if why.contains("cut off")), "{cut:?}");
         assert_eq!(
             said("UNFIXABLE: no such thing", Stop::Done).await,
             Answer::Unfixable("no such thing".into())

@@ -27,10 +27,8 @@ impl Plan {
             for task in &story.subtasks {
                 let _ = writeln!(out, "\n### {} {}\n\n{}", task.id, task.title, task.description);
                 list(&mut out, "\nShown by tests:\n\n", &task.acceptance);
-                if !task.files.is_empty() {
-                    let files: Vec<String> = task.files.iter().map(|file| format!("`{file}`")).collect();
-                    let _ = writeln!(out, "\nFiles: {}", files.join(", "));
-                }
+                paths(&mut out, "Files", &task.files);
+                paths(&mut out, "Changes tests that exist", &task.changes_tests);
             }
         }
         out
@@ -43,6 +41,8 @@ impl SubTask {
         let mut out = format!("Sub-task {}: {}\n\n{}\n", self.id, self.title, self.description);
         list(&mut out, "\nIts tests must show:\n", &self.acceptance);
         list(&mut out, "\nFiles it probably touches:\n", &self.files);
+        let asked: Vec<String> = self.test_changes(ticket).into_iter().map(String::from).collect();
+        list(&mut out, "\nFiles whose existing tests may change, as the ticket asks for it:\n", &asked);
         let _ = write!(out, "\nThe plan it belongs to: {}\n", plan.overview);
         list(&mut out, "\nAssumptions of the plan:\n", &plan.assumptions);
         out.push_str("\nAll sub-tasks, in order (do only the marked one; those above it are done):\n");
@@ -57,6 +57,14 @@ impl SubTask {
             super::text::shorten(&ticket.body, MOST_TICKET)
         );
         out
+    }
+}
+
+/// Adds a line with the paths, or nothing for none.
+fn paths(out: &mut String, heading: &str, paths: &[String]) {
+    if !paths.is_empty() {
+        let paths: Vec<String> = paths.iter().map(|path| format!("`{path}`")).collect();
+        let _ = writeln!(out, "\n{heading}: {}", paths.join(", "));
     }
 }
 

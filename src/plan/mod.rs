@@ -1,18 +1,15 @@
 //! From a ticket to a plan, and from a plan to work.
 //!
 //! A [`Ticket`] says what somebody wants. A [`Planner`] asks a model, once per ticket and with high effort, for a [`Plan`]: what is
-//! assumed, what must be asked, and sub-tasks small enough to be done, tested and committed one by one. An [`Implementer`] is the
-//! fixer that writes the code of one [`SubTask`]; the loop that verifies it is the same as for every other fixer.
+//! assumed, what must be asked, and sub-tasks small enough to be done, tested and committed one by one. An [`Implementation`] is what
+//! a model is told of one [`SubTask`]; the fixer that asks it, and the loop that verifies it, are the same as for repairs.
 
 use std::collections::HashSet;
 
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Exit, Fault};
 use crate::patch::RelPath;
 
-mod asking;
 mod brief;
 mod implement;
 mod markdown;
@@ -22,8 +19,7 @@ mod schema;
 mod text;
 mod ticket;
 
-pub use brief::{Work, implement_prompt};
-pub use implement::Implementer;
+pub use implement::Implementation;
 pub use outline::outline;
 pub use planner::{Feedback, Planner};
 pub use schema::schema;
@@ -89,6 +85,19 @@ pub struct SubTask {
     /// Files that it probably touches or needs to see, relative to the repo: a hint, not a limit.
     #[serde(default)]
     pub files: Vec<String>,
+    /// Files whose existing tests it changes because the ticket asks for that, relative to the repo. Only what the ticket's own words name
+    /// is allowed: see [`SubTask::test_changes`].
+    #[serde(default)]
+    pub changes_tests: Vec<String>,
+}
+
+impl SubTask {
+    /// The files whose existing tests this sub-task may change without an approval: those that the plan says it changes *and* that the ticket
+    /// names itself. A plan is a model's; what the ticket says, the person who runs it vouches for.
+    pub fn test_changes(&self, ticket: &Ticket) -> Vec<RelPath> {
+        let paths = self.changes_tests.iter().filter(|path| ticket.names(path));
+        paths.filter_map(|path| RelPath::new(path).ok()).collect()
+    }
 }
 
 const MOST_STORIES: usize = 20;
@@ -111,22 +120,6 @@ impl Plan {
     /// The questions that must be answered before work starts.
     pub fn blocking(&self) -> Vec<&Question> {
         self.questions.iter().filter(|question| question.blocking).collect()
-    }
-
-    /// Ends a run whose plan asks what it cannot know.
-    ///
-    /// # Errors
-    /// A [`Fault`] (exit 1) that lists the blocking questions, if there are any.
-    pub fn answerable(&self) -> Result<()> {
-        let blocking = self.blocking();
-        if blocking.is_empty() {
-            return Ok(());
-        }
-        let list: String = blocking.iter().map(|question| format!("\n- {}", question.question)).collect();
-        let what = if blocking.len() == 1 { "a question" } else { "questions" };
-        let fault =
-            Fault::new(Exit::Red, format!("the plan has {what} that only a person can answer:{list}"));
-        Err(fault.hint("Answer in the ticket, and run it again.").into())
     }
 
     /// Reads a plan and checks it.
@@ -193,9 +186,8 @@ impl Plan {
                 tidy_line(&mut task.title);
                 tidy_text(&mut task.description);
                 tidy_list(&mut task.acceptance);
-                let files = std::mem::take(&mut task.files).into_iter();
-                let inside = files.filter_map(|file| RelPath::new(file.trim()).ok().map(String::from));
-                task.files = inside.filter(|file| text::clean(file) == *file).take(MOST_ITEMS).collect();
+                tidy_paths(&mut task.files);
+                tidy_paths(&mut task.changes_tests);
             }
         }
     }
@@ -207,6 +199,11 @@ fn tidy_line(line: &mut String) {
 
 fn tidy_text(text: &mut String) {
     *text = text::shorten(&text::clean(text), MOST_TEXT);
+}
+
+fn tidy_paths(paths: &mut Vec<String>) {
+    let inside = std::mem::take(paths).into_iter().filter_map(|path| RelPath::new(path.trim()).ok().map(String::from));
+    *paths = inside.filter(|path| text::clean(path) == *path).take(MOST_ITEMS).collect();
 }
 
 fn tidy_list(list: &mut Vec<String>) {

@@ -5,12 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use minijinja::{Environment, context};
 
-use super::asking;
 use super::text::{clean, shorten};
 use super::{Plan, Ticket, schema};
 use crate::context::fenced;
 use crate::fault::Fault;
-use crate::models::ledger::{Prices, Purse};
+use crate::models::ledger::{self, Prices, Purse};
 use crate::models::{Answer, Effort, Model, ModelError, Request, Role, Stop, Turn};
 use crate::redact::Redactor;
 
@@ -95,7 +94,7 @@ impl Planner<'_> {
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer> {
-        let answer = asking::ask(self.model, self.purse, self.prices, request).await?;
+        let answer = ledger::ask(self.model, self.purse, self.prices, request).await?;
         answer.map_err(|error| fault(&error).into())
     }
 
@@ -133,7 +132,7 @@ fn fault(error: &ModelError) -> Fault {
             "Check the key of the provider {provider:?} in the environment or the configuration."
         )),
         ModelError::Quota { .. } => Fault::limit(error.to_string()),
-        ModelError::Unreachable { .. } | ModelError::Protocol { .. } => {
+        ModelError::BrokenOff { .. } | ModelError::Unreachable { .. } | ModelError::Protocol { .. } => {
             Fault::cannot_judge(error.to_string())
         }
     }
@@ -182,7 +181,8 @@ fn plan_in(text: &str) -> std::result::Result<Plan, String> {
 mod tests {
     use super::*;
     use crate::fault::Exit;
-    use crate::models::ledger::{Call, Price};
+    use crate::models::Meter;
+    use crate::models::ledger::{Call, Pending, Price};
     use crate::plan::tests::example;
     use crate::usage::{Money, Usage};
     use async_trait::async_trait;
@@ -208,25 +208,30 @@ mod tests {
         fn model(&self) -> &str {
             "scripted-1"
         }
-        async fn ask(&self, request: &Request) -> std::result::Result<Answer, ModelError> {
+        async fn ask(&self, request: &Request, meter: &Meter) -> std::result::Result<Answer, ModelError> {
             self.asked.lock().unwrap().push(request.clone());
             let (text, stop) = self.answers.lock().unwrap().remove(0)?;
-            Ok(Answer { text, stop, usage: Usage { output: 7, ..Usage::default() }, request_id: None })
+            meter.note(Usage { output: 7, ..Usage::default() });
+            Ok(Answer { text, stop, request_id: None })
         }
     }
 
     /// Lets everything up to a cap pass, and keeps what it is told.
     struct Cap {
         most: Money,
+        pending: Mutex<Option<Pending>>,
         calls: Mutex<Vec<Call>>,
     }
 
     #[async_trait]
     impl Purse for Cap {
-        async fn allow(&self, most: Money) -> Result<()> {
-            if most > self.most { Err(Fault::limit("the cap").into()) } else { Ok(()) }
+        async fn reserve(&self, call: Pending) -> Result<()> {
+            anyhow::ensure!(call.most() <= self.most, Fault::limit("the cap"));
+            *self.pending.lock().unwrap() = Some(call);
+            Ok(())
         }
-        async fn record(&self, call: Call) -> Result<()> {
+        async fn book(&self, answer: std::result::Result<Answer, String>) -> Result<()> {
+            let call = self.pending.lock().unwrap().take().expect("a call is under way").over(answer);
             self.calls.lock().unwrap().push(call);
             Ok(())
         }
@@ -249,7 +254,7 @@ mod tests {
     }
 
     fn purse() -> Cap {
-        Cap { most: Money(1_000_000), calls: Mutex::default() }
+        Cap { most: Money(1_000_000), pending: Mutex::default(), calls: Mutex::default() }
     }
 
     fn json() -> String {
@@ -327,7 +332,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_asked_beyond_the_cap() {
         let script = Script::new(vec![]);
-        let purse = Cap { most: Money(5), calls: Mutex::default() };
+        let purse = Cap { most: Money(5), pending: Mutex::default(), calls: Mutex::default() };
         assert_eq!(exit(&run(&script, &purse, None).await.unwrap_err()), Exit::Limit);
         assert!(script.asked.lock().unwrap().is_empty());
     }

@@ -11,6 +11,7 @@ pub fn schema() -> Value {
         "description": text("What to change, and how it fits what is there."),
         "acceptance": list("What the tests of this step must show; each entry becomes at least one test.", string()),
         "files": list("Paths, relative to the repo, of files to change, create or read.", string()),
+        "changes_tests": list("Paths of files with existing tests that the ticket names and asks to change; else empty.", string()),
     }));
     let story = object(json!({
         "title": text("One line."),

@@ -21,6 +21,7 @@ pub(super) fn example() -> Plan {
                     description: "Add `count(text)`.".into(),
                     acceptance: vec!["an empty text has 0 words".into()],
                     files: vec!["src/count.py".into()],
+                    changes_tests: vec![],
                 },
                 SubTask {
                     id: "1.2".into(),
@@ -28,6 +29,7 @@ pub(super) fn example() -> Plan {
                     description: "Print the count.".into(),
                     acceptance: vec![],
                     files: vec![],
+                    changes_tests: vec![],
                 },
             ],
         }],
@@ -70,11 +72,8 @@ fn a_plan_of_blocking_questions_alone_is_a_plan() {
     plan.stories.clear();
     plan.questions[0].blocking = true;
     let plan = plan.checked().unwrap();
-    let error = plan.answerable().unwrap_err();
-    let fault = error.downcast_ref::<Fault>().unwrap();
-    assert_eq!(fault.exit, Exit::Red);
-    assert!(fault.message.contains("Which languages?"), "{}", fault.message);
-    assert!(example().answerable().is_ok());
+    assert_eq!(plan.blocking().iter().map(|one| one.question.as_str()).collect::<Vec<_>>(), ["Which languages?"]);
+    assert!(example().blocking().is_empty());
 }
 
 #[test]
@@ -102,4 +101,19 @@ fn a_sub_task_is_told_what_it_is_part_of() {
     let ticket = Ticket::parse("# Count words\nWe want a count.", "t.md").unwrap();
     let plan = example();
     insta::assert_snapshot!(plan.subtask("1.2").unwrap().task_text(&plan, &ticket));
+}
+
+#[test]
+fn tests_change_only_where_plan_and_ticket_both_say_so() {
+    let ticket = Ticket::parse("# Count\nChange `test_count.py`: two words are 2.", "t.md").unwrap();
+    let mut plan = example();
+    let names = ["tests/test_count.py", "tests/test_other.py", "../test_count.py"];
+    plan.stories[0].subtasks[0].changes_tests = names.map(str::to_owned).to_vec();
+    let plan = plan.checked().unwrap();
+    let allowed = |id: &str| plan.subtask(id).unwrap().test_changes(&ticket);
+    assert_eq!(allowed("1.1"), [RelPath::new("tests/test_count.py").unwrap()]);
+    assert_eq!(allowed("1.2"), [], "the ticket names it, and the plan does not");
+    assert!(plan.to_markdown().contains("Changes tests that exist: `tests/test_count.py`, `tests/test_other.py`"));
+    let told = plan.subtask("1.1").unwrap().task_text(&plan, &ticket);
+    assert!(told.contains("may change, as the ticket asks for it:\n- tests/test_count.py\n"), "{told}");
 }

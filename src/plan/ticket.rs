@@ -63,6 +63,16 @@ impl Ticket {
         let acceptance = acceptance(&body);
         Ok(Self { title, body: body.trim().to_owned(), acceptance, source })
     }
+
+    /// Whether its words name the file at `path`: by its path, or by the end of it from a folder's start on (`test_calc.py`).
+    pub fn names(&self, path: &str) -> bool {
+        let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+' | '@');
+        let words = [&self.title, &self.body].into_iter().flat_map(|text| text.split(|c| !part(c)));
+        words.map(|word| word.trim_end_matches('.').trim_start_matches("./")).any(|word| {
+            let file = word.contains('.') || word.contains('/');
+            file && (word == path || path.strip_suffix(word).is_some_and(|folder| folder.ends_with('/')))
+        })
+    }
 }
 
 /// The title in a front matter block, and the text below the block. A block that is not closed is ordinary text.
@@ -334,6 +344,17 @@ mod tests {
         let ticket = parse("```sh\n# not this\n```\n# This\nBody\n");
         assert_eq!(ticket.title, "This");
         assert!(ticket.body.contains("# not this"));
+    }
+
+    #[test]
+    fn a_file_is_named_by_its_path_or_its_end() {
+        let ticket = parse("# T\nIn `./tests/test_a.py` expect 3. See also test_b.py, and other/test_d.py.\n");
+        for named in ["tests/test_a.py", "tests/test_b.py", "test_b.py", "x/other/test_d.py"] {
+            assert!(ticket.names(named), "{named}");
+        }
+        for other in ["test_a.py", "tests/test_c.py", "latest_b.py", "tests/test_d.py", "y/test_a.py", "b.py", "py"] {
+            assert!(!ticket.names(other), "{other}");
+        }
     }
 
     #[test]

@@ -123,9 +123,9 @@ pub struct Spec {
     /// How big a patch may be.
     #[serde(default)]
     pub limits: crate::guards::Limits,
-    /// Whether existing tests may change without an approval: the ticket asks for it.
+    /// Files whose existing tests may change without an approval: the ticket names them, and the sub-task's plan says that it changes them.
     #[serde(default)]
-    pub allow_test_changes: bool,
+    pub test_changes: Vec<crate::patch::RelPath>,
     /// The house's and the repo's rules for models.
     #[serde(default)]
     pub rules: String,

@@ -1,9 +1,9 @@
 //! Writes a run down as it happens, and tells whoever listens.
 
-use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
@@ -11,7 +11,8 @@ use super::events::{Baseline, Decision, Event, Record, Spec, Trigger};
 use super::{AttemptState, Run};
 use crate::clock::Clock;
 use crate::fault::{Exit, Fault};
-use crate::models::ledger::{Call, Purse};
+use crate::models::Answer;
+use crate::models::ledger::{Pending, Purse};
 use crate::store::{AttemptRow, Lease, NewRun, Projection, RunPatch, Spent, Status, Store};
 use crate::usage::Money;
 
@@ -28,8 +29,11 @@ pub trait Listener: Send + Sync {
 pub struct Journal {
     pages: Arc<Pages>,
     _lease: Lease,
-    /// Money that models may cost per day over all runs, and what they have cost today before this run.
-    day: Option<(Money, Money)>,
+    state: PathBuf,
+    /// Money that models may cost in 24 hours over all runs.
+    day: Option<Money>,
+    /// The call of a model that is under way.
+    pending: std::sync::Mutex<Option<Pending>>,
 }
 
 /// What is written. A record that has begun is finished even if whoever asked for it is gone: else the store and the state would part.
@@ -61,7 +65,7 @@ impl Journal {
         let payload = serde_json::to_value(&record.event)?;
         let projection = projection(&record.event, &run);
         store.create_with(&new_run(&run), record.event.kind(), &payload, &projection).await?;
-        let journal = Self::with(store, clock, listeners, run, lease);
+        let journal = Self::with(store, state, clock, listeners, run, lease);
         journal.pages.tell(&record);
         Ok(journal)
     }
@@ -79,24 +83,34 @@ impl Journal {
     ) -> Result<Self> {
         let lease = lease(state, id)?;
         let run = load(&store, id).await?;
-        Ok(Self::with(store, clock, listeners, run, lease))
+        Ok(Self::with(store, state, clock, listeners, run, lease))
     }
 
     fn with(
         store: Store,
+        state: &Path,
         clock: Arc<dyn Clock>,
         listeners: Vec<Arc<dyn Listener>>,
         run: Run,
         lease: Lease,
     ) -> Self {
-        let state = RwLock::new(Arc::new(run));
-        let pages = Arc::new(Pages { store, clock, listeners, state, writing: Mutex::new(()) });
-        Self { pages, _lease: lease, day: None }
+        let folded = RwLock::new(Arc::new(run));
+        let pages = Arc::new(Pages { store, clock, listeners, state: folded, writing: Mutex::new(()) });
+        Self { pages, _lease: lease, state: state.to_owned(), day: None, pending: std::sync::Mutex::default() }
     }
 
-    /// Sets the cap for a day over all runs: `cap`, of which `spent` went to other runs already.
-    pub fn cap_day(&mut self, cap: Money, spent: Money) {
-        self.day = Some((cap, spent));
+    /// Sets the cap for 24 hours over all runs.
+    pub fn cap_day(&mut self, cap: Money) {
+        self.day = Some(cap);
+    }
+
+    /// Books the call that was under way when its step was cut off, if one was, with `why` as its answer.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub async fn settle(&self, why: &str) -> Result<()> {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if pending { self.book(Err(why.to_owned())).await } else { Ok(()) }
     }
 
     /// The run as it stands.
@@ -158,8 +172,9 @@ impl Pages {
 
 #[async_trait]
 impl Purse for Journal {
-    async fn allow(&self, most: Money) -> Result<()> {
-        let run = self.run();
+    async fn reserve(&self, call: Pending) -> Result<()> {
+        self.settle("it was cut off").await?;
+        let (run, most) = (self.run(), call.most());
         if run.spent + most > run.spec.budget {
             return Err(Fault::limit(format!(
                 "the next call may cost {most}; {} of this run's {} are spent",
@@ -168,21 +183,29 @@ impl Purse for Journal {
             .hint("raise --budget, or budget.run_usd in the configuration, and `regreen resume` the run")
             .into());
         }
-        if let Some((cap, spent)) = self.day
-            && spent + run.spent + most > cap
+        if let Some(cap) = self.day.filter(|_| most > Money(0))
+            && let Err(taken) = self.pages.store.reserve(&self.state, &run.id, most, cap).await?
         {
+            let others = match taken.reserved {
+                Money(0) => String::new(),
+                reserved => format!(", and calls of other runs that are under way may cost {reserved}"),
+            };
             return Err(Fault::limit(format!(
-                "the next call may cost {most}, and today's {cap} are nearly spent"
+                "the next call may cost {most}; {} of the {cap} for 24 hours are spent{others}",
+                taken.spent
             ))
-            .hint("raise budget.day_usd in the configuration, or wait until tomorrow")
+            .hint("raise budget.day_usd in the configuration, or wait, and `regreen resume` the run")
             .into());
         }
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
         Ok(())
     }
 
-    async fn record(&self, call: Call) -> Result<()> {
+    async fn book(&self, answer: std::result::Result<Answer, String>) -> Result<()> {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let call = pending.context("no call is under way")?.over(answer);
         let attempt = self.run().attempts.last().map_or(0, |attempt| attempt.attempt);
-        Journal::record(self, Event::Asked { attempt, call: Box::new(call) }).await
+        self.record(Event::Asked { attempt, call: Box::new(call) }).await
     }
 }
 
@@ -247,7 +270,8 @@ fn projection(event: &Event, run: &Run) -> Projection {
     match event {
         Event::Resumed { .. } => projection.run.status = Some(Status::Running),
         Event::Asked { call, .. } => {
-            projection.spent = call.cost.map(|cost| Spent {
+            projection.settles = true;
+            projection.spent = call.cost.filter(|cost| *cost > Money(0)).map(|cost| Spent {
                 provider: call.provider.clone(),
                 model: call.model.clone(),
                 cost,

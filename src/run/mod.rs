@@ -244,9 +244,7 @@ impl Run {
                 if let Some(attempt) = self.attempts.last_mut() {
                     attempt.cost = attempt.cost + cost;
                     attempt.model = Some(call.model.clone());
-                    if let Ok(answer) = &call.answer {
-                        attempt.usage = attempt.usage + answer.usage;
-                    }
+                    attempt.usage = attempt.usage + call.usage;
                 }
             }
             Event::Proposed { fixer, explanation, patch, alternatives, .. } => {

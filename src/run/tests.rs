@@ -50,7 +50,7 @@ fn spec() -> Spec {
         base: Patch::new(),
         protected: Vec::new(),
         limits: crate::guards::Limits::default(),
-        allow_test_changes: false,
+        test_changes: Vec::new(),
         rules: String::new(),
     }
 }

@@ -14,7 +14,10 @@ use sqlx::sqlite::{
 use crate::fault::Fault;
 
 /// The versions of the tables, each with its script. A script is never changed once it was released.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "runs", include_str!("../../migrations/0001_runs.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "runs", include_str!("../../migrations/0001_runs.sql")),
+    (2, "reservations", include_str!("../../migrations/0002_reservations.sql")),
+];
 
 pub(super) fn migrator() -> Migrator {
     let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {

@@ -7,6 +7,7 @@
 mod approvals;
 mod database;
 mod lease;
+mod reservations;
 mod rows;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ use sqlx::{Row, Transaction};
 
 pub use approvals::{Approval, Decision};
 pub use lease::{Lease, run_dir};
+pub use reservations::Taken;
 pub use rows::{AttemptRow, Event, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status};
 
 use crate::clock::{Clock, SystemClock};
@@ -309,20 +311,6 @@ impl Store {
                 .await
                 .map_err(database::explain)?;
         rows.iter().map(AttemptRow::from_row).collect()
-    }
-
-    /// What was spent on models since a moment, all runs together.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn spent_since(&self, since: Timestamp) -> Result<Money> {
-        let row = sqlx::query("SELECT COALESCE(SUM(cost_micro_usd), 0) AS sum FROM spending WHERE at >= $1")
-            .bind(moment(since))
-            .fetch_one(&self.pool)
-            .await
-            .map_err(database::explain)?;
-        let sum: i64 = row.try_get("sum")?;
-        Ok(Money(sum.unsigned_abs()))
     }
 
     /// Runs that are not finished though no process works on them: their process died. `state` is the state folder.

@@ -15,8 +15,6 @@ use crate::usage::{Money, Usage};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// Not started yet.
-    Queued,
     /// Under way (or its process died: see [`super::Store::unfinished`]).
     Running,
     /// Waits for a person.
@@ -29,7 +27,6 @@ impl Status {
     /// As written in the database.
     pub fn as_str(self) -> &'static str {
         match self {
-            Status::Queued => "queued",
             Status::Running => "running",
             Status::Waiting => "waiting",
             Status::Finished => "finished",
@@ -37,7 +34,7 @@ impl Status {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        [Status::Queued, Status::Running, Status::Waiting, Status::Finished]
+        [Status::Running, Status::Waiting, Status::Finished]
             .into_iter()
             .find(|status| status.as_str() == text)
             .with_context(|| format!("unknown status {text:?} in the store"))
@@ -184,6 +181,8 @@ pub struct Projection {
     pub attempt: Option<AttemptRow>,
     /// Money that was spent.
     pub spent: Option<Spent>,
+    /// Whether a call is over, so that nothing is set aside for it any more.
+    pub settles: bool,
 }
 
 impl Projection {
@@ -226,6 +225,9 @@ impl Projection {
             .bind(signed(spent.cost.0))
             .execute(&mut **transaction)
             .await?;
+        }
+        if self.settles {
+            sqlx::query("DELETE FROM reservations WHERE run = $1").bind(run).execute(&mut **transaction).await?;
         }
         match &self.attempt {
             Some(attempt) => attempt.insert(transaction, run, now).await,

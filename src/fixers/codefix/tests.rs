@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::models::ledger::{Call, Purse};
+use crate::models::ledger::{Pending, Purse};
 use crate::patch::{Change, FileState, Patch, RelPath};
 use crate::sandbox::{Limits, Mode, Sandbox};
-use crate::usage::Money;
 use crate::verify::Verifier;
 use crate::workspace::Workspaces;
 
@@ -17,10 +16,10 @@ struct Closed;
 
 #[async_trait]
 impl Purse for Closed {
-    async fn allow(&self, _most: Money) -> Result<()> {
+    async fn reserve(&self, _: Pending) -> Result<()> {
         panic!("a model was asked for");
     }
-    async fn record(&self, _call: Call) -> Result<()> {
+    async fn book(&self, _: std::result::Result<crate::models::Answer, String>) -> Result<()> {
         panic!("a model was asked");
     }
 }

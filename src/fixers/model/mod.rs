@@ -1,11 +1,12 @@
 //! A language model as a fixer.
 //!
 //! The first try gets the files and failures; a retry goes on in the same conversation and gets what became of the last answer; a
-//! model that comes after another one gets a fresh look with the history of what failed. Every call asks the purse before and is
-//! recorded after.
+//! model that comes after another one gets a fresh look with the history of what failed. Every call is paid for by
+//! [`ledger::ask`](crate::models::ledger::ask). What a conversation is about, a repair or a sub-task of a ticket, its [`Brief`] says.
 
 mod history;
 mod prompt;
+mod repair;
 
 #[cfg(test)]
 mod tests;
@@ -15,18 +16,19 @@ use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use tokio::time::Instant;
 
 use super::{Answer, Case, Fixer, Proposal, Tried};
 use crate::context::{self, Subject};
 use crate::edits;
-use crate::models::ledger::{Call, Prices, Purse};
+use crate::models::ledger::{self, Prices, Purse};
 use crate::models::{self, Effort, Model, Request, Role, Stop, Turn};
 use crate::outcome::{Check, Outcome};
 use crate::patch::{Patch, RelPath, Tree};
 use crate::redact::Redactor;
-use crate::usage::{Money, estimate_tokens};
+use crate::usage::estimate_tokens;
 use crate::verify::Progress;
+
+pub use repair::Repair;
 
 /// Own answers in one conversation; after that a fresh one starts.
 const MOST_ROUNDS: usize = 3;
@@ -57,6 +59,7 @@ impl Default for Settings {
 
 /// Proposes what a language model answers. One for each rung of the ladder.
 pub struct ModelFixer {
+    brief: Box<dyn Brief>,
     model: Arc<dyn Model>,
     prices: Prices,
     settings: Settings,
@@ -95,41 +98,78 @@ impl Conversation {
     }
 }
 
-/// What a fixer of this kind needs of a [`Case`].
-struct Round<'a> {
-    run: &'a str,
-    tree: Tree<'a>,
-    checks: &'a [Check],
-    red: &'a [Outcome],
-    task: Option<&'a str>,
-    history: &'a [Tried],
-    rules: &'a str,
-    purse: &'a dyn Purse,
-    progress: Progress<'a>,
+/// What there is to do, and how far it is: what a fixer of this kind needs of a [`Case`].
+pub struct Work<'a> {
+    /// The run's id, for caches.
+    pub run: &'a str,
+    /// The repo with the changes kept so far.
+    pub tree: Tree<'a>,
+    /// What should be green.
+    pub checks: &'a [Check],
+    /// What is red with the changes kept so far; empty where something is to be added to a green tree.
+    pub red: &'a [Outcome],
+    /// What the goal is, in words; a ticket's sub-task where there is one.
+    pub task: Option<&'a str>,
+    /// Earlier attempts, oldest first.
+    pub history: &'a [Tried],
+    /// The house's and the repo's own rules.
+    pub rules: &'a str,
+    /// Holds the money.
+    pub purse: &'a dyn Purse,
+    /// Hears what is being done.
+    pub progress: Progress<'a>,
+}
+
+/// What a conversation is about: how it opens, and what an answer must hold.
+pub trait Brief: Send + Sync {
+    /// The rules, which stay the same over a run; secrets are taken out.
+    ///
+    /// # Errors
+    /// Only a template that does not render.
+    fn system(&self, work: &Work<'_>, redactor: &Redactor) -> Result<String>;
+
+    /// The first turn in about `budget` tokens, secrets taken out, and the files that it shows.
+    ///
+    /// # Errors
+    /// Only a template that does not render.
+    fn opening(&self, work: &Work<'_>, budget: u64, redactor: &Redactor) -> Result<(String, Vec<RelPath>)>;
+
+    /// Why a patch that applies is not enough, if it is not; the next turn tells the model.
+    fn lacks(&self, work: &Work<'_>, patch: &Patch) -> Option<String>;
 }
 
 impl ModelFixer {
-    /// Asks `model`, whose calls cost as `prices` say. `redactor` takes secrets out of everything that is sent.
-    pub fn new(model: Arc<dyn Model>, prices: Prices, settings: Settings, redactor: Redactor) -> Self {
-        Self { model, prices, settings, redactor, conversation: Mutex::new(None) }
+    /// Asks `model`, whose calls cost as `prices` say, for what `brief` is about. `redactor` takes secrets out of everything that is sent.
+    pub fn new(
+        brief: Box<dyn Brief>,
+        model: Arc<dyn Model>,
+        prices: Prices,
+        settings: Settings,
+        redactor: Redactor,
+    ) -> Self {
+        Self { brief, model, prices, settings, redactor, conversation: Mutex::new(None) }
     }
 
-    async fn round(&self, round: &Round<'_>) -> Result<Answer> {
+    /// Asks, and reads what the answer comes to.
+    ///
+    /// # Errors
+    /// Where the model gives no answer, or the purse allows none.
+    pub async fn work_on(&self, work: &Work<'_>) -> Result<Answer> {
         let earlier = self.conversation.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut conversation = match self.next_turn(round, earlier)? {
+        let mut conversation = match self.next_turn(work, earlier)? {
             Some(going_on) => going_on,
-            None => self.fresh(round, self.settings.context_tokens)?,
+            None => self.fresh(work, self.settings.context_tokens)?,
         };
-        let mut answer = self.ask(round, &conversation, self.settings.max_output_tokens).await?;
+        let mut answer = self.ask(work, &conversation, self.settings.max_output_tokens).await?;
         if answer.stop == Stop::Overflow {
-            (round.progress)("the model's window is too small: asking again with half of the context");
-            conversation = self.fresh(round, self.settings.context_tokens / 2)?;
-            answer = self.ask(round, &conversation, self.settings.max_output_tokens).await?;
+            (work.progress)("the model's window is too small: asking again with half of the context");
+            conversation = self.fresh(work, self.settings.context_tokens / 2)?;
+            answer = self.ask(work, &conversation, self.settings.max_output_tokens).await?;
         }
         if answer.stop == Stop::Truncated {
-            answer = self.go_on(round, &conversation, answer).await?;
+            answer = self.go_on(work, &conversation, answer).await?;
         }
-        let result = self.read(round, &answer);
+        let result = self.read(work, &answer);
         let said = if answer.text.trim().is_empty() { "(no answer)".to_owned() } else { answer.text };
         conversation.turns.push(Turn { role: Role::Assistant, text: said });
         conversation.unusable = match &result {
@@ -141,67 +181,46 @@ impl ModelFixer {
     }
 
     /// A conversation from its start: the first try, or a second opinion where another model has tried.
-    fn fresh(&self, round: &Round<'_>, budget: u64) -> Result<Conversation> {
-        let task = round.task.map(|task| context::fenced("markdown", &self.redactor.redact(task)));
-        let history = history::render(round.history, budget / 5, &self.redactor);
-        let taken = task.iter().chain([&history]).map(|text| estimate_tokens(text)).sum::<u64>();
-        let subject = Subject { tree: round.tree, red: round.red, checks: round.checks, known: &[] };
-        let context = context::gather(&subject, budget.saturating_sub(taken), &self.redactor);
-        let tried = round
-            .history
-            .iter()
-            .any(|tried| tried.fixer.starts_with("model(") || tried.fixer.starts_with("agent("));
-        let template = if tried { prompt::SECOND } else { prompt::FIRST };
-        let text = prompt::render(
-            template,
-            minijinja::context! { context => prompt::parts(&context), task, history },
-        )?;
+    fn fresh(&self, work: &Work<'_>, budget: u64) -> Result<Conversation> {
+        let (text, shown) = self.brief.opening(work, budget, &self.redactor)?;
         Ok(Conversation {
-            run: round.run.to_owned(),
-            task: round.task.map(str::to_owned),
-            system: self.system(round)?,
+            run: work.run.to_owned(),
+            task: work.task.map(str::to_owned),
+            system: self.brief.system(work, &self.redactor)?,
             turns: vec![Turn { role: Role::User, text }],
-            shown: context.shown,
-            base: round.tree.patch.clone(),
+            shown,
+            base: work.tree.patch.clone(),
             unusable: None,
         })
     }
 
-    /// The rules, which stay the same over a run.
-    fn system(&self, round: &Round<'_>) -> Result<String> {
-        let rules = self.redactor.redact(round.rules);
-        let rules = Some(rules.trim()).filter(|rules| !rules.is_empty());
-        let rules = rules.map(|rules| context::fenced("markdown", rules));
-        prompt::render(prompt::SYSTEM, minijinja::context! { rules, questions => round.task.is_some() })
-    }
-
     /// The conversation of this run with one more turn of ours; `None` where there is none to go on with.
-    fn next_turn(&self, round: &Round<'_>, earlier: Option<Conversation>) -> Result<Option<Conversation>> {
+    fn next_turn(&self, work: &Work<'_>, earlier: Option<Conversation>) -> Result<Option<Conversation>> {
         let Some(mut conversation) = earlier else { return Ok(None) };
-        if conversation.run != round.run
-            || conversation.task.as_deref() != round.task
+        if conversation.run != work.run
+            || conversation.task.as_deref() != work.task
             || conversation.rounds() >= MOST_ROUNDS
         {
             return Ok(None);
         }
         let budget = self.settings.context_tokens / 2;
         let text = if let Some(reason) =
-            conversation.unusable.take().filter(|_| conversation.base == *round.tree.patch)
+            conversation.unusable.take().filter(|_| conversation.base == *work.tree.patch)
         {
             let unusable = context::fenced("text", &self.redactor.redact(&reason));
             prompt::render(prompt::RETRY, minijinja::context! { unusable })?
         } else {
             // What became of the last answer: without that there is nothing to go on from.
             let name = self.name();
-            let Some(last) = round.history.iter().rev().find(|tried| tried.fixer == name) else {
+            let Some(last) = work.history.iter().rev().find(|tried| tried.fixer == name) else {
                 return Ok(None);
             };
-            if !last.kept && conversation.base != *round.tree.patch {
+            if !last.kept && conversation.base != *work.tree.patch {
                 return Ok(None);
             }
             let known = if last.kept { Vec::new() } else { conversation.shown.clone() };
-            let red = if last.kept { round.red } else { last.red.as_slice() };
-            let subject = Subject { tree: round.tree, red, checks: round.checks, known: &known };
+            let red = if last.kept { work.red } else { last.red.as_slice() };
+            let subject = Subject { tree: work.tree, red, checks: work.checks, known: &known };
             let context = context::gather(&subject, budget, &self.redactor);
             let result = context::fenced("text", &self.redactor.redact(&last.result));
             let parts = prompt::parts(&context);
@@ -212,7 +231,7 @@ impl ModelFixer {
             conversation.shown.extend(context.shown);
             text
         };
-        conversation.base = round.tree.patch.clone();
+        conversation.base = work.tree.patch.clone();
         conversation.turns.push(Turn { role: Role::User, text });
         Ok(Some(conversation))
     }
@@ -220,29 +239,29 @@ impl ModelFixer {
     /// Asks for the rest of an answer that the output limit cut off, once.
     async fn go_on(
         &self,
-        round: &Round<'_>,
+        work: &Work<'_>,
         conversation: &Conversation,
         cut: models::Answer,
     ) -> Result<models::Answer> {
         if cut.text.trim().is_empty() {
             // All of it went into thinking: more room helps, going on does not.
-            (round.progress)("the model used up its answer by thinking: asking again with twice the room");
+            (work.progress)("the model used up its answer by thinking: asking again with twice the room");
             return self
-                .ask(round, conversation, self.settings.max_output_tokens.saturating_mul(2).min(64_000))
+                .ask(work, conversation, self.settings.max_output_tokens.saturating_mul(2).min(64_000))
                 .await;
         }
-        (round.progress)("the answer was cut off: asking for the rest");
+        (work.progress)("the answer was cut off: asking for the rest");
         let mut longer = conversation.clone();
         longer.turns.push(Turn { role: Role::Assistant, text: cut.text.clone() });
         longer.turns.push(Turn { role: Role::User, text: prompt::render(prompt::CONTINUE, ())? });
-        let rest = self.ask(round, &longer, self.settings.max_output_tokens).await?;
+        let rest = self.ask(work, &longer, self.settings.max_output_tokens).await?;
         Ok(models::Answer { text: format!("{}{}", cut.text, rest.text), ..rest })
     }
 
-    /// One call, paid and recorded.
+    /// One call, paid for.
     async fn ask(
         &self,
-        round: &Round<'_>,
+        work: &Work<'_>,
         conversation: &Conversation,
         max_output_tokens: u32,
     ) -> Result<models::Answer> {
@@ -251,46 +270,35 @@ impl ModelFixer {
             turns: conversation.turns.clone(),
             effort: self.settings.effort,
             max_output_tokens,
-            cache_key: round.run.to_owned(),
+            cache_key: work.run.to_owned(),
             schema: None,
             timeout: self.settings.timeout,
         };
-        let model = self.model.model();
-        round.purse.allow(self.prices.upper_bound(model, &request).unwrap_or(Money(0))).await?;
         let tokens = request.turns.iter().map(|turn| estimate_tokens(&turn.text)).sum::<u64>()
             + estimate_tokens(&request.system);
-        (round.progress)(&format!("asking {model} (about {} thousand tokens)", tokens.div_ceil(1000)));
-        let started = Instant::now();
-        let answer = self.model.ask(&request).await;
-        let cost = match &answer {
-            Ok(answer) => self.prices.cost(model, &answer.usage),
-            Err(_) => None,
-        };
-        round
-            .purse
-            .record(Call {
-                provider: self.model.provider().to_owned(),
-                model: model.to_owned(),
-                request,
-                answer: answer.clone().map_err(|error| error.to_string()),
-                cost,
-                duration: started.elapsed(),
-            })
-            .await?;
-        Ok(answer?)
+        let model = self.model.model();
+        (work.progress)(&format!("asking {model} (about {} thousand tokens)", tokens.div_ceil(1000)));
+        Ok(ledger::ask(self.model.as_ref(), work.purse, &self.prices, &request).await??)
     }
 
     /// What an answer comes to.
-    fn read(&self, round: &Round<'_>, answer: &models::Answer) -> Answer {
+    fn read(&self, work: &Work<'_>, answer: &models::Answer) -> Answer {
         match answer.stop {
-            Stop::Refused => return Answer::Unusable("the model declined to answer".to_owned()),
-            Stop::Overflow => return Answer::Unusable("the case does not fit the model's window".to_owned()),
+            // The same question would be declined again, and fit no better: the next rung has its turn.
+            Stop::Refused => return Answer::Nothing(format!("{} declined to answer", self.model.model())),
+            Stop::Overflow => {
+                let reason = format!("it does not fit the window of {}, even with half of the context", self.model.model());
+                return Answer::Nothing(reason);
+            }
             Stop::Truncated => {
                 return Answer::Unusable(
                     "the answer was cut off by the output limit; give fewer and smaller edits".to_owned(),
                 );
             }
             Stop::Done => {}
+        }
+        if answer.text.trim().is_empty() {
+            return Answer::Unusable("the answer was empty".to_owned());
         }
         let parsed = match edits::parse(&answer.text) {
             Ok(parsed) => parsed,
@@ -299,7 +307,7 @@ impl ModelFixer {
         if parsed.edits.is_empty() {
             return match (parsed.unfixable, parsed.questions) {
                 (Some(reason), _) => Answer::Unfixable(reason),
-                (None, questions) if !questions.is_empty() && round.task.is_some() => {
+                (None, questions) if !questions.is_empty() && work.task.is_some() => {
                     Answer::Questions(questions)
                 }
                 (None, questions) if !questions.is_empty() => {
@@ -308,13 +316,16 @@ impl ModelFixer {
                 _ => Answer::Unusable("the answer has no edits".to_owned()),
             };
         }
-        match edits::apply(&parsed.edits, &round.tree) {
-            Ok(patch) => Answer::Patch(Proposal {
-                patch,
-                explanation: parsed.explanation,
-                fixer: self.name(),
-                alternatives: Vec::new(),
-            }),
+        match edits::apply(&parsed.edits, &work.tree) {
+            Ok(patch) => match self.brief.lacks(work, &patch) {
+                Some(reason) => Answer::Unusable(reason),
+                None => Answer::Patch(Proposal {
+                    patch,
+                    explanation: parsed.explanation,
+                    fixer: self.name(),
+                    alternatives: Vec::new(),
+                }),
+            },
             Err(refused) => Answer::Unusable(refused.to_string()),
         }
     }
@@ -327,7 +338,7 @@ impl Fixer for ModelFixer {
     }
 
     async fn propose(&self, case: &Case<'_>) -> Result<Answer> {
-        let round = Round {
+        let work = Work {
             run: case.run,
             tree: case.tree(),
             checks: case.checks,
@@ -338,6 +349,6 @@ impl Fixer for ModelFixer {
             purse: case.purse,
             progress: case.progress,
         };
-        self.round(&round).await
+        self.work_on(&work).await
     }
 }

@@ -2,10 +2,11 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::diagnostic::{Category, Diagnostic, Position, Range, Severity};
-use crate::models::ModelError;
+use crate::models::ledger::{Call, Pending};
+use crate::models::{Meter, ModelError};
 use crate::outcome::{CommandLine, End, Verdict};
 use crate::patch::{Change, FileState};
-use crate::usage::Usage;
+use crate::usage::{Money, Usage};
 
 const NAME: &str = "claude-sonnet-5-5";
 
@@ -23,36 +24,39 @@ impl Model for Scripted {
     fn model(&self) -> &str {
         NAME
     }
-    async fn ask(&self, request: &Request) -> Result<models::Answer, ModelError> {
+    async fn ask(&self, request: &Request, meter: &Meter) -> Result<models::Answer, ModelError> {
+        meter.note(Usage { input: 1000, output: 100, ..Usage::default() });
         self.asked.lock().unwrap().push(request.clone());
         self.script.lock().unwrap().pop_front().expect("the script is at its end")
     }
 }
 
-/// A purse that keeps what is recorded, and refuses at a limit.
+/// A purse that keeps what is booked, and refuses at a limit.
 #[derive(Default)]
 struct Kept {
     calls: Mutex<Vec<Call>>,
-    allowed: Mutex<Vec<Money>>,
+    pending: Mutex<Option<Pending>>,
+    reserved: Mutex<Vec<Money>>,
     empty: bool,
 }
 
 #[async_trait]
 impl Purse for Kept {
-    async fn allow(&self, most: Money) -> Result<()> {
+    async fn reserve(&self, call: Pending) -> Result<()> {
         anyhow::ensure!(!self.empty, crate::fault::Fault::limit("the run's budget is used up"));
-        self.allowed.lock().unwrap().push(most);
+        self.reserved.lock().unwrap().push(call.most());
+        *self.pending.lock().unwrap() = Some(call);
         Ok(())
     }
-    async fn record(&self, call: Call) -> Result<()> {
+    async fn book(&self, answer: Result<models::Answer, String>) -> Result<()> {
+        let call = self.pending.lock().unwrap().take().expect("a call is under way").over(answer);
         self.calls.lock().unwrap().push(call);
         Ok(())
     }
 }
 
 fn stopped(text: &str, stop: Stop) -> Result<models::Answer, ModelError> {
-    let usage = Usage { input: 1000, output: 100, ..Usage::default() };
-    Ok(models::Answer { text: text.to_owned(), stop, usage, request_id: None })
+    Ok(models::Answer { text: text.to_owned(), stop, request_id: None })
 }
 
 fn says(text: &str) -> Result<models::Answer, ModelError> {
@@ -108,7 +112,13 @@ impl Bench {
         let model = Arc::new(Scripted { script: Mutex::new(script.into()), asked: Mutex::default() });
         let shared: Arc<dyn Model> = model.clone();
         let redactor = Redactor::new(["the-secret-value".to_owned()]);
-        let fixer = ModelFixer::new(shared, Prices::built_in().unwrap(), Settings::default(), redactor);
+        let fixer = ModelFixer::new(
+            Box::new(Repair),
+            shared,
+            Prices::built_in().unwrap(),
+            Settings::default(),
+            redactor,
+        );
         Self {
             fixer,
             model,
@@ -130,7 +140,7 @@ impl Bench {
             needs: Vec::new(),
         }];
         self.fixer
-            .round(&Round {
+            .work_on(&Work {
                 run: "run-1",
                 tree: Tree { root: folder.path(), patch: &self.base },
                 checks: &checks,
@@ -176,7 +186,7 @@ async fn an_answer_becomes_a_patch_and_is_paid() {
     let calls = bench.purse.calls.lock().unwrap();
     assert_eq!(calls[0].cost, Some(Money(3000)));
     assert_eq!(&calls[0].request, asked);
-    assert!(bench.purse.allowed.lock().unwrap()[0] > Money(3000));
+    assert!(bench.purse.reserved.lock().unwrap()[0] > Money(3000));
 }
 
 #[tokio::test]
@@ -229,7 +239,7 @@ async fn an_answer_of_no_use_is_told_why() {
     let said = bench.asked()[1].turns[2].text.clone();
     assert!(said.contains("could not be used") && said.contains("src/a.ts"), "{said}");
     assert!(
-        matches!(bench.propose().await.unwrap(), Answer::Unusable(reason) if reason.contains("declined"))
+        matches!(bench.propose().await.unwrap(), Answer::Nothing(reason) if reason.contains("declined"))
     );
 }
 
@@ -277,7 +287,7 @@ async fn a_full_window_gets_half_of_the_context() {
     let lengths: Vec<usize> = bench.asked().iter().map(|asked| asked.turns[0].text.len()).collect();
     assert!(lengths[1] < lengths[0] * 2 / 3, "{lengths:?}");
     let bench = Bench::new(vec![stopped("", Stop::Overflow), stopped("", Stop::Overflow)]);
-    assert!(matches!(bench.propose().await.unwrap(), Answer::Unusable(_)));
+    assert!(matches!(bench.propose().await.unwrap(), Answer::Nothing(reason) if reason.contains("window")));
 }
 
 #[tokio::test]
@@ -305,4 +315,23 @@ async fn failures_and_empty_purses_are_errors() {
     let error = bench.propose().await.unwrap_err();
     assert!(error.downcast_ref::<crate::fault::Fault>().is_some());
     assert_eq!(bench.asked(), Vec::new());
+}
+
+#[tokio::test]
+async fn a_call_that_broke_off_is_paid_and_made_again() {
+    let broken = || ModelError::BrokenOff {
+        provider: "anthropic".to_owned(),
+        message: "the stream has no end".to_owned(),
+        wait: Duration::ZERO,
+    };
+    let bench = Bench::new(vec![Err(broken()), says(EDIT)]);
+    assert!(matches!(bench.propose().await.unwrap(), Answer::Patch(_)));
+    let costs: Vec<_> = bench.purse.calls.lock().unwrap().iter().map(|call| call.cost).collect();
+    assert_eq!(costs, [Some(Money(3000)), Some(Money(3000))]);
+    assert_eq!(bench.purse.reserved.lock().unwrap().len(), 2, "each is set aside for");
+
+    let bench = Bench::new(vec![Err(broken()), Err(broken()), Err(broken()), says(EDIT)]);
+    let error = bench.propose().await.unwrap_err();
+    assert_eq!(error.to_string(), "anthropic broke off: the stream has no end");
+    assert_eq!(bench.purse.calls.lock().unwrap().len(), 3);
 }

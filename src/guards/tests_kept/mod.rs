@@ -64,9 +64,9 @@ pub(super) fn check(proposed: &Proposed<'_>, deltas: &[Delta<'_>], found: &mut F
         .iter()
         .flat_map(|side| side.new.iter().filter(|(id, _)| !side.old.contains_key(*id)).map(|(_, case)| case))
         .collect();
-    let mut judge = Judge { found, allowed: proposed.allow_test_changes };
     for side in &sides {
-        judge.file(side, &arrived);
+        let allowed = proposed.test_changes.contains(side.delta.old_path());
+        Judge { found, allowed }.file(side, &arrived);
     }
 }
 
