@@ -20,7 +20,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::sqlite::{Sqlite, SqlitePool};
-use sqlx::{Row, Transaction};
+use sqlx::Transaction;
 
 pub use approvals::{Approval, Decision};
 pub use lease::{Lease, run_dir};
@@ -29,7 +29,6 @@ pub use rows::{AttemptRow, Event, NewRun, Projection, RunFilter, RunPatch, RunRo
 
 use crate::clock::{Clock, SystemClock};
 use crate::fault::Fault;
-use crate::usage::Money;
 
 /// Events that are read at a time.
 const PAGE: i64 = 1000;

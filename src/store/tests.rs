@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::fault::Exit;
-use crate::usage::Usage;
+use crate::usage::{Money, Usage};
 
 struct StepClock(Mutex<Timestamp>);
 
@@ -108,8 +108,6 @@ async fn a_run_is_the_projection_of_its_events() {
     assert_eq!((attempts[0].succeeded, attempts[1].succeeded), (false, true));
     assert_eq!(attempts[1].duration, Duration::from_millis(2500));
     assert_eq!(store.attempts_since(attempts[1].at).await.unwrap().len(), 1);
-    assert_eq!(store.spent_since(run.created_at).await.unwrap(), Money(1500));
-    assert_eq!(store.spent_since(run.updated_at).await.unwrap(), Money(0));
 }
 
 #[tokio::test]
@@ -292,4 +290,68 @@ async fn every_event_of_a_long_run_is_read() {
     let events = store.events("long", 1).await.unwrap();
     assert_eq!((events.len(), events[0].seq, events[10_001].seq), (10_002, 2, 10_003));
     assert!(store.events("long", 10_003).await.unwrap().is_empty());
+}
+
+/// A store with runs `r0`, `r1`, … that this process works on.
+async fn working(place: &Place, count: usize) -> (Store, Vec<Lease>) {
+    let store = place.store().await;
+    let mut leases = Vec::new();
+    for n in 0..count {
+        store.create(&new_run(&format!("r{n}"))).await.unwrap();
+        leases.push(Lease::acquire(place.dir.path(), &format!("r{n}")).unwrap().unwrap());
+    }
+    (store, leases)
+}
+
+fn booked(cost: u64) -> Projection {
+    let spent = Spent { provider: "p".into(), model: "m".into(), cost: Money(cost) };
+    Projection { spent: Some(spent), settles: true, ..Projection::default() }
+}
+
+#[tokio::test]
+async fn runs_side_by_side_do_not_pass_a_cap_together() {
+    let place = Place::new();
+    let (_store, _leases) = working(&place, 10).await;
+    let mut tasks = Vec::new();
+    for n in 0..10 {
+        // Each with connections of its own, as another process has them.
+        let (store, state) = (place.store().await, place.dir.path().to_owned());
+        tasks.push(tokio::spawn(async move {
+            store.reserve(&state, &format!("r{n}"), Money(300), Money(1000)).await.unwrap().is_ok()
+        }));
+    }
+    let mut allowed = 0;
+    for task in tasks {
+        allowed += u32::from(task.await.unwrap());
+    }
+    assert_eq!(allowed, 3);
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_released_when_the_call_is_booked() {
+    let place = Place::new();
+    let (store, _leases) = working(&place, 2).await;
+    let state = place.dir.path();
+    let ask = |run: &'static str, most| store.reserve(state, run, Money(most), Money(1000));
+    assert_eq!(ask("r0", 600).await.unwrap(), Ok(()));
+    let taken = Taken { spent: Money(0), reserved: Money(600) };
+    assert_eq!(ask("r1", 600).await.unwrap(), Err(taken));
+    // A run has one call at a time: its own earlier one does not count against it.
+    assert_eq!(ask("r0", 1000).await.unwrap(), Ok(()));
+    store.append("r0", 0, "asked", &json!({}), &booked(100)).await.unwrap();
+    assert_eq!(ask("r1", 900).await.unwrap(), Ok(()));
+    // What was spent counts for everyone.
+    store.append("r1", 0, "asked", &json!({}), &booked(900)).await.unwrap();
+    assert_eq!(ask("r0", 1).await.unwrap(), Err(Taken { spent: Money(1000), reserved: Money(0) }));
+}
+
+#[tokio::test]
+async fn what_a_dead_process_set_aside_is_void() {
+    let place = Place::new();
+    let (store, mut leases) = working(&place, 2).await;
+    let state = place.dir.path();
+    assert_eq!(store.reserve(state, "r1", Money(600), Money(1000)).await.unwrap(), Ok(()));
+    assert!(store.reserve(state, "r0", Money(600), Money(1000)).await.unwrap().is_err());
+    drop(leases.pop());
+    assert_eq!(store.reserve(state, "r0", Money(600), Money(1000)).await.unwrap(), Ok(()));
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::project::{Project, Ran};
 use crate::scripted::{HEAL, SHOP, SHOP_RIGHT, TESTS, edit, right, shop};
-use crate::vendor::{Anthropic, Reply};
+use crate::vendor::{Anthropic, OpenaiResponses, Reply};
 
 fn plain() -> Project {
     Project::new(&[("a.txt", "a\n")])
@@ -135,7 +135,6 @@ async fn answers_that_are_of_no_use_are_told_to_the_next_try() {
     for (reply, words) in [
         (Reply::Text("   ".into()), "is empty"),
         (Reply::Text("I would add the discount.".into()), "no edits"),
-        (Reply::Refused, "declined"),
         (Reply::Text(missing), "shops.py"),
         (Reply::Text(unfinished), "REPLACE"),
         (Reply::Text(elsewhere), "SEARCH text was not found"),
@@ -148,6 +147,40 @@ async fn answers_that_are_of_no_use_are_told_to_the_next_try() {
         no_bug(&ran);
         let second = vendor.requests()[1].last_text();
         assert!(second.contains(words), "{told}: {second}");
+        assert_eq!(project.read("shop.py"), SHOP_RIGHT);
+    }
+}
+
+#[tokio::test]
+async fn who_declines_is_not_asked_again_and_the_next_one_has_its_turn() {
+    let first = Anthropic::start([Reply::Refused]).await;
+    let second = OpenaiResponses::start([right()].map(Reply::Text)).await;
+    let project = shop().anthropic(&first).openai(&second);
+    let ran = project.regreen(HEAL).expect(0);
+    assert!(ran.stderr.contains("claude-sonnet-5-5 declined to answer"), "{}", ran.stderr);
+    assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
+    assert_eq!(project.read("shop.py"), SHOP_RIGHT);
+}
+
+#[tokio::test]
+async fn what_is_no_answer_of_a_model_is_told_in_one_message_and_the_ladder_goes_on() {
+    let html = "<!doctype html><html><title>Sign in</title><p>hello</html>".to_owned();
+    for (reply, words) in [
+        (Reply::error(404, "not_found_error", "model: claude-0"), "are base_url and the model's name right?"),
+        (Reply::error(402, "billing_error", "add credits"), "says the quota is used up"),
+        (Reply::Raw { status: 200, headers: Vec::new(), body: html }, "an HTML page came instead of an answer"),
+        (Reply::Raw { status: 200, headers: Vec::new(), body: "{}".into() }, "the answer has no content"),
+        (Reply::Overflow, "does not fit the window of claude-sonnet-5-5"),
+    ] {
+        // A window that is full is tried once more, with half of the context.
+        let script = vec![reply.clone(); if matches!(reply, Reply::Overflow) { 2 } else { 1 }];
+        let first = Anthropic::start(script).await;
+        let second = OpenaiResponses::start([right()].map(Reply::Text)).await;
+        let project = shop().anthropic(&first).openai(&second);
+        let ran = project.regreen(HEAL).expect(0);
+        no_bug(&ran);
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+        assert_eq!((first.left(), second.requests().len()), (0, 1), "{words}");
         assert_eq!(project.read("shop.py"), SHOP_RIGHT);
     }
 }

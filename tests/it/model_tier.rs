@@ -370,4 +370,47 @@ async fn a_model_that_does_not_answer_in_time_ends_with_the_run() {
         project.regreen(&["heal", "--timeout", "4s", "--json", "--", "python3", "-m", "unittest"]).expect(4);
     assert_eq!(stopped(&ran).0, "time");
     assert_eq!(project.read("shop.py"), SHOP);
+    // What was sent has to be paid, though nothing came of it.
+    let events = ran.events();
+    let asked = events.iter().find(|event| event["event"] == "asked").expect("the call is booked");
+    let call = &asked["call"];
+    assert!(call["usage"]["estimated"] == true && call["cost"].as_u64() > Some(0), "{call}");
+    let listed = project.regreen(&["runs", "--json"]).expect(0).stdout;
+    let run: Value = serde_json::from_str(listed.lines().next().expect("a run")).expect("an object");
+    assert_eq!(run["cost"], call["cost"], "{run}");
+}
+
+#[tokio::test]
+async fn the_cap_of_the_day_holds_over_runs() {
+    let vendor = Anthropic::start([right(), right()].map(Reply::Text)).await;
+    let project = shop().anthropic(&vendor);
+    // One call of this model may cost up to some 0.4 dollars.
+    project.configure("[budget]\nday_usd = 0.50\n[memory]\nenabled = false\n");
+    project.regreen(HEAL).expect(0);
+    project.git(&["checkout", "-q", "--", "shop.py"]);
+    let ran = project.regreen(&["heal", "--json", "--no-model", "--", "python3", "-m", "unittest"]).expect(1);
+    assert_eq!(stopped(&ran).0, "ladder-exhausted");
+    project.configure("[budget]\nday_usd = 0.01\n[memory]\nenabled = false\n");
+    let ran = project.regreen(HEAL).expect(4);
+    assert!(ran.stderr.contains("of the $0.0100 for 24 hours are spent"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("budget.day_usd"), "{}", ran.stderr);
+    assert_eq!(vendor.requests().len(), 1);
+    project.configure("[budget]\nday_usd = 5\n[memory]\nenabled = false\n");
+    project.regreen(&["resume", &project.last_run()]).expect(0);
+    assert_eq!(vendor.requests().len(), 2);
+    assert_eq!(project.read("shop.py"), SHOP_RIGHT);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_booked_and_asked_for_again() {
+    let vendor = Anthropic::start([Reply::BrokenOff(right()), Reply::Text(right())]).await;
+    let project = shop().anthropic(&vendor);
+    let ran = project.regreen(JSON).expect(0);
+    let events = ran.events();
+    let asked: Vec<&Value> = events.iter().filter(|event| event["event"] == "asked").collect();
+    assert_eq!(asked.len(), 2);
+    assert!(asked[0]["call"]["usage"]["estimated"] == true, "{}", asked[0]);
+    assert!(asked.iter().all(|asked| asked["call"]["cost"].as_u64() > Some(0)), "{asked:#?}");
+    let shown = project.regreen(&["show", "--prompt"]).expect(0).stdout;
+    assert!(shown.contains("no answer (about"), "{shown}");
 }

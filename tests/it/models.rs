@@ -1,12 +1,15 @@
 //! The adapters against stand-ins that check every request.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use regreen::models::ledger::{self, Call, Pending, Prices, Purse};
 use regreen::models::{
-    Answer, Effort, Kind, Model, ModelError, ProviderConfig, Request, Role, Stop, Turn, connect,
+    Answer, Effort, Kind, Meter, Model, ModelError, ProviderConfig, Request, Role, Stop, Turn, connect,
 };
 use regreen::redact::Redactor;
+use regreen::usage::{Money, Usage};
 use serde_json::json;
 
 use crate::vendor::{Anthropic, KEY, OpenaiChat, OpenaiResponses, Reply, Vendor};
@@ -63,41 +66,129 @@ const ALL: [Kind; 3] = [Kind::Anthropic, Kind::OpenaiResponses, Kind::OpenaiChat
 
 /// Asks once, with that script.
 async fn ask(kind: Kind, script: Vec<Reply>) -> (Result<Answer, ModelError>, usize) {
-    let vendor = start(kind, script).await;
-    let result = connected(kind, &vendor).ask(&request()).await;
+    let (result, requests, _) = metered(kind, script).await;
+    (result, requests)
+}
+
+/// The same, with what the meter shows.
+async fn metered(kind: Kind, script: Vec<Reply>) -> (Result<Answer, ModelError>, usize, Usage) {
+    let (vendor, meter) = (start(kind, script).await, Meter::default());
+    let result = connected(kind, &vendor).ask(&request(), &meter).await;
     if let Err(error) = &result {
         assert!(!format!("{error} {error:?}").contains(KEY), "the key is in {error:?}");
     }
-    (result, vendor.requests().len())
+    (result, vendor.requests().len(), meter.read())
+}
+
+/// A purse without a cap that keeps what is booked.
+#[derive(Default)]
+struct Till {
+    pending: Mutex<Option<Pending>>,
+    calls: Mutex<Vec<Call>>,
+}
+
+#[async_trait]
+impl Purse for Till {
+    async fn reserve(&self, call: Pending) -> anyhow::Result<()> {
+        *self.pending.lock().unwrap() = Some(call);
+        Ok(())
+    }
+    async fn book(&self, answer: Result<Answer, String>) -> anyhow::Result<()> {
+        let call = self.pending.lock().unwrap().take().unwrap().over(answer);
+        self.calls.lock().unwrap().push(call);
+        Ok(())
+    }
+}
+
+/// Asks as a fixer does: every try that costs something is a call of its own. What each used and cost.
+async fn paid(model: &dyn Model, request: &Request) -> (Result<Answer, ModelError>, Vec<(Usage, Option<Money>)>) {
+    let till = Till::default();
+    let answer = ledger::ask(model, &till, &Prices::built_in().unwrap(), request).await.unwrap();
+    let calls = till.calls.into_inner().unwrap();
+    (answer, calls.iter().map(|call| (call.usage, call.cost)).collect())
 }
 
 #[tokio::test]
 async fn an_answer_comes_without_thoughts_and_with_its_usage() {
     for kind in ALL {
         let vendor = start(kind, vec!["All green.".into()]).await;
-        let answer = connected(kind, &vendor).ask(&retry_request()).await.unwrap();
+        let meter = Meter::default();
+        let answer = connected(kind, &vendor).ask(&retry_request(), &meter).await.unwrap();
         assert_eq!((answer.text.as_str(), answer.stop), ("All green.", Stop::Done), "{kind:?}");
         assert_eq!(answer.request_id.as_deref(), Some("req_test_1"));
-        assert_eq!(answer.usage.output, 42);
-        assert!(!answer.usage.estimated);
-        if kind == Kind::OpenaiChat {
-            assert_eq!(answer.usage.input, 311);
-        } else {
-            assert_eq!(
-                (answer.usage.input, answer.usage.cache_write, answer.usage.cache_read),
-                (11, 300, 2000)
-            );
+        assert_eq!(meter.read(), told(kind));
+    }
+}
+
+/// What the stand-ins say that an answer used.
+fn told(kind: Kind) -> Usage {
+    match kind {
+        Kind::OpenaiChat => Usage { input: 311, output: 42, ..Usage::default() },
+        _ => {
+            let reasoning = if kind == Kind::OpenaiResponses { 30 } else { 0 };
+            Usage { input: 11, cache_write: 300, cache_read: 2000, output: 42, reasoning, estimated: false }
         }
+    }
+}
+
+#[tokio::test]
+async fn what_was_used_is_told_whatever_became_of_it() {
+    let half = || "half an answer ".repeat(20);
+    for kind in ALL {
+        // Cut off, refused: as the vendor counts.
+        for reply in [Reply::Truncated(half()), Reply::Refused] {
+            assert_eq!(metered(kind, vec![reply]).await.2, told(kind), "{kind:?}");
+        }
+        // No word of it: all is estimated.
+        let usage = metered(kind, vec![Reply::WithoutUsage(half())]).await.2;
+        assert!(usage.estimated && usage.input > 0 && (80..140).contains(&usage.output), "{kind:?} {usage:?}");
+        // Half of it.
+        let usage = metered(kind, vec![Reply::WithoutOutputCount(half())]).await.2;
+        assert_eq!((usage.input, usage.cache_read, usage.estimated), (told(kind).input, told(kind).cache_read, true));
+        assert!((80..140).contains(&usage.output), "{kind:?} {usage:?}");
+        // Nothing was worked on.
+        for free in [
+            Reply::error(401, "authentication_error", "no"),
+            Reply::error(404, "not_found_error", "no"),
+            Reply::error(429, "insufficient_quota", "no"),
+            Reply::error(413, "request_too_large", "no"),
+            Reply::Raw { status: 200, headers: Vec::new(), body: "<html>sign in</html>".to_owned() },
+        ] {
+            let (_, requests, usage) = metered(kind, vec![free.clone()]).await;
+            assert_eq!((usage, requests), (Usage::default(), 1), "{kind:?} {free:?}");
+        }
+        let busy = Reply::error(529, "overloaded_error", "Overloaded");
+        assert_eq!(metered(kind, vec![busy; 6]).await.2, Usage::default(), "{kind:?}");
+    }
+    // A stream that breaks off: the input as far as it was told, and what came of the output.
+    let usage = metered(Kind::Anthropic, vec![Reply::BrokenOff(half())]).await.2;
+    assert_eq!((usage.input, usage.cache_write, usage.cache_read, usage.estimated), (11, 300, 2000, true));
+    assert!((80..140).contains(&usage.output), "{usage:?}");
+    let usage = metered(Kind::OpenaiResponses, vec![Reply::BrokenOff(half())]).await.2;
+    assert!(usage.estimated && usage.input > 0 && (80..140).contains(&usage.output), "{usage:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_is_paid_for_by_estimate() {
+    for kind in ALL {
+        let vendor = start(kind, vec![Reply::Hang]).await;
+        let meter = Meter::default();
+        let asked = request();
+        let model = connected(kind, &vendor);
+        let given_up = tokio::time::timeout(Duration::from_millis(200), model.ask(&asked, &meter)).await;
+        assert!(given_up.is_err());
+        let usage = meter.read();
+        assert!(usage.estimated && usage.input > 0, "{kind:?} {usage:?}");
     }
 }
 
 #[tokio::test]
 async fn what_is_sent_follows_the_model() {
     let vendor = start(Kind::Anthropic, vec!["a".into(), "b".into()]).await;
-    connected(Kind::Anthropic, &vendor).ask(&request()).await.unwrap();
+    connected(Kind::Anthropic, &vendor).ask(&request(), &Meter::default()).await.unwrap();
     let older = config(Kind::Anthropic, format!("{}/v1/", vendor.base_url()));
     let older = connect(&older, "claude-sonnet-4-20250514", &Redactor::default()).unwrap();
-    older.ask(&request()).await.unwrap();
+    older.ask(&request(), &Meter::default()).await.unwrap();
     let sent = vendor.requests();
     assert_eq!(sent[0].body["thinking"], json!({"type": "adaptive"}));
     assert_eq!(sent[0].body["output_config"], json!({"effort": "medium"}));
@@ -106,7 +197,7 @@ async fn what_is_sent_follows_the_model() {
     assert_eq!(sent[1].body.get("output_config"), None);
 
     let vendor = start(Kind::OpenaiResponses, vec!["a".into()]).await;
-    connected(Kind::OpenaiResponses, &vendor).ask(&retry_request()).await.unwrap();
+    connected(Kind::OpenaiResponses, &vendor).ask(&retry_request(), &Meter::default()).await.unwrap();
     let sent = &vendor.requests()[0].body;
     assert_eq!(sent["reasoning"], json!({"effort": "medium"}));
     assert_eq!(sent["prompt_cache_key"], json!("run-1"));
@@ -121,7 +212,7 @@ async fn a_schema_goes_where_the_vendor_wants_it() {
             "type": "object", "additionalProperties": false, "required": ["a"], "properties": {"a": {"type": "integer"}},
         });
         let asked = Request { schema: Some(schema.clone()), ..request() };
-        connected(kind, &vendor).ask(&asked).await.unwrap();
+        connected(kind, &vendor).ask(&asked, &Meter::default()).await.unwrap();
         let sent = &vendor.requests()[0].body;
         let place = match kind {
             Kind::Anthropic => &sent["output_config"]["format"]["schema"],
@@ -140,10 +231,10 @@ async fn turns_are_joined_and_checked_before_they_are_sent() {
         asked.turns.insert(0, Turn { role: Role::User, text: "First.".to_owned() });
         asked.turns.push(Turn { role: Role::User, text: "  ".to_owned() });
         let model = connected(kind, &vendor);
-        model.ask(&asked).await.unwrap();
+        model.ask(&asked, &Meter::default()).await.unwrap();
         assert_eq!(vendor.requests()[0].last_text(), "First.\n\nRepair this.");
         asked.turns.push(Turn { role: Role::Assistant, text: "prefill".to_owned() });
-        assert!(matches!(model.ask(&asked).await, Err(ModelError::Protocol { .. })));
+        assert!(matches!(model.ask(&asked, &Meter::default()).await, Err(ModelError::Protocol { .. })));
         assert_eq!(vendor.requests().len(), 1);
     }
 }
@@ -154,8 +245,11 @@ async fn a_local_server_needs_no_key_and_no_usage() {
     let mut provider = config(Kind::OpenaiChat, format!("{}/v1", vendor.base_url()));
     provider.key = None;
     let model = connect(&provider, "llama", &Redactor::default()).unwrap();
-    let answer = model.ask(&request()).await.unwrap();
-    assert!(answer.usage.estimated && answer.usage.input > 0 && answer.usage.output > 0);
+    let (answer, calls) = paid(model.as_ref(), &request()).await;
+    assert_eq!(answer.unwrap().text, "yes");
+    let (usage, cost) = calls[0];
+    assert!(usage.estimated && usage.input > 0 && usage.output > 0);
+    assert_eq!(cost, None);
     assert!(vendor.requests()[0].headers.iter().all(|(name, _)| name != "authorization"));
 }
 
@@ -196,13 +290,28 @@ async fn passing_failures_are_tried_again() {
         let (answer, requests) = ask(kind, script).await;
         assert_eq!((answer.unwrap().text.as_str(), requests), ("ok", 6), "{kind:?}");
     }
-    for kind in [Kind::Anthropic, Kind::OpenaiResponses] {
-        let (answer, requests) = ask(kind, vec![Reply::BrokenOff("half".to_owned()), "ok".into()]).await;
-        assert_eq!((answer.unwrap().text.as_str(), requests), ("ok", 2), "{kind:?}");
-    }
-    for (kind, inside) in [(Kind::Anthropic, "overloaded_error"), (Kind::OpenaiResponses, "server_error")] {
-        let (answer, requests) = ask(kind, vec![Reply::FailedInside(inside), "ok".into()]).await;
-        assert_eq!((answer.unwrap().text.as_str(), requests), ("ok", 2));
+    // Refused inside a success, before any token.
+    let (answer, requests) = ask(Kind::OpenaiResponses, vec![Reply::FailedInside("server_error"), "ok".into()]).await;
+    assert_eq!((answer.unwrap().text.as_str(), requests), ("ok", 2));
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_asked_for_again_and_each_try_is_paid() {
+    for (kind, reply) in [
+        (Kind::Anthropic, Reply::BrokenOff("half".to_owned())),
+        (Kind::Anthropic, Reply::FailedInside("overloaded_error")),
+        (Kind::OpenaiResponses, Reply::BrokenOff("half".to_owned())),
+    ] {
+        let vendor = start(kind, vec![reply.clone(), "ok".into()]).await;
+        let (answer, calls) = paid(connected(kind, &vendor).as_ref(), &request()).await;
+        assert_eq!((answer.unwrap().text.as_str(), calls.len()), ("ok", 2), "{kind:?}");
+        assert!(calls[0].0.estimated && calls[0].1 > Some(Money(0)), "{kind:?} {calls:?}");
+        assert_eq!(calls[1].0, told(kind));
+
+        let vendor = start(kind, vec![reply; 3]).await;
+        let (answer, calls) = paid(connected(kind, &vendor).as_ref(), &request()).await;
+        assert!(answer.unwrap_err().to_string().starts_with("vendor broke off: "));
+        assert_eq!(calls.len(), 3);
     }
 }
 
@@ -274,6 +383,7 @@ async fn final_errors_are_told_by_kind_and_without_the_key() {
             let got = match result.unwrap_err() {
                 ModelError::Key { .. } => "key",
                 ModelError::Quota { .. } => "quota",
+                ModelError::BrokenOff { .. } => "broken off",
                 ModelError::Unreachable { .. } => "unreachable",
                 ModelError::Protocol { .. } => "protocol",
             };
@@ -300,11 +410,12 @@ async fn silence_ends_at_the_idle_limit_and_at_the_total_limit() {
         let mut provider = config(kind, vendor.base_url());
         provider.limits.idle = Duration::from_secs(2);
         let model = connect(&provider, model_of(kind), &Redactor::default()).unwrap();
-        assert_eq!(model.ask(&request()).await.unwrap().text, "ok", "{kind:?}");
+        let (answer, calls) = paid(model.as_ref(), &request()).await;
+        assert_eq!((answer.unwrap().text.as_str(), calls.len()), ("ok", 2), "{kind:?}");
 
         let vendor = start(kind, vec![Reply::Hang]).await;
         let asked = Request { timeout: Duration::from_millis(200), ..request() };
-        let error = connected(kind, &vendor).ask(&asked).await.unwrap_err();
+        let error = connected(kind, &vendor).ask(&asked, &Meter::default()).await.unwrap_err();
         assert!(matches!(error, ModelError::Unreachable { .. }));
         assert!(error.to_string().contains("no answer within 200 ms"), "{error}");
     }
@@ -317,7 +428,7 @@ async fn a_huge_answer_is_not_read_to_its_end() {
         let mut provider = config(kind, vendor.base_url());
         provider.limits.response_bytes = 50_000;
         let model = connect(&provider, model_of(kind), &Redactor::default()).unwrap();
-        let error = model.ask(&request()).await.unwrap_err().to_string();
+        let error = model.ask(&request(), &Meter::default()).await.unwrap_err().to_string();
         assert!(error.contains("larger than 50000 bytes"), "{error}");
         assert_eq!(vendor.requests().len(), 1);
     }
@@ -330,7 +441,7 @@ async fn nobody_there_is_told_soon() {
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let model = connect(&config(kind, format!("http://{address}")), model_of(kind), &Redactor::default())
             .unwrap();
-        let error = model.ask(&request()).await.unwrap_err();
+        let error = model.ask(&request(), &Meter::default()).await.unwrap_err();
         assert!(matches!(error, ModelError::Unreachable { .. }));
         assert!(error.to_string().contains("no connection to 127.0.0.1"), "{error}");
         assert!(error.to_string().contains("3 tries"), "{error}");

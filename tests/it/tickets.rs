@@ -367,3 +367,45 @@ async fn a_ticket_waits_for_a_person_and_goes_on_once_its_sub_task_is_approved()
     assert_eq!(subjects(&project, BRANCH).len(), 2);
     assert_eq!(vendor.requests().len(), 3, "the approved sub-task was not done again");
 }
+
+#[tokio::test]
+async fn existing_tests_change_only_where_the_ticket_names_their_file() {
+    let said = "# Round sums\n\n`add` gives text: change the expectation in test_calc.py.\n";
+    let silent = "# Round sums\n\n`add` gives text.\n";
+    let plan = json!({
+        "overview": "Text instead of numbers.", "assumptions": [], "questions": [],
+        "stories": [{"title": "Text", "description": "As asked.", "acceptance": [], "subtasks": [{
+            "id": "1.1", "title": "Give text", "description": "add gives text.", "acceptance": [],
+            "files": ["calc.py"], "changes_tests": ["test_calc.py"],
+        }]}],
+    });
+    let answer = edit("calc.py", "    return a + b", "    return str(a + b)")
+        + &edit("test_calc.py", "        self.assertEqual(add(1, 2), 3)", "        self.assertEqual(add(1, 2), '3')");
+    for (ticket, code) in [(said, 0), (silent, 3)] {
+        let vendor = Anthropic::start([plan.to_string(), answer.clone()].map(Reply::Text)).await;
+        let project = calculator();
+        project.write(&[("ticket.md", ticket)]);
+        let project = project.anthropic(&vendor);
+        let ran = project.regreen(&["run", "ticket.md"]).expect(code);
+        let changed = ran.stderr.contains("test_calc.py: its tests were changed, as the ticket asks");
+        assert_eq!(changed, code == 0, "{}", ran.stderr);
+        assert_eq!(subjects(&project, "regreen/round-sums").len(), usize::from(code == 0));
+        let may = vendor.requests()[1].last_text().contains("may change, as the ticket asks for it");
+        assert_eq!(may, code == 0, "what the model is told");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_of_an_implementer_that_was_cut_off_is_continued() {
+    let whole = subtract();
+    let (start, rest) = whole.split_at(100);
+    let script = [Reply::Text(plan()), Reply::Truncated(start.to_owned()), Reply::Text(rest.to_owned())];
+    let vendor = Anthropic::start(script.into_iter().chain([Reply::Text(multiply())])).await;
+    let project = calculator().anthropic(&vendor);
+    project.configure("[[ladder]]\nfixer = \"model\"\nprovider = \"anthropic\"\nmodel = \"claude-sonnet-5-5\"\neffort = \"low\"\n");
+    project.regreen(&["run", "ticket.md"]).expect(0);
+    assert_eq!(subjects(&project, BRANCH).len(), 2);
+    let sent = vendor.requests();
+    assert_eq!(sent[1].body["output_config"]["effort"], "low", "as its rung says");
+    assert!(sent[2].last_text().contains("cut off"), "{}", sent[2].last_text());
+}

@@ -297,9 +297,6 @@ impl ModelFixer {
             }
             Stop::Done => {}
         }
-        if answer.text.trim().is_empty() {
-            return Answer::Unusable("the answer was empty".to_owned());
-        }
         let parsed = match edits::parse(&answer.text) {
             Ok(parsed) => parsed,
             Err(refused) => return Answer::Unusable(refused.to_string()),

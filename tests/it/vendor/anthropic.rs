@@ -72,7 +72,10 @@ impl Wire for Messages {
         let text =
             |text: &str| json!([thinking, redacted, {"type": "text", "text": text, "citations": null}]);
         let (content, stop) = match reply {
-            Reply::Text(said) | Reply::WithoutUsage(said) | Reply::BrokenOff(said) => {
+            Reply::Text(said)
+            | Reply::WithoutUsage(said)
+            | Reply::WithoutOutputCount(said)
+            | Reply::BrokenOff(said) => {
                 (text(said), "end_turn")
             }
             Reply::Truncated(said) => (text(said), "max_tokens"),
@@ -80,7 +83,9 @@ impl Wire for Messages {
             Reply::Overflow => (text("cut"), "model_context_window_exceeded"),
             Reply::FailedInside(kind) => {
                 let error = json!({"type": "error", "error": {"type": kind, "message": "inside"}});
-                return stream(&[json!({"type": "message_start", "message": {}}), error]);
+                let usage = json!({"input_tokens": 11, "output_tokens": 1});
+                let start = json!({"id": "msg_test_1", "type": "message", "role": "assistant", "content": [], "usage": usage});
+                return stream(&[json!({"type": "message_start", "message": start}), error]);
             }
             Reply::Raw { .. } | Reply::Hang => unreachable!("answered by the stand-in itself"),
         };
@@ -94,6 +99,9 @@ impl Wire for Messages {
         });
         if matches!(reply, Reply::WithoutUsage(_)) {
             answer.as_object_mut().unwrap().remove("usage");
+        }
+        if matches!(reply, Reply::WithoutOutputCount(_)) {
+            answer["usage"].as_object_mut().unwrap().remove("output_tokens");
         }
         if body["stream"] != json!(true) {
             return ResponseTemplate::new(200).set_body_json(answer);

@@ -33,6 +33,8 @@ pub enum Reply {
     BrokenOff(String),
     /// A success without `usage`.
     WithoutUsage(String),
+    /// A success whose `usage` tells of the input only.
+    WithoutOutputCount(String),
     /// Anything else.
     Raw { status: u16, headers: Vec<(&'static str, String)>, body: String },
     /// Nothing, until the caller gives up.

@@ -121,7 +121,10 @@ impl Wire for Responses {
         };
         let text = |text: &str| message(json!({"type": "output_text", "text": text, "annotations": []}));
         let (output, status, why, error) = match reply {
-            Reply::Text(said) | Reply::WithoutUsage(said) | Reply::BrokenOff(said) => {
+            Reply::Text(said)
+            | Reply::WithoutUsage(said)
+            | Reply::WithoutOutputCount(said)
+            | Reply::BrokenOff(said) => {
                 (text(said), "completed", Value::Null, Value::Null)
             }
             Reply::Truncated(said) => {
@@ -148,8 +151,11 @@ impl Wire for Responses {
                 "output_tokens": 42, "output_tokens_details": {"reasoning_tokens": 30}, "total_tokens": 2353,
             },
         });
-        if matches!(reply, Reply::WithoutUsage(_)) {
+        if matches!(reply, Reply::WithoutUsage(_)) || status == "failed" {
             answer["usage"] = Value::Null;
+        }
+        if matches!(reply, Reply::WithoutOutputCount(_)) {
+            answer["usage"].as_object_mut().unwrap().remove("output_tokens");
         }
         if body["stream"] != json!(true) {
             return ResponseTemplate::new(200).set_body_json(answer);
@@ -157,9 +163,17 @@ impl Wire for Responses {
         let last = format!("response.{status}");
         let mut events = vec![
             json!({"type": "response.created", "sequence_number": 0, "response": {"status": "in_progress", "output": []}}),
-            json!({"type": "response.output_text.delta", "sequence_number": 1, "delta": "x"}),
-            json!({"type": last, "sequence_number": 2, "response": answer}),
         ];
+        let said = answer["output"].as_array().into_iter().flatten().filter(|item| item["phase"] == "final_answer");
+        let said: String = said.filter_map(|item| item["content"][0]["text"].as_str()).collect();
+        for piece in said.chars().collect::<Vec<_>>().chunks(9) {
+            let piece: String = piece.iter().collect();
+            events.push(json!({
+                "type": "response.output_text.delta", "sequence_number": events.len(), "item_id": "msg_1",
+                "output_index": 2, "content_index": 0, "delta": piece, "logprobs": [],
+            }));
+        }
+        events.push(json!({"type": last, "sequence_number": events.len(), "response": answer}));
         if matches!(reply, Reply::BrokenOff(_)) {
             events.pop();
         }
@@ -235,7 +249,10 @@ impl Wire for Chat {
     fn answer(&self, body: &Value, reply: &Reply) -> ResponseTemplate {
         let message = |text: &str| json!({"role": "assistant", "content": text});
         let (message, finish) = match reply {
-            Reply::Text(said) | Reply::WithoutUsage(said) | Reply::BrokenOff(said) => {
+            Reply::Text(said)
+            | Reply::WithoutUsage(said)
+            | Reply::WithoutOutputCount(said)
+            | Reply::BrokenOff(said) => {
                 (message(&format!("<think>SECRET THOUGHTS</think>\n{said}")), "stop")
             }
             Reply::Truncated(said) => (message(said), "length"),
@@ -257,6 +274,9 @@ impl Wire for Chat {
         });
         if matches!(reply, Reply::WithoutUsage(_)) {
             answer.as_object_mut().unwrap().remove("usage");
+        }
+        if matches!(reply, Reply::WithoutOutputCount(_)) {
+            answer["usage"].as_object_mut().unwrap().remove("completion_tokens");
         }
         ResponseTemplate::new(200).set_body_json(answer)
     }
