@@ -362,3 +362,72 @@ proptest! {
         prop_assert_eq!(Run::fold(&read).unwrap(), run);
     }
 }
+
+/// A model that is never really asked: only its names count.
+struct Sonnet;
+
+#[async_trait::async_trait]
+impl crate::models::Model for Sonnet {
+    fn provider(&self) -> &str {
+        "anthropic"
+    }
+    fn model(&self) -> &str {
+        "claude-sonnet-5-5"
+    }
+    async fn ask(
+        &self,
+        _: &crate::models::Request,
+        _: &crate::models::Meter,
+    ) -> std::result::Result<crate::models::Answer, crate::models::ModelError> {
+        unreachable!("nobody asks")
+    }
+}
+
+#[tokio::test]
+async fn money_is_set_aside_before_a_call_and_booked_though_it_was_cut_off() {
+    use crate::models::ledger::{Meter, Pending, Prices, Purse};
+    use crate::models::{Effort, Request, Role, Turn};
+    let state = tempfile::tempdir().unwrap();
+    let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
+    let request = Request {
+        system: "Rules.".into(),
+        turns: vec![Turn { role: Role::User, text: "Repair this.".into() }],
+        effort: Effort::Low,
+        max_output_tokens: 50_000,
+        cache_key: String::new(),
+        schema: None,
+        timeout: Duration::from_secs(1),
+    };
+    let meter = std::sync::Arc::new(Meter::default());
+    let call = || Pending::new(&Sonnet, &Prices::built_in().unwrap(), request.clone(), meter.clone());
+    let journal = async |id: &str| {
+        let clock = std::sync::Arc::new(crate::clock::SystemClock);
+        let mut journal =
+            journal::Journal::begin(store.clone(), state.path(), clock, Vec::new(), id, spec()).await.unwrap();
+        journal.cap_day(Money::from_usd(0.8));
+        journal
+    };
+    let (first, second) = (journal("r1").await, journal("r2").await);
+    // Half a dollar of output: there is room for one such call.
+    first.reserve(call()).await.unwrap();
+    let refused = second.reserve(call()).await.unwrap_err();
+    assert_eq!(refused.downcast_ref::<crate::fault::Fault>().unwrap().exit, Exit::Limit);
+    assert!(refused.to_string().contains("calls of other runs that are under way"), "{refused}");
+
+    // The step that asked is cut off: what it used is paid, and the rest is free again.
+    let usage = crate::usage::Usage { input: 1000, output: 100, estimated: true, ..Default::default() };
+    meter.note(usage);
+    first.settle("the run's time was up").await.unwrap();
+    first.settle("nothing is under way any more").await.unwrap();
+    let run = journal::load(&store, "r1").await.unwrap();
+    assert_eq!((run.spent, run.seq), (Money(3500), 2));
+    assert_eq!(store.run("r1").await.unwrap().cost, Money(3500));
+    second.reserve(call()).await.unwrap();
+
+    // The run's own cap.
+    assert!(call().most() > Money(500_000));
+    meter.note(crate::usage::Usage { output: 60_000, ..usage });
+    second.settle("it was cut off").await.unwrap();
+    let refused = second.reserve(call()).await.unwrap_err().to_string();
+    assert!(refused.contains("of this run's $1.0000 are spent"), "{refused}");
+}
