@@ -391,7 +391,13 @@ fn asking(session: &Session, spec: &Spec, rung: &Rung, second_opinion: bool) -> 
         (Some(Thinking::Medium), _) | (None, false) => Effort::Medium,
         (Some(Thinking::High), _) | (None, true) => Effort::High,
     };
-    let settings = model::Settings { effort, timeout: ANSWER, ..model::Settings::default() };
+    let provider = configured.provider.as_deref().and_then(|name| session.settings.user.providers.get(name));
+    let timeout = provider.and_then(|provider| provider.timeout).unwrap_or(ANSWER);
+    let settings = model::Settings { effort, timeout, ..model::Settings::default() };
+    let settings = match provider.and_then(|provider| provider.window) {
+        Some(window) => settings.within(window),
+        None => settings,
+    };
     Ok(Box::new(ModelFixer::new(brief, model, session.prices()?, settings, session.redactor())))
 }
 

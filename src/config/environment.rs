@@ -66,21 +66,6 @@ impl Environment {
         &self.cwd
     }
 
-    /// Whether colours are unwanted (`NO_COLOR`, <https://no-color.org>).
-    pub fn no_color(&self) -> bool {
-        self.get("NO_COLOR").is_some()
-    }
-
-    /// The log filter (`REGREEN_LOG`).
-    pub fn log(&self) -> Option<&str> {
-        self.get("REGREEN_LOG")
-    }
-
-    /// The shared database (`REGREEN_DATABASE_URL`).
-    pub fn database_url(&self) -> Option<&str> {
-        self.get("REGREEN_DATABASE_URL")
-    }
-
     /// The person's configuration file, whether it exists or not; `None` where there is no home. The flag tells whether
     /// `REGREEN_CONFIG` names it (then it must exist).
     pub fn config_file(&self) -> Option<(PathBuf, bool)> {

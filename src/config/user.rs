@@ -276,7 +276,7 @@ pub struct UserConfig {
     pub ladder: Vec<Rung>,
     /// Money caps.
     pub budget: Budget,
-    /// Where what is healed runs.
+    /// Where what is healed runs. Read and checked; nothing depends on it yet.
     pub environment: Tier,
     /// How checks are confined.
     pub sandbox: Confinement,

@@ -46,19 +46,6 @@ pub struct Identity {
     pub email: String,
 }
 
-/// What is different between HEAD, index and work tree at one path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatusEntry {
-    /// The path, lossily decoded.
-    pub path: String,
-    /// The index differs from HEAD.
-    pub staged: bool,
-    /// The work tree differs from the index.
-    pub unstaged: bool,
-    /// Git does not know the path.
-    pub untracked: bool,
-}
-
 impl Repo {
     /// The repository whose work tree `dir` lies in; `None` where there is none.
     ///
@@ -181,18 +168,6 @@ impl Repo {
         }
     }
 
-    /// A file of a commit, byte for byte as stored; `None` where it has none or `path` is no regular file.
-    ///
-    /// # Errors
-    /// Where git fails.
-    pub async fn file_at(&self, commit: &str, path: &RelPath) -> Result<Option<Vec<u8>>> {
-        let Some(entry) = self.entry_at(commit, path).await? else { return Ok(None) };
-        match entry.mode.as_str() {
-            "100644" | "100755" => self.git.bytes(&["cat-file", "blob", &entry.id]).await.map(Some),
-            _ => Ok(None),
-        }
-    }
-
     /// The entry of a commit at `path`.
     ///
     /// # Errors
@@ -228,34 +203,6 @@ impl Repo {
             (Some(name), Some(email)) if !name.trim().is_empty() => Identity { name, email },
             _ => Identity { name: "Regreen".to_owned(), email: "regreen@localhost".to_owned() },
         })
-    }
-
-    /// What is not as in HEAD; submodules are left alone.
-    ///
-    /// # Errors
-    /// Where git fails.
-    pub async fn status(&self) -> Result<Vec<StatusEntry>> {
-        let listed = self
-            .git
-            .bytes(&[
-                "status",
-                "--porcelain=v1",
-                "-z",
-                "--no-renames",
-                "--untracked-files=all",
-                "--ignore-submodules=all",
-            ])
-            .await?;
-        let entry = |record: &[u8]| {
-            let (&x, &y) = (record.first()?, record.get(1)?);
-            Some(StatusEntry {
-                path: String::from_utf8_lossy(record.get(3..)?).into_owned(),
-                staged: !b" ?".contains(&x),
-                unstaged: !b" ?".contains(&y),
-                untracked: x == b'?',
-            })
-        };
-        Ok(listed.split(|byte| *byte == 0).filter_map(entry).collect())
     }
 
     /// Moves `reference` from `old` (`None`: it must not exist) to `new`, or fails.

@@ -116,7 +116,8 @@ impl Http {
             value.set_sensitive(true);
             headers.insert(header, value);
             if url.scheme() == "http" && !is_loopback(&url) {
-                tracing::warn!(provider = %name, host = url.host_str(), "the key travels unencrypted: base_url is http");
+                let fault = Fault::usage(format!("the provider {name:?} would be sent its key unencrypted"));
+                return Err(fault.hint("give it an address that starts with https://").into());
             }
         }
         if provider.kind == Kind::Anthropic {

@@ -298,20 +298,6 @@ impl Store {
         rows.iter().map(AttemptRow::from_row).collect()
     }
 
-    /// All attempts since a moment, oldest first: what statistics are made of. At most 100,000.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn attempts_since(&self, since: Timestamp) -> Result<Vec<AttemptRow>> {
-        let rows =
-            sqlx::query("SELECT * FROM fix_attempts WHERE at >= $1 ORDER BY at, run, attempt LIMIT 100000")
-                .bind(moment(since))
-                .fetch_all(&self.pool)
-                .await
-                .map_err(database::explain)?;
-        rows.iter().map(AttemptRow::from_row).collect()
-    }
-
     /// Runs that are not finished though no process works on them: their process died. `state` is the state folder.
     ///
     /// # Errors

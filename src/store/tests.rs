@@ -107,7 +107,6 @@ async fn a_run_is_the_projection_of_its_events() {
     assert_eq!(attempts[1].usage, attempt(2).usage);
     assert_eq!((attempts[0].succeeded, attempts[1].succeeded), (false, true));
     assert_eq!(attempts[1].duration, Duration::from_millis(2500));
-    assert_eq!(store.attempts_since(attempts[1].at).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

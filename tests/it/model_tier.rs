@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::project::{Project, Ran};
 use crate::scripted::{HEAL, SHOP, SHOP_RIGHT, TESTS, edit, right, shop, wrong};
-use crate::vendor::{Anthropic, Captured, KEY, OpenaiResponses, Reply};
+use crate::vendor::{Anthropic, Captured, KEY, OpenaiChat, OpenaiResponses, Reply};
 
 const JSON: &[&str] = &["heal", "--json", "--", "python3", "-m", "unittest"];
 
@@ -416,4 +416,17 @@ async fn an_answer_that_breaks_off_is_booked_and_asked_for_again() {
     assert!(asked.iter().all(|asked| asked["call"]["cost"].as_u64() > Some(0)), "{asked:#?}");
     let shown = project.regreen(&["show", "--prompt"]).expect(0).stdout;
     assert!(shown.contains("no answer (about"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_model_with_a_small_window_is_asked_for_less() {
+    let vendor = OpenaiChat::start([right()].map(Reply::Text)).await;
+    let project = shop();
+    project.configure(&format!(
+        "[providers.local]\nkind = \"openai-chat\"\nbase_url = \"{}/v1\"\nwindow = 12000\n[[ladder]]\nfixer = \"model\"\nprovider = \"local\"\nmodel = \"qwen3-coder\"\n",
+        vendor.base_url()
+    ));
+    project.regreen(HEAL).expect(0);
+    assert_eq!(vendor.requests()[0].body["max_tokens"], 4000);
+    assert_eq!(project.read("shop.py"), SHOP_RIGHT);
 }

@@ -462,6 +462,7 @@ fn a_configuration_that_cannot_work_says_why() {
     assert!(refused(|p| p.key = Some(" \n".to_owned().into())).contains("no key"));
     assert!(refused(|p| p.key = Some(format!("{KEY}\n{KEY}").into())).contains("character"));
     assert!(refused(|p| p.base_url = Some("nonsense".to_owned())).contains("base_url"));
+    assert!(refused(|p| p.base_url = Some("http://example.invalid".to_owned())).contains("unencrypted"));
     assert!(refused(|p| p.kind = Kind::Replay).contains("recordings"));
     assert!(refused(|p| (p.kind, p.base_url) = (Kind::OpenaiChat, None)).contains("no base_url"));
 }

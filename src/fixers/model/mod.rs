@@ -57,6 +57,19 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// The same for a model that takes `window` tokens at once: half of them for what it sees, a third for what it answers, the rest for the
+    /// rules around it.
+    #[must_use]
+    pub fn within(self, window: u64) -> Self {
+        Self {
+            context_tokens: self.context_tokens.min(window / 2),
+            max_output_tokens: self.max_output_tokens.min(u32::try_from(window / 3).unwrap_or(u32::MAX)),
+            ..self
+        }
+    }
+}
+
 /// Proposes what a language model answers. One for each rung of the ladder.
 pub struct ModelFixer {
     brief: Box<dyn Brief>,

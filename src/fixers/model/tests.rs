@@ -335,3 +335,11 @@ async fn a_call_that_broke_off_is_paid_and_made_again() {
     assert_eq!(error.to_string(), "anthropic broke off: the stream has no end");
     assert_eq!(bench.purse.calls.lock().unwrap().len(), 3);
 }
+
+#[test]
+fn a_small_window_gets_less() {
+    let small = Settings::default().within(12_000);
+    assert_eq!((small.context_tokens, small.max_output_tokens), (6_000, 4_000));
+    let large = Settings::default().within(1_000_000);
+    assert_eq!((large.context_tokens, large.max_output_tokens), (context::DEFAULT_BUDGET, 32_000));
+}
