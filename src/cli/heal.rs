@@ -383,7 +383,9 @@ fn asking(session: &Session, spec: &Spec, rung: &Rung, second_opinion: bool) -> 
     let configured = &session.settings.user.ladder[rung.place];
     let model = session.model(configured)?;
     let brief: Box<dyn Brief> = match &spec.trigger {
-        Trigger::Subtask { subtask, .. } => Box::new(Implementation(serde_json::from_value(subtask.clone())?)),
+        Trigger::Subtask { subtask, .. } => {
+            Box::new(Implementation(serde_json::from_value(subtask.clone())?))
+        }
         Trigger::Heal | Trigger::Ticket { .. } => Box::new(Repair),
     };
     let effort = match (configured.effort, second_opinion) {

@@ -97,13 +97,7 @@ pub struct Proposed<'a> {
 impl<'a> Proposed<'a> {
     /// A proposal with nothing allowed beyond the ordinary.
     pub fn new(tree: Tree<'a>, patch: &'a Patch) -> Self {
-        Self {
-            tree,
-            patch,
-            test_changes: &[],
-            protected: &[],
-            limits: Limits::default(),
-        }
+        Self { tree, patch, test_changes: &[], protected: &[], limits: Limits::default() }
     }
 }
 

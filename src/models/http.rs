@@ -245,7 +245,8 @@ impl Http {
             }
             Err(_) => return Err(Failure::again(format!("nothing came for {}", seconds(self.limits.idle)))),
         };
-        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         underway.streams = kind.starts_with("text/event-stream");
         underway.billed = response.status().is_success();
         loop {
@@ -422,7 +423,8 @@ impl<'a> Underway<'a> {
             // An error in the place of an answer costs nothing where no token was told of and nothing was written.
             Err(_) => {
                 let (told, written) = self.told();
-                let is_answer = json.get("content").is_some() || json.get("output").is_some() && json["error"].is_null();
+                let is_answer =
+                    json.get("content").is_some() || json.get("output").is_some() && json["error"].is_null();
                 self.billed = told.is_any() || written > 0 || is_answer;
             }
         }

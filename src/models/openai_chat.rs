@@ -96,7 +96,8 @@ fn without_thoughts(text: &str) -> &str {
 /// What a `usage` object tells.
 fn told(usage: &Value) -> Told {
     let all = usage["prompt_tokens"].as_u64();
-    let cache_read = usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap_or(0).min(all.unwrap_or(0));
+    let cache_read =
+        usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap_or(0).min(all.unwrap_or(0));
     Told {
         input: all.map(|all| all - cache_read),
         cache_write: 0,

@@ -115,7 +115,9 @@ fn told(usage: &Value) -> Told {
     let cache_read = details["cached_tokens"].as_u64().unwrap_or(0);
     let cache_write = details["cache_write_tokens"].as_u64().unwrap_or(0);
     Told {
-        input: usage["input_tokens"].as_u64().map(|all| all.saturating_sub(cache_read).saturating_sub(cache_write)),
+        input: usage["input_tokens"]
+            .as_u64()
+            .map(|all| all.saturating_sub(cache_read).saturating_sub(cache_write)),
         cache_write,
         cache_read,
         output: usage["output_tokens"].as_u64(),

@@ -113,7 +113,8 @@ pub(super) fn responses(body: &str) -> Streamed {
             }
             Some("error") => {
                 let error = event.get("error").cloned();
-                let error = error.unwrap_or_else(|| json!({"code": event["code"], "message": event["message"]}));
+                let error =
+                    error.unwrap_or_else(|| json!({"code": event["code"], "message": event["message"]}));
                 streamed.answer = Some(json!({"status": "failed", "error": error}));
             }
             Some(kind) if kind.ends_with(".delta") => {
@@ -144,7 +145,10 @@ mod tests {
         let start = "data: {\"type\": \"message_start\", \"message\": {\"usage\": {\"input_tokens\": 7, \"output_tokens\": 1}}}\n\n";
         let streamed = anthropic(start);
         // The count of output at the start is not the final one.
-        assert_eq!((streamed.answer, streamed.usage, streamed.written), (None, json!({"input_tokens": 7}), 0));
+        assert_eq!(
+            (streamed.answer, streamed.usage, streamed.written),
+            (None, json!({"input_tokens": 7}), 0)
+        );
         let begun = "data: {\"type\": \"content_block_start\", \"index\": 0, \"content_block\": {\"type\": \"text\", \"text\": \"\"}}\n\n\
                      data: {\"type\": \"content_block_delta\", \"index\": 0, \"delta\": {\"type\": \"text_delta\", \"text\": \"half\"}}\n\n";
         let streamed = anthropic(&format!("{start}{begun}"));

@@ -202,7 +202,8 @@ fn tidy_text(text: &mut String) {
 }
 
 fn tidy_paths(paths: &mut Vec<String>) {
-    let inside = std::mem::take(paths).into_iter().filter_map(|path| RelPath::new(path.trim()).ok().map(String::from));
+    let inside =
+        std::mem::take(paths).into_iter().filter_map(|path| RelPath::new(path.trim()).ok().map(String::from));
     *paths = inside.filter(|path| text::clean(path) == *path).take(MOST_ITEMS).collect();
 }
 

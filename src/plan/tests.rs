@@ -72,7 +72,10 @@ fn a_plan_of_blocking_questions_alone_is_a_plan() {
     plan.stories.clear();
     plan.questions[0].blocking = true;
     let plan = plan.checked().unwrap();
-    assert_eq!(plan.blocking().iter().map(|one| one.question.as_str()).collect::<Vec<_>>(), ["Which languages?"]);
+    assert_eq!(
+        plan.blocking().iter().map(|one| one.question.as_str()).collect::<Vec<_>>(),
+        ["Which languages?"]
+    );
     assert!(example().blocking().is_empty());
 }
 
@@ -113,7 +116,9 @@ fn tests_change_only_where_plan_and_ticket_both_say_so() {
     let allowed = |id: &str| plan.subtask(id).unwrap().test_changes(&ticket);
     assert_eq!(allowed("1.1"), [RelPath::new("tests/test_count.py").unwrap()]);
     assert_eq!(allowed("1.2"), [], "the ticket names it, and the plan does not");
-    assert!(plan.to_markdown().contains("Changes tests that exist: `tests/test_count.py`, `tests/test_other.py`"));
+    assert!(
+        plan.to_markdown().contains("Changes tests that exist: `tests/test_count.py`, `tests/test_other.py`")
+    );
     let told = plan.subtask("1.1").unwrap().task_text(&plan, &ticket);
     assert!(told.contains("may change, as the ticket asks for it:\n- tests/test_count.py\n"), "{told}");
 }

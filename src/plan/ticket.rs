@@ -348,11 +348,14 @@ mod tests {
 
     #[test]
     fn a_file_is_named_by_its_path_or_its_end() {
-        let ticket = parse("# T\nIn `./tests/test_a.py` expect 3. See also test_b.py, and other/test_d.py.\n");
+        let ticket =
+            parse("# T\nIn `./tests/test_a.py` expect 3. See also test_b.py, and other/test_d.py.\n");
         for named in ["tests/test_a.py", "tests/test_b.py", "test_b.py", "x/other/test_d.py"] {
             assert!(ticket.names(named), "{named}");
         }
-        for other in ["test_a.py", "tests/test_c.py", "latest_b.py", "tests/test_d.py", "y/test_a.py", "b.py", "py"] {
+        for other in
+            ["test_a.py", "tests/test_c.py", "latest_b.py", "tests/test_d.py", "y/test_a.py", "b.py", "py"]
+        {
             assert!(!ticket.names(other), "{other}");
         }
     }

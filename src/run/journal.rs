@@ -96,7 +96,13 @@ impl Journal {
     ) -> Self {
         let folded = RwLock::new(Arc::new(run));
         let pages = Arc::new(Pages { store, clock, listeners, state: folded, writing: Mutex::new(()) });
-        Self { pages, _lease: lease, state: state.to_owned(), day: None, pending: std::sync::Mutex::default() }
+        Self {
+            pages,
+            _lease: lease,
+            state: state.to_owned(),
+            day: None,
+            pending: std::sync::Mutex::default(),
+        }
     }
 
     /// Sets the cap for 24 hours over all runs.

@@ -402,8 +402,9 @@ async fn money_is_set_aside_before_a_call_and_booked_though_it_was_cut_off() {
     let call = || Pending::new(&Sonnet, &Prices::built_in().unwrap(), request.clone(), meter.clone());
     let journal = async |id: &str| {
         let clock = std::sync::Arc::new(crate::clock::SystemClock);
-        let mut journal =
-            journal::Journal::begin(store.clone(), state.path(), clock, Vec::new(), id, spec()).await.unwrap();
+        let mut journal = journal::Journal::begin(store.clone(), state.path(), clock, Vec::new(), id, spec())
+            .await
+            .unwrap();
         journal.cap_day(Money::from_usd(0.8));
         journal
     };

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::sqlite::{Sqlite, SqlitePool};
 use sqlx::Transaction;
+use sqlx::sqlite::{Sqlite, SqlitePool};
 
 pub use approvals::{Approval, Decision};
 pub use lease::{Lease, run_dir};

@@ -64,13 +64,15 @@ impl Store {
         let taken = Taken { spent: Money(spent.unsigned_abs()), reserved };
         let fits = taken.spent + taken.reserved + most <= cap;
         if fits {
-            sqlx::query("INSERT OR REPLACE INTO reservations (run, at, amount_micro_usd) VALUES ($1, $2, $3)")
-                .bind(run)
-                .bind(moment(now))
-                .bind(i64::try_from(most.0).unwrap_or(i64::MAX))
-                .execute(&mut *transaction)
-                .await
-                .map_err(database::explain)?;
+            sqlx::query(
+                "INSERT OR REPLACE INTO reservations (run, at, amount_micro_usd) VALUES ($1, $2, $3)",
+            )
+            .bind(run)
+            .bind(moment(now))
+            .bind(i64::try_from(most.0).unwrap_or(i64::MAX))
+            .execute(&mut *transaction)
+            .await
+            .map_err(database::explain)?;
         }
         transaction.commit().await.map_err(database::explain)?;
         Ok(if fits { Ok(()) } else { Err(taken) })

@@ -227,7 +227,10 @@ impl Projection {
             .await?;
         }
         if self.settles {
-            sqlx::query("DELETE FROM reservations WHERE run = $1").bind(run).execute(&mut **transaction).await?;
+            sqlx::query("DELETE FROM reservations WHERE run = $1")
+                .bind(run)
+                .execute(&mut **transaction)
+                .await?;
         }
         match &self.attempt {
             Some(attempt) => attempt.insert(transaction, run, now).await,

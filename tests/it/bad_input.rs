@@ -168,7 +168,10 @@ async fn what_is_no_answer_of_a_model_is_told_in_one_message_and_the_ladder_goes
     for (reply, words) in [
         (Reply::error(404, "not_found_error", "model: claude-0"), "are base_url and the model's name right?"),
         (Reply::error(402, "billing_error", "add credits"), "says the quota is used up"),
-        (Reply::Raw { status: 200, headers: Vec::new(), body: html }, "an HTML page came instead of an answer"),
+        (
+            Reply::Raw { status: 200, headers: Vec::new(), body: html },
+            "an HTML page came instead of an answer",
+        ),
         (Reply::Raw { status: 200, headers: Vec::new(), body: "{}".into() }, "the answer has no content"),
         (Reply::Overflow, "does not fit the window of claude-sonnet-5-5"),
     ] {

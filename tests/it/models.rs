@@ -101,7 +101,10 @@ impl Purse for Till {
 }
 
 /// Asks as a fixer does: every try that costs something is a call of its own. What each used and cost.
-async fn paid(model: &dyn Model, request: &Request) -> (Result<Answer, ModelError>, Vec<(Usage, Option<Money>)>) {
+async fn paid(
+    model: &dyn Model,
+    request: &Request,
+) -> (Result<Answer, ModelError>, Vec<(Usage, Option<Money>)>) {
     let till = Till::default();
     let answer = ledger::ask(model, &till, &Prices::built_in().unwrap(), request).await.unwrap();
     let calls = till.calls.into_inner().unwrap();
@@ -141,10 +144,16 @@ async fn what_was_used_is_told_whatever_became_of_it() {
         }
         // No word of it: all is estimated.
         let usage = metered(kind, vec![Reply::WithoutUsage(half())]).await.2;
-        assert!(usage.estimated && usage.input > 0 && (80..140).contains(&usage.output), "{kind:?} {usage:?}");
+        assert!(
+            usage.estimated && usage.input > 0 && (80..140).contains(&usage.output),
+            "{kind:?} {usage:?}"
+        );
         // Half of it.
         let usage = metered(kind, vec![Reply::WithoutOutputCount(half())]).await.2;
-        assert_eq!((usage.input, usage.cache_read, usage.estimated), (told(kind).input, told(kind).cache_read, true));
+        assert_eq!(
+            (usage.input, usage.cache_read, usage.estimated),
+            (told(kind).input, told(kind).cache_read, true)
+        );
         assert!((80..140).contains(&usage.output), "{kind:?} {usage:?}");
         // Nothing was worked on.
         for free in [
@@ -291,7 +300,8 @@ async fn passing_failures_are_tried_again() {
         assert_eq!((answer.unwrap().text.as_str(), requests), ("ok", 6), "{kind:?}");
     }
     // Refused inside a success, before any token.
-    let (answer, requests) = ask(Kind::OpenaiResponses, vec![Reply::FailedInside("server_error"), "ok".into()]).await;
+    let (answer, requests) =
+        ask(Kind::OpenaiResponses, vec![Reply::FailedInside("server_error"), "ok".into()]).await;
     assert_eq!((answer.unwrap().text.as_str(), requests), ("ok", 2));
 }
 

@@ -380,7 +380,11 @@ async fn existing_tests_change_only_where_the_ticket_names_their_file() {
         }]}],
     });
     let answer = edit("calc.py", "    return a + b", "    return str(a + b)")
-        + &edit("test_calc.py", "        self.assertEqual(add(1, 2), 3)", "        self.assertEqual(add(1, 2), '3')");
+        + &edit(
+            "test_calc.py",
+            "        self.assertEqual(add(1, 2), 3)",
+            "        self.assertEqual(add(1, 2), '3')",
+        );
     for (ticket, code) in [(said, 0), (silent, 3)] {
         let vendor = Anthropic::start([plan.to_string(), answer.clone()].map(Reply::Text)).await;
         let project = calculator();
@@ -389,7 +393,11 @@ async fn existing_tests_change_only_where_the_ticket_names_their_file() {
         let ran = project.regreen(&["run", "ticket.md"]).expect(code);
         let changed = ran.stderr.contains("test_calc.py: its tests were changed, as the ticket asks");
         assert_eq!(changed, code == 0, "{}", ran.stderr);
-        assert_eq!(project.git(&["branch", "--list", "regreen/*"]).is_empty(), code == 3, "what waits is not landed");
+        assert_eq!(
+            project.git(&["branch", "--list", "regreen/*"]).is_empty(),
+            code == 3,
+            "what waits is not landed"
+        );
         let may = vendor.requests()[1].last_text().contains("may change, as the ticket asks for it");
         assert_eq!(may, code == 0, "what the model is told");
     }

@@ -300,7 +300,10 @@ impl ModelFixer {
             // The same question would be declined again, and fit no better: the next rung has its turn.
             Stop::Refused => return Answer::Nothing(format!("{} declined to answer", self.model.model())),
             Stop::Overflow => {
-                let reason = format!("it does not fit the window of {}, even with half of the context", self.model.model());
+                let reason = format!(
+                    "it does not fit the window of {}, even with half of the context",
+                    self.model.model()
+                );
                 return Answer::Nothing(reason);
             }
             Stop::Truncated => {

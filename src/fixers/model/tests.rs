@@ -238,9 +238,7 @@ async fn an_answer_of_no_use_is_told_why() {
     assert!(second.contains("no edits"), "{second}");
     let said = bench.asked()[1].turns[2].text.clone();
     assert!(said.contains("could not be used") && said.contains("src/a.ts"), "{said}");
-    assert!(
-        matches!(bench.propose().await.unwrap(), Answer::Nothing(reason) if reason.contains("declined"))
-    );
+    assert!(matches!(bench.propose().await.unwrap(), Answer::Nothing(reason) if reason.contains("declined")));
 }
 
 #[tokio::test]

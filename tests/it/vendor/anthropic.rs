@@ -75,9 +75,7 @@ impl Wire for Messages {
             Reply::Text(said)
             | Reply::WithoutUsage(said)
             | Reply::WithoutOutputCount(said)
-            | Reply::BrokenOff(said) => {
-                (text(said), "end_turn")
-            }
+            | Reply::BrokenOff(said) => (text(said), "end_turn"),
             Reply::Truncated(said) => (text(said), "max_tokens"),
             Reply::Refused => (json!([]), "refusal"),
             Reply::Overflow => (text("cut"), "model_context_window_exceeded"),

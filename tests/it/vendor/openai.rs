@@ -124,9 +124,7 @@ impl Wire for Responses {
             Reply::Text(said)
             | Reply::WithoutUsage(said)
             | Reply::WithoutOutputCount(said)
-            | Reply::BrokenOff(said) => {
-                (text(said), "completed", Value::Null, Value::Null)
-            }
+            | Reply::BrokenOff(said) => (text(said), "completed", Value::Null, Value::Null),
             Reply::Truncated(said) => {
                 (text(said), "incomplete", json!({"reason": "max_output_tokens"}), Value::Null)
             }
@@ -164,7 +162,8 @@ impl Wire for Responses {
         let mut events = vec![
             json!({"type": "response.created", "sequence_number": 0, "response": {"status": "in_progress", "output": []}}),
         ];
-        let said = answer["output"].as_array().into_iter().flatten().filter(|item| item["phase"] == "final_answer");
+        let said =
+            answer["output"].as_array().into_iter().flatten().filter(|item| item["phase"] == "final_answer");
         let said: String = said.filter_map(|item| item["content"][0]["text"].as_str()).collect();
         for piece in said.chars().collect::<Vec<_>>().chunks(9) {
             let piece: String = piece.iter().collect();
@@ -252,9 +251,7 @@ impl Wire for Chat {
             Reply::Text(said)
             | Reply::WithoutUsage(said)
             | Reply::WithoutOutputCount(said)
-            | Reply::BrokenOff(said) => {
-                (message(&format!("<think>SECRET THOUGHTS</think>\n{said}")), "stop")
-            }
+            | Reply::BrokenOff(said) => (message(&format!("<think>SECRET THOUGHTS</think>\n{said}")), "stop"),
             Reply::Truncated(said) => (message(said), "length"),
             Reply::Refused => (json!({"role": "assistant", "content": null, "refusal": "No."}), "stop"),
             Reply::Overflow => {
