@@ -691,6 +691,28 @@ async fn links_and_submodules_that_differ_from_the_commit_are_no_patch() {
 }
 
 #[tokio::test]
+async fn a_file_that_takes_our_own_output_is_no_part_of_the_tree() {
+    use std::os::unix::fs::MetadataExt;
+    let field = Field::with(&[("a", "1"), ("log", "committed")]).await;
+    field.write("out", "one");
+    let repo = field.repo().await;
+    let of = |name: &str| {
+        let meta = field.root.join(name).metadata().unwrap();
+        (meta.dev(), meta.ino())
+    };
+    let snapshots = field.snapshots(Some(&repo)).await.leaving_out(&[of("out"), of("log")]);
+    let first = snapshots.take("r").await.unwrap();
+    assert_eq!(field.listing(&snapshots, &first.tree).await, ["a 100644 1"]);
+    field.write("out", "two");
+    field.write("log", "more");
+    assert_eq!(snapshots.current_tree().await.unwrap(), first.tree);
+    assert_eq!(snapshots.left_out().await.unwrap(), [Path::new("log"), Path::new("out")]);
+    assert!(snapshots.back_to_head(&first, &repo).await.unwrap().is_empty());
+    field.write("a", "2");
+    assert_ne!(snapshots.current_tree().await.unwrap(), first.tree);
+}
+
+#[tokio::test]
 async fn a_huge_difference_is_refused_before_it_is_read() {
     let field = Field::with(&[("a", "1")]).await;
     let repo = field.repo().await;

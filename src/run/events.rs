@@ -224,6 +224,13 @@ pub enum StopRule {
     Fault,
 }
 
+impl StopRule {
+    /// Whether a run that stopped by it may be given another chance.
+    pub fn can_go_on(self) -> bool {
+        matches!(self, StopRule::Budget | StopRule::Time | StopRule::Attempts | StopRule::Fault)
+    }
+}
+
 /// What was proven, and how anyone can do it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proof {

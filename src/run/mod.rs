@@ -350,6 +350,13 @@ impl Run {
         !self.approval.is_empty() && !agreed && self.stopped.is_none()
     }
 
+    /// Whether the run may still go on: it is under way or was cut off, waits for a person, or stopped by something that may pass.
+    pub fn may_go_on(&self) -> bool {
+        self.finished.is_none()
+            || self.awaits_approval()
+            || self.stopped.as_ref().is_some_and(|(rule, ..)| rule.can_go_on())
+    }
+
     /// The changes on disk's tree that the next attempt starts from.
     pub fn base(&self) -> Patch {
         self.spec.base.then(&self.kept)
