@@ -14,7 +14,7 @@ use crate::fixers::codefix::Codefix;
 use crate::fixers::memory::MemoryFixer;
 use crate::fixers::model::{self, ModelFixer};
 use crate::fixers::{Fixer, Unavailable};
-use crate::git::{Repo, Snapshots};
+use crate::git::{Difference, Repo, Snapshots};
 use crate::landing::{self, Base, Land};
 use crate::models::Effort;
 use crate::outcome::{Check, CommandLine};
@@ -274,11 +274,11 @@ impl Ground {
                 line(&file.to_string_lossy(), 200)
             ));
         }
-        let base = match (land, &self.repo) {
+        let Difference { patch: base, hidden } = match (land, &self.repo) {
             (Land::Commit | Land::Branch(_), Some(repo)) => {
                 snapshots.back_to_head(&from.snapshot, repo).await?
             }
-            _ => crate::patch::Patch::new(),
+            _ => Difference::default(),
         };
         let sandbox = options.sandbox.unwrap_or(user.sandbox.mode);
         if sandbox == SandboxMode::Off {
@@ -311,6 +311,7 @@ impl Ground {
             dry_run: options.dry_run,
             from,
             base,
+            hidden,
             protected: user.guards.protected.clone(),
             limits: crate::guards::Limits {
                 files: user.guards.files as usize,

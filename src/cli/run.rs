@@ -8,6 +8,7 @@ use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, say};
 use super::plan::{last_plan, make, plan_of, read, spec};
 use super::session::{Session, new_id};
 use crate::fault::{Exit, Fault};
+use crate::git::Difference;
 use crate::landing::{Base, Land};
 use crate::plan::{Plan, SubTask, Ticket};
 use crate::run::Run;
@@ -246,7 +247,7 @@ async fn subtask(
         Some(branch) => repo.resolve(&format!("refs/heads/{branch}^{{commit}}")).await?,
         None => None,
     };
-    let base = match &tip {
+    let Difference { patch: base, hidden } = match &tip {
         Some(commit) => snapshots.patch_to(&from.snapshot, repo, commit).await?,
         None => snapshots.back_to_head(&from.snapshot, repo).await?,
     };
@@ -266,6 +267,7 @@ async fn subtask(
         budget: Money(parent.spec.budget.0.saturating_sub(spent.0)),
         from,
         base,
+        hidden,
         ..parent.spec.clone()
     };
     let journal = session.begin(&id, spec, session.listeners(json)).await?;

@@ -8,7 +8,7 @@ use super::session::{Session, sweep};
 use crate::clock::human;
 use crate::config::REPO_FILE;
 use crate::fault::{Exit, Fault};
-use crate::git::{Repo, Snapshots};
+use crate::git::{Difference, Repo, Snapshots};
 use crate::heal::Bench;
 use crate::outcome::Verdict;
 use crate::patch::{Patch, RelPath};
@@ -123,7 +123,8 @@ impl Verify {
         let snapshots =
             Snapshots::open(repo.root(), Some(repo), &session.state, &session.environment).await?;
         let snapshot = snapshots.take(SNAPSHOT).await?;
-        let patch = snapshots.patch_to(&snapshot, repo, commit).await?;
+        let Difference { patch, hidden } = snapshots.patch_to(&snapshot, repo, commit).await?;
+        workspaces.hide(&hidden);
         let layers = session.state.join("layers");
         let bench = Bench { workspaces: &workspaces, verifier: &verifier, layers: &layers };
         let setup = preparation(session, repo.root(), None);
@@ -149,7 +150,7 @@ impl Verify {
         };
         let goal = proof.checks.iter().find(|proven| proven.green).map(|proven| &proven.check);
         if let Some(parent) = repo.resolve(&format!("{commit}^{{commit}}^")).await? {
-            let before = snapshots.patch_to(&snapshot, repo, &parent).await?;
+            let Difference { patch: before, hidden } = snapshots.patch_to(&snapshot, repo, &parent).await?;
             let changed = before.inverse().then(&patch);
             replay.same_patch = match changed.digest() == proof.patch {
                 true => Some(true),
@@ -158,6 +159,7 @@ impl Verify {
                 false => Some(false),
             };
             if let (Some(goal), false) = (goal, self.skip_parent) {
+                workspaces.hide(&hidden);
                 let attempt = workspaces.attempt(&before).await?;
                 let outcome = verifier.run(&attempt, goal, &|_| {}).await?;
                 replay.parent_red = match outcome.verdict {

@@ -17,14 +17,23 @@ const MOST_DIFFERENCE: u64 = 16 << 20;
 /// How many paths a refusal names.
 const MOST_NAMED: usize = 5;
 
+/// What makes of a work tree the files of a commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// The changes.
+    pub patch: Patch,
+    /// Files that the commit does not have and that are too large for the patch: they only have to be out of sight.
+    pub hidden: Vec<RelPath>,
+}
+
 impl Snapshots {
     /// The changes that make of the work tree, as `snapshot` has it, the files of `commit`. Files that differ in nothing but line endings
     /// count as equal: there the work tree's form is the one that the commit's attributes ask for.
     ///
     /// # Errors
-    /// A [`Fault`] (exit 3) where links or submodules differ, which no patch can tell, or more than 16 MiB do; else where an object is
-    /// missing, or git fails.
-    pub async fn patch_to(&self, snapshot: &Snapshot, repo: &Repo, commit: &str) -> Result<Patch> {
+    /// A [`Fault`] (exit 3) where links or submodules differ, which no patch can tell, or files of the commit do by more than 16 MiB; else
+    /// where an object is missing, or git fails.
+    pub async fn patch_to(&self, snapshot: &Snapshot, repo: &Repo, commit: &str) -> Result<Difference> {
         let here = files(self.git(), &snapshot.tree).await?;
         let there = files(repo.git(), commit).await?;
         let paths: BTreeSet<&RelPath> = here.keys().chain(there.keys()).collect();
@@ -40,6 +49,7 @@ impl Snapshots {
         let mut strange: Vec<&RelPath> = differing.iter().copied().filter(|path| !both(path)).collect();
         strange.extend(moved_submodules(repo, &there).await?);
         refuse_strange(strange)?;
+        let (differing, hidden) = self.out_of_sight(differing, &here, &there).await?;
         let ids = |files: &BTreeMap<RelPath, Entry>| -> Vec<String> {
             differing.iter().filter_map(|path| files.get(*path)).map(|entry| entry.id.clone()).collect()
         };
@@ -64,7 +74,34 @@ impl Snapshots {
                 _ => Some((path.clone(), Change { before, after })),
             }
         });
-        Ok(changes.collect())
+        Ok(Difference { patch: changes.collect(), hidden })
+    }
+
+    /// Takes the largest files that the commit does not have out of `differing`, until the others fit into a patch.
+    async fn out_of_sight<'p>(
+        &self,
+        differing: Vec<&'p RelPath>,
+        here: &BTreeMap<RelPath, Entry>,
+        there: &BTreeMap<RelPath, Entry>,
+    ) -> Result<(Vec<&'p RelPath>, Vec<RelPath>)> {
+        let ids: Vec<String> =
+            differing.iter().filter_map(|path| here.get(*path)).map(|entry| entry.id.clone()).collect();
+        let sizes: HashMap<String, u64> = ids.iter().cloned().zip(sizes(self.git(), &ids).await?).collect();
+        let size =
+            |path: &RelPath| here.get(path).and_then(|entry| sizes.get(&entry.id)).copied().unwrap_or(0);
+        let mut total = differing.iter().fold(0u64, |sum, path| sum.saturating_add(size(path)));
+        let mut extra: Vec<&RelPath> =
+            differing.iter().copied().filter(|path| !there.contains_key(*path)).collect();
+        extra.sort_by_key(|path| size(path));
+        let mut hidden = BTreeSet::new();
+        while total > MOST_DIFFERENCE
+            && let Some(largest) = extra.pop()
+        {
+            total = total.saturating_sub(size(largest));
+            hidden.insert(largest);
+        }
+        let left = differing.into_iter().filter(|path| !hidden.contains(path)).collect();
+        Ok((left, hidden.into_iter().cloned().collect()))
     }
 
     /// `differing` without the files that git-lfs keeps elsewhere: the commit has a pointer to the contents that the work tree has.
@@ -108,7 +145,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// As [`Snapshots::patch_to`].
-    pub async fn back_to_head(&self, snapshot: &Snapshot, repo: &Repo) -> Result<Patch> {
+    pub async fn back_to_head(&self, snapshot: &Snapshot, repo: &Repo) -> Result<Difference> {
         match repo.head().await? {
             Some(head) => {
                 self.patch_to(snapshot, repo, &head).await.map_err(|error| match error.downcast::<Fault>() {
@@ -121,7 +158,7 @@ impl Snapshots {
                     Err(error) => error,
                 })
             }
-            None => Ok(Patch::new()),
+            None => Ok(Difference::default()),
         }
     }
 }
@@ -181,7 +218,7 @@ fn refuse_large(size: u64) -> Result<(), Fault> {
         MOST_DIFFERENCE >> 20
     );
     Err(Fault::policy(message)
-        .hint("ignore the large files in .gitignore, commit them or move them away; nothing was changed"))
+        .hint("commit or undo the changes of the large files first; nothing was changed"))
 }
 
 fn same_but_for_endings(one: &FileState, other: &FileState) -> bool {

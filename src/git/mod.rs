@@ -20,6 +20,7 @@ use anyhow::{Context, Result, bail};
 
 pub use blobs::{Entry, ScratchIndex};
 pub use command::{Git, Version};
+pub use difference::Difference;
 pub use notes::NOTES_REF;
 pub use snapshot::{Snapshot, Snapshots};
 

@@ -72,7 +72,9 @@ pub async fn settle(journal: &Journal, place: &Place) -> Result<()> {
 /// Where Regreen itself cannot go on (the store cannot be written, the sandbox fails). What the repo does is never an error.
 pub async fn heal(journal: &Journal, tools: &Tools) -> Result<Exit> {
     loop {
-        match journal.run().next() {
+        let run = journal.run();
+        tools.workspaces.hide(&run.spec.hidden);
+        match run.next() {
             Step::Baseline => limited(journal, baseline::take(journal, tools)).await?,
             Step::Attempt { rung } => limited(journal, attempt::make(journal, tools, rung)).await?,
             Step::Prove => limited(journal, prove::prove(journal, tools)).await?,

@@ -11,7 +11,7 @@ use crate::guards::Finding;
 use crate::landing::Base;
 use crate::models::ledger::Call;
 use crate::outcome::{Check, Outcome};
-use crate::patch::Patch;
+use crate::patch::{Patch, RelPath};
 use crate::sandbox::Network;
 use crate::usage::Money;
 
@@ -117,6 +117,9 @@ pub struct Spec {
     /// sub-task what earlier sub-tasks landed.
     #[serde(default)]
     pub base: Patch,
+    /// Files on disk that the base does not have either, and that are too large to be part of `base`: attempts are made without them.
+    #[serde(default)]
+    pub hidden: Vec<RelPath>,
     /// Globs of paths that no patch may touch without an approval.
     #[serde(default)]
     pub protected: Vec<String>,
@@ -400,6 +403,9 @@ pub enum Event {
         from: Box<Base>,
         /// The changes between the tree on disk and the base that the patch is proven on next.
         base: Patch,
+        /// Files on disk that attempts are made without.
+        #[serde(default)]
+        hidden: Vec<RelPath>,
         /// Which files moved.
         files: Vec<String>,
     },

@@ -280,9 +280,10 @@ impl Run {
                 self.finished = None;
             }
             Event::Approved { .. } => self.approved = Some(self.kept.digest()),
-            Event::Moved { from, base, .. } => {
+            Event::Moved { from, base, hidden, .. } => {
                 self.spec.from = (**from).clone();
                 self.spec.base = base.clone();
+                self.spec.hidden.clone_from(hidden);
                 self.moves += 1;
                 self.proof = None;
                 self.landing = None;

@@ -209,3 +209,19 @@ fn commands_that_cannot_be_executed_cannot_be_judged() {
         assert!(ran.stderr.contains(told), "{goal}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn a_huge_file_that_is_not_committed_is_neither_in_the_way_nor_seen() {
+    let project = Project::rust(MISSPELT);
+    project.write(&[("test.sh", "test ! -e data/huge.bin && cargo test --offline\n")]);
+    project.commit("Test");
+    project.write(&[("data/huge.bin", &"x".repeat(17 << 20)), ("data/small", "mine\n")]);
+    for land in ["commit", "branch"] {
+        project.write(&[("src/lib.rs", MISSPELT)]);
+        project.git(&["commit", "-q", "--allow-empty", "-m", "Break it again", "--", "src/lib.rs"]);
+        project.regreen(&["heal", "--no-model", "--land", land, "--", "sh", "test.sh"]).expect(0);
+        assert_eq!(project.git(&["status", "--porcelain"]), "?? data/", "{land}");
+        assert_eq!(project.read("data/huge.bin").len(), 17 << 20);
+    }
+    project.regreen(&["verify", "main~"]).expect(0);
+}

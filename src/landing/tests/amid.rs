@@ -29,7 +29,7 @@ async fn a_submodule_is_left_alone_wherever_the_patch_lands() {
             };
             let scene = Scene::of(field).await;
             let repo = scene.repo.as_ref().unwrap();
-            let back = scene.snapshots.back_to_head(&scene.base.snapshot, repo).await.unwrap();
+            let back = scene.snapshots.back_to_head(&scene.base.snapshot, repo).await.unwrap().patch;
             assert!(back.is_empty(), "{land} {dirty}: {back:?}");
             let before = inside(&scene.field).await;
 
@@ -283,7 +283,7 @@ async fn what_git_lfs_keeps_is_no_difference_and_is_not_committed_as_it_is() {
     field.write("big.bin", &content);
     let scene = Scene::of(field).await;
     let repo = scene.repo.as_ref().unwrap();
-    let back = scene.snapshots.back_to_head(&scene.base.snapshot, repo).await.unwrap();
+    let back = scene.snapshots.back_to_head(&scene.base.snapshot, repo).await.unwrap().patch;
     assert!(back.is_empty(), "{back:?}");
     scene.done("branch", &patch(&[("a", Some("1\n"), Some("2\n"))])).await;
     assert_eq!(scene.field.git(&["show", "regreen/12345678:big.bin"]).await + "\n", pointer);
@@ -293,6 +293,6 @@ async fn what_git_lfs_keeps_is_no_difference_and_is_not_committed_as_it_is() {
     let edited = content.replacen("large", "Large", 1);
     scene.field.write("big.bin", &edited);
     let snapshot = scene.snapshots.take("r").await.unwrap();
-    let back = scene.snapshots.back_to_head(&snapshot, repo).await.unwrap();
+    let back = scene.snapshots.back_to_head(&snapshot, repo).await.unwrap().patch;
     assert!(back.get(&path("big.bin")).is_some(), "an edit of it is one");
 }
