@@ -212,6 +212,16 @@ impl Kept {
     }
 }
 
+/// The regular files that this process's standard output and error go to, as device and inode.
+pub fn own_outputs() -> Vec<(u64, u64)> {
+    let regular = |stat: rustix::fs::Stat| {
+        let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+        (kind == rustix::fs::FileType::RegularFile).then_some((stat.st_dev, stat.st_ino))
+    };
+    let (out, err) = (rustix::fs::fstat(io::stdout()), rustix::fs::fstat(io::stderr()));
+    [out, err].into_iter().flatten().filter_map(regular).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

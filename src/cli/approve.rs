@@ -1,7 +1,5 @@
 //! `regreen approve RUN` and `regreen reject RUN`: a person looked at what waits.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
 use super::heal::drive;
@@ -59,7 +57,7 @@ impl Reject {
         journal.record(Event::Resumed { why: "reject".into() }).await?;
         let stopped = Event::Stopped { rule: StopRule::Rejected, why: self.reason, look_at: Vec::new() };
         journal.record(stopped).await?;
-        journal.record(Event::Finished { exit: Exit::Policy, ran: Duration::ZERO }).await?;
+        session.end(&journal, Exit::Policy).await?;
         say("rejected; nothing was changed");
         Ok(Exit::Green)
     }

@@ -3,9 +3,10 @@
 use anyhow::Result;
 
 use super::paint::{BAD, CARE, DIM, GOOD, STRONG, line, out, paint};
-use crate::config::{Environment, Settings};
-use crate::fault::{Exit, Fault};
+use crate::config::{Confinement, Environment, Settings};
+use crate::fault::Exit;
 use crate::process::{Invocation, run};
+use crate::sandbox::Registries;
 
 /// Say what this machine can do.
 #[derive(Debug, clap::Args)]
@@ -26,15 +27,33 @@ const TOOLS: &[(&str, &[&str], bool)] = &[
     ("java", &["-version"], false),
 ];
 
+/// The form of the report that `--json` prints; docs/doctor.md describes it. What programs read stays as it is within a number.
+const FORM: u32 = 1;
+
 #[derive(serde::Serialize)]
 struct Report {
+    version: u32,
     regreen: &'static str,
     ready: bool,
     sandbox: Vec<crate::sandbox::Capability>,
+    registries: Option<Reach>,
     workspaces: Option<crate::workspace::Mechanism>,
     tools: Vec<Tool>,
     settings: Vec<crate::config::Effective>,
     configuration: Option<String>,
+}
+
+/// What commands may reach over the network.
+#[derive(serde::Serialize)]
+struct Reach {
+    /// The package registries that were found: what `registries` allows.
+    hosts: Vec<String>,
+    /// Whether they may have private addresses.
+    private: bool,
+    /// What checks may reach where `--allow-net` says nothing.
+    checks: &'static str,
+    /// The most that a setup command may.
+    setup: &'static str,
 }
 
 #[derive(serde::Serialize)]
@@ -58,26 +77,37 @@ impl Doctor {
         }
         let strict = crate::sandbox::Sandbox::detect(crate::config::SandboxMode::Strict).await.is_ok();
         let missing = tools.iter().any(|tool| tool.needed && tool.version.is_none());
+        let registries = match &settings {
+            Ok(settings) => Some(reach(&environment, &settings.user.sandbox).await),
+            Err(_) => None,
+        };
+        let (registries, wrong) = match registries {
+            Some(Ok(reach)) => (Some(reach), None),
+            Some(Err(error)) => (None, Some(format!("{error:#}"))),
+            None => (None, None),
+        };
         let report = Report {
+            version: FORM,
+            registries,
             regreen: env!("CARGO_PKG_VERSION"),
-            ready: strict && !missing && settings.is_ok(),
+            ready: strict && !missing && settings.is_ok() && wrong.is_none(),
             sandbox,
             workspaces: if strict { Some(crate::workspace::Mechanism::Overlay) } else { None },
             tools,
             settings: settings.as_ref().map(Settings::effective).unwrap_or_default(),
-            configuration: settings.as_ref().err().map(ToString::to_string),
+            configuration: settings.as_ref().err().map(ToString::to_string).or(wrong),
         };
         out(&if self.json {
             serde_json::to_string_pretty(&report)?
         } else {
-            report.text(settings.as_ref().err())
+            report.text(settings.as_ref().err().and_then(|fault| fault.hint.as_deref()))
         })?;
         Ok(if report.ready { Exit::Green } else { Exit::Usage })
     }
 }
 
 impl Report {
-    fn text(&self, fault: Option<&Fault>) -> String {
+    fn text(&self, hint: Option<&str>) -> String {
         let mut lines = vec![paint(STRONG, format!("regreen {}", self.regreen)), paint(STRONG, "\nsandbox")];
         for one in &self.sandbox {
             let mark = if one.works { paint(GOOD, "✔") } else { paint(BAD, "✘") };
@@ -95,6 +125,19 @@ impl Report {
             };
             lines.push(format!("  {mark} {:<22} {}", tool.name, paint(DIM, text)));
         }
+        if let Some(reach) = &self.registries {
+            lines.push(paint(STRONG, "\nnetwork"));
+            lines.push(format!("  checks reach {}, a setup command {} at most", reach.checks, reach.setup));
+            let private = if reach.private { ", private addresses too" } else { "" };
+            lines.push(match reach.hosts.len() {
+                0 => format!(
+                    "  {} no package registry was found: name them in sandbox.registries",
+                    paint(CARE, "→")
+                ),
+                _ => format!("  --allow-net registries allows TLS to these hosts{private}:"),
+            });
+            lines.extend(reach.hosts.iter().map(|host| format!("    {}", paint(DIM, line(host, 120)))));
+        }
         lines.push(paint(STRONG, "\nin force"));
         for one in &self.settings {
             lines.push(format!(
@@ -104,9 +147,9 @@ impl Report {
                 paint(DIM, format!("({})", one.origin))
             ));
         }
-        if let Some(fault) = fault {
-            lines.push(format!("  {} {fault}", paint(BAD, "✘")));
-            lines.extend(fault.hint.iter().map(|hint| format!("      {} {hint}", paint(CARE, "→"))));
+        if let Some(wrong) = &self.configuration {
+            lines.push(format!("  {} {wrong}", paint(BAD, "✘")));
+            lines.extend(hint.iter().map(|hint| format!("      {} {hint}", paint(CARE, "→"))));
         }
         lines.push(match self.ready {
             true => paint(GOOD, "\n✔ ready: regreen heal -- CMD"),
@@ -114,6 +157,17 @@ impl Report {
         });
         lines.join("\n")
     }
+}
+
+/// What commands may reach, asked of the package clients of this machine.
+async fn reach(environment: &Environment, confinement: &Confinement) -> Result<Reach> {
+    let found = Registries::find(environment, confinement).await?;
+    Ok(Reach {
+        hosts: found.hosts(),
+        private: confinement.private_registries,
+        checks: confinement.network.as_str(),
+        setup: confinement.setup_network.as_str(),
+    })
 }
 
 /// What a program of the machine needs to know of the environment to tell its version: where it is, and where `rustup` keeps toolchains.

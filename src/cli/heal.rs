@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::paint::say;
+use super::paint::{line, say};
 use super::session::{Session, new_id, sweep};
 use super::summary::summary;
 use crate::config::{self, FixerKind, GOAL, NetworkAccess, SandboxMode, Thinking};
@@ -14,7 +14,7 @@ use crate::fixers::codefix::Codefix;
 use crate::fixers::memory::MemoryFixer;
 use crate::fixers::model::{self, Brief, ModelFixer, Repair};
 use crate::fixers::{Fixer, Unavailable};
-use crate::git::{Repo, Snapshots};
+use crate::git::{Difference, Repo, Snapshots};
 use crate::landing::{self, Base, Land};
 use crate::models::Effort;
 use crate::outcome::{Check, CommandLine};
@@ -77,7 +77,8 @@ pub(super) struct Heal {
 
 impl Heal {
     pub(super) async fn run(self) -> Result<Exit> {
-        let ground = Ground::find(&self.options, self.land.clone()).await?;
+        let want = if self.land == Some(Land::Worktree) { Want::Folder } else { Want::Ask };
+        let ground = Ground::find(&self.options, want).await?;
         let session = &ground.session;
         let goal = Check {
             name: GOAL.into(),
@@ -116,13 +117,24 @@ pub(super) async fn drive(session: &Session, journal: &Journal, json: bool) -> R
         let stopped = Event::Stopped { rule: crate::run::events::StopRule::Fault, why, look_at: Vec::new() };
         journal.record(stopped).await?;
         let exit = error.downcast_ref::<Fault>().map_or(Exit::CannotJudge, |fault| fault.exit);
-        journal.record(Event::Finished { exit, ran: Duration::ZERO }).await?;
+        session.end(journal, exit).await?;
     }
     let exit = done?;
     if !json {
         say(&summary(&journal.run()));
     }
     Ok(exit)
+}
+
+/// What a command needs to work on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// A git repository.
+    Repository,
+    /// The same, though the user may say that a plain folder will do.
+    Ask,
+    /// A plain folder will do.
+    Folder,
 }
 
 /// The repo that a run works on, and what is configured for it.
@@ -143,7 +155,7 @@ impl Ground {
     }
 
     /// Finds the repo of `--repo` and opens the session with its configuration.
-    pub(super) async fn find(options: &Options, land: Option<Land>) -> Result<Self> {
+    pub(super) async fn find(options: &Options, want: Want) -> Result<Self> {
         let place = options.place.repo.canonicalize().map_err(|error| {
             Fault::usage(format!("{}: {error}", options.place.repo.display())).hint("--repo names a folder")
         })?;
@@ -155,10 +167,18 @@ impl Ground {
         let repo = Repo::discover(&place).await?;
         let root = match &repo {
             Some(repo) => repo.root().to_owned(),
-            None if land == Some(Land::Worktree) => place.clone(),
+            None if want == Want::Folder => place.clone(),
             None => {
+                let hint = match want {
+                    Want::Repository => {
+                        "run `git init` there and commit once: a ticket's commits need one to build on"
+                    }
+                    Want::Folder | Want::Ask => {
+                        "run `git init` there, or say --land worktree: a backup of the folder is kept in the state folder"
+                    }
+                };
                 return Err(Fault::usage(format!("{} is in no git repository", place.display()))
-                    .hint("run `git init` there, or say --land worktree: a backup of the folder is kept in the state folder")
+                    .hint(hint)
                     .into());
             }
         };
@@ -230,13 +250,7 @@ impl Ground {
 
     /// What prepares the tree, with no more of the network than the user allows.
     fn preparation(&self, options: &Options) -> Option<Preparation> {
-        let settings = &self.session.settings;
-        let own = settings.repo.as_ref().and_then(|repo| repo.setup.clone());
-        let declared = own.is_some();
-        let setup = own.or_else(|| config::detect(&self.root).setup)?;
-        let most = options.allow_net.unwrap_or(settings.user.sandbox.setup_network);
-        let network = setup.network.min(most);
-        Some(Preparation { check: crate::heal::setup_check(&setup), network, declared })
+        preparation(&self.session, &self.root, options.allow_net)
     }
 
     /// Everything a run needs to know, with a snapshot of the tree as it is now.
@@ -254,11 +268,17 @@ impl Ground {
         let snapshots = self.snapshots().await?;
         landing::prepare(self.repo.as_ref(), land).await?;
         let from = Base::take(self.repo.as_ref(), &snapshots, id).await?;
-        let base = match (land, &self.repo) {
+        for file in snapshots.left_out().await? {
+            say(&format!(
+                "{} takes what this run prints: it counts as no part of the tree",
+                line(&file.to_string_lossy(), 200)
+            ));
+        }
+        let Difference { patch: base, hidden } = match (land, &self.repo) {
             (Land::Commit | Land::Branch(_), Some(repo)) => {
                 snapshots.back_to_head(&from.snapshot, repo).await?
             }
-            _ => crate::patch::Patch::new(),
+            _ => Difference::default(),
         };
         let sandbox = options.sandbox.unwrap_or(user.sandbox.mode);
         if sandbox == SandboxMode::Off {
@@ -291,6 +311,7 @@ impl Ground {
             dry_run: options.dry_run,
             from,
             base,
+            hidden,
             protected: user.guards.protected.clone(),
             limits: crate::guards::Limits {
                 files: user.guards.files as usize,
@@ -308,6 +329,20 @@ pub(super) fn read_repo_file(root: &Path) -> Option<String> {
     let path = RelPath::new(config::REPO_FILE).ok()?;
     let file = crate::patch::read_beneath(root, &path).ok()??;
     Some(String::from_utf8_lossy(&file.bytes).into_owned())
+}
+
+/// What prepares the tree at `root`, with no more of the network than `allowed`, or else the configuration, says.
+pub(super) fn preparation(
+    session: &Session,
+    root: &Path,
+    allowed: Option<NetworkAccess>,
+) -> Option<Preparation> {
+    let settings = &session.settings;
+    let own = settings.repo.as_ref().and_then(|repo| repo.setup.clone());
+    let declared = own.is_some();
+    let setup = own.or_else(|| config::detect(root).setup)?;
+    let network = setup.network.min(allowed.unwrap_or(settings.user.sandbox.setup_network));
+    Some(Preparation { check: crate::heal::setup_check(&setup), network, declared })
 }
 
 /// Whether a detected check is worth running beside the goal: not the same, and no formatter or linter whose complaints a person did not

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::heal::{Ground, Options};
+use super::heal::{Ground, Options, Want};
 use super::paint::{CARE, out, paint, plain, say};
 use super::session::new_id;
 use crate::config::{FixerKind, GOAL};
@@ -36,7 +36,7 @@ pub(super) struct PlanTicket {
 impl PlanTicket {
     pub(super) async fn run(self) -> Result<Exit> {
         let ticket = read(&self.ticket)?;
-        let ground = Ground::find(&self.options, None).await?;
+        let ground = Ground::find(&self.options, Want::Repository).await?;
         let session = &ground.session;
         let previous = match &self.feedback {
             None => None,
@@ -56,7 +56,7 @@ impl PlanTicket {
             Ok(_) => Exit::Green,
             Err(error) => error.downcast_ref::<Fault>().map_or(Exit::CannotJudge, |fault| fault.exit),
         };
-        journal.record(Event::Finished { exit, ran: Duration::ZERO }).await?;
+        session.end(&journal, exit).await?;
         let plan = plan?;
         if self.options.json {
             out(&serde_json::to_string(&plan)?)?;

@@ -8,7 +8,7 @@ use super::paint::{BAD, CARE, paint, plain, say, warn_of_no_sandbox};
 use super::session::{Session, sweep};
 use crate::config::Settings;
 use crate::fault::{Exit, Fault};
-use crate::run::events::{Event, StopRule, Trigger};
+use crate::run::events::{Event, Trigger};
 use crate::run::journal::{Journal, load};
 use crate::run::{Run, Step};
 use crate::store::Lease;
@@ -58,13 +58,18 @@ impl Resume {
     /// Goes on with one run.
     async fn go_on(&self, session: &Session, id: &str) -> Result<Exit> {
         let run = load(&session.store, id).await?;
+        if let Some(how) = &run.rolled_back {
+            return Err(Fault::usage(format!("run {} was rolled back: {how}", short(id)))
+                .hint("start a new one")
+                .into());
+        }
         match &run.stopped {
             None if run.finished.is_some() && !awaits_subtask(&run) => {
                 return Err(Fault::usage(format!("run {} is over", short(id)))
                     .hint("`regreen show` tells how it ended; start a new one with `regreen heal`")
                     .into());
             }
-            Some((rule, ..)) if !can_go_on(*rule) => {
+            Some((rule, ..)) if !rule.can_go_on() => {
                 return Err(Fault::usage(format!("run {} stopped for good", short(id)))
                     .hint("`regreen show` tells why; start a new one with `regreen heal`")
                     .into());
@@ -142,11 +147,6 @@ fn awaits_subtask(run: &Run) -> bool {
     matches!(run.spec.trigger, Trigger::Ticket { .. })
         && run.finished == Some(Exit::Policy)
         && run.awaits_approval()
-}
-
-/// Whether a run that stopped by `rule` may be given another chance.
-fn can_go_on(rule: StopRule) -> bool {
-    matches!(rule, StopRule::Budget | StopRule::Time | StopRule::Attempts | StopRule::Fault)
 }
 
 /// Removes the layers of runs that no process has any more, whatever became of them.

@@ -4,13 +4,14 @@ use anyhow::{Context, Result};
 
 use super::live::short;
 use super::paint::{GOOD, paint, say};
+use super::run::children;
 use super::session::Session;
 use crate::fault::{Exit, Fault};
 use crate::landing::{How, Record, RolledBack, rollback};
 use crate::memory;
 use crate::run::Run;
-use crate::run::events::Event;
-use crate::run::journal::load;
+use crate::run::events::{Event, StopRule, Trigger};
+use crate::run::journal::Journal;
 
 /// Take a landing back.
 #[derive(Debug, clap::Args)]
@@ -25,6 +26,8 @@ pub(super) struct Rollback {
 impl Rollback {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
+        // A landing that a crash cut off is there or not before anything is taken back.
+        super::resume::tidy(&session).await;
         let run = session.find(Some(&self.run)).await?;
         if let Some(how) = &run.rolled_back {
             return Err(Fault::usage(format!("run {} was rolled back already: {how}", short(&run.id))).into());
@@ -37,21 +40,17 @@ impl Rollback {
         Ok(Exit::Green)
     }
 
-    /// A ticket's sub-tasks, newest first, because each builds on the ones before. Those that are taken back stay so if one cannot
-    /// be; the next call goes on there.
+    /// A ticket's sub-tasks, newest first, because each builds on the ones before: all that landed, whether the ticket's run had heard of it
+    /// or not. Those that are taken back stay so if one cannot be; the next call goes on there.
     async fn take_back_subtasks(&self, session: &Session, ticket: &Run) -> Result<String> {
-        let mut children = Vec::new();
-        for (number, child, _) in ticket.subtasks.iter().rev() {
-            let run = load(&session.store, child).await?;
-            if matches!(run.landed, Some(Some(_))) {
-                children.push((number, run));
-            }
-        }
+        let mut children = children(session, ticket).await?;
+        children.retain(|child| matches!(child.landed, Some(Some(_))));
         if children.is_empty() {
             return Err(Fault::usage(format!("run {} landed nothing", short(&ticket.id))).into());
         }
         let journal = session.reopen(&ticket.id, Vec::new()).await?;
-        for (number, run) in &children {
+        for run in &children {
+            let Trigger::Subtask { id: number, .. } = &run.spec.trigger else { continue };
             let (None, Some(Some(landed))) = (&run.rolled_back, &run.landed) else { continue };
             let how = self
                 .take_back(session, run, landed)
@@ -60,7 +59,7 @@ impl Rollback {
             say(&format!("{} {number}: {how}", paint(GOOD, "✔")));
         }
         let how = format!("{} sub-task(s) are taken back", children.len());
-        journal.record(Event::RolledBack { how: how.clone() }).await?;
+        over(session, &journal, &how).await?;
         Ok(how)
     }
 
@@ -80,7 +79,7 @@ impl Rollback {
             }
             RolledBack::Reset(branch) => format!("{branch} is where it was before"),
         };
-        journal.record(Event::RolledBack { how: how.clone() }).await?;
+        over(session, &journal, &how).await?;
         // Whoever takes a fix back does not want it proposed again. What it needed to be taken back goes with it.
         if let Err(error) = memory::forget_run(&session.store, &run.id).await {
             tracing::warn!(%error, "the fix is still remembered");
@@ -90,4 +89,15 @@ impl Rollback {
         }
         Ok(how)
     }
+}
+
+/// Records that a landing is taken back. A run that had been cut off ends with that: nothing should take it up again.
+async fn over(session: &Session, journal: &Journal, how: &str) -> Result<()> {
+    journal.record(Event::RolledBack { how: how.to_owned() }).await?;
+    if journal.run().finished.is_some() {
+        return Ok(());
+    }
+    let why = format!("it was rolled back: {how}");
+    journal.record(Event::Stopped { rule: StopRule::Rejected, why, look_at: Vec::new() }).await?;
+    session.end(journal, Exit::Policy).await
 }

@@ -1,15 +1,14 @@
 //! `regreen run TICKET`: implements a ticket's plan sub-task by sub-task, each verified by the same loop, one commit each, on one branch.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 
-use super::heal::{Ground, Options, drive};
+use super::heal::{Ground, Options, Want, drive};
 use super::live::short;
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, say};
 use super::plan::{last_plan, make, plan_of, read, spec};
-use super::session::new_id;
+use super::session::{Session, new_id};
 use crate::fault::{Exit, Fault};
+use crate::git::Difference;
 use crate::landing::{Base, Land};
 use crate::plan::{Plan, SubTask, Ticket};
 use crate::run::Run;
@@ -33,7 +32,7 @@ pub(super) struct RunTicket {
 impl RunTicket {
     pub(super) async fn run(self) -> Result<Exit> {
         let ticket = read(&self.ticket)?;
-        let ground = Ground::find(&self.options, None).await?;
+        let ground = Ground::find(&self.options, Want::Repository).await?;
         let branch = match self.land.clone().unwrap_or(Land::Branch(None)) {
             Land::Branch(Some(name)) => name,
             Land::Branch(None) => free_branch(&ground, &slug(&ticket.title)).await?,
@@ -105,7 +104,7 @@ async fn work(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -
             fault.map_or(Exit::CannotJudge, |fault| fault.exit)
         }
     };
-    journal.record(Event::Finished { exit, ran: Duration::ZERO }).await?;
+    ground.session.end(journal, exit).await?;
     done?;
     if !json {
         say(&report(&journal.run(), ground).await?);
@@ -143,9 +142,12 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
             let heading = format!("{} of {} · {}", task.id, tasks.len(), line(&task.title, 100));
             say(&paint(STRONG, format!("\nsub-task {heading}")));
         }
-        let mut children = children(ground, &run).await?;
+        let mut children = children(&ground.session, &run).await?;
         let spent = total(&run, &children);
-        children.retain(|child| matches!(&child.spec.trigger, Trigger::Subtask { id, .. } if *id == task.id));
+        children.retain(|child| {
+            child.rolled_back.is_none()
+                && matches!(&child.spec.trigger, Trigger::Subtask { id, .. } if *id == task.id)
+        });
         let child =
             match children.into_iter().find(|c| matches!(c.finished, None | Some(Exit::Green)) || waits(c)) {
                 // It was done while the ticket's run was not under way, or it still waits for a person.
@@ -197,8 +199,8 @@ fn waits(run: &Run) -> bool {
 }
 
 /// The runs of a ticket's sub-tasks, newest first.
-async fn children(ground: &Ground, parent: &Run) -> Result<Vec<Run>> {
-    let store = &ground.session.store;
+pub(super) async fn children(session: &Session, parent: &Run) -> Result<Vec<Run>> {
+    let store = &session.store;
     let repo = Some(parent.spec.root.to_string_lossy().into_owned());
     let filter = RunFilter { repo, since: Some(parent.began), ..RunFilter::default() };
     let mut children = Vec::new();
@@ -245,7 +247,7 @@ async fn subtask(
         Some(branch) => repo.resolve(&format!("refs/heads/{branch}^{{commit}}")).await?,
         None => None,
     };
-    let base = match &tip {
+    let Difference { patch: base, hidden } = match &tip {
         Some(commit) => snapshots.patch_to(&from.snapshot, repo, commit).await?,
         None => snapshots.back_to_head(&from.snapshot, repo).await?,
     };
@@ -266,6 +268,7 @@ async fn subtask(
         test_changes: task.test_changes(ticket),
         from,
         base,
+        hidden,
         ..parent.spec.clone()
     };
     let journal = session.begin(&id, spec, session.listeners(json)).await?;
@@ -330,7 +333,7 @@ async fn report(run: &Run, ground: &Ground) -> Result<String> {
     if let (Some(branch), false) = (run.spec.land.strip_prefix("branch="), run.subtasks.is_empty()) {
         lines.push(format!("  {} git log -p HEAD..{branch}", paint(STRONG, "look at it")));
     }
-    let spent = total(run, &children(ground, run).await?);
+    let spent = total(run, &children(&ground.session, run).await?);
     lines.push(paint(DIM, format!("  {spent} · run {}", short(&run.id))));
     Ok(lines.join("\n"))
 }

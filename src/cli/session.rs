@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use super::live::{Lines, Tree};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ProviderKind, Rung, Settings, open_state_dir};
-use crate::fault::Fault;
+use crate::fault::{Exit, Fault};
 use crate::git::{Repo, Snapshots};
 use crate::heal::{Place, Tools};
 use crate::models::prices::Prices;
@@ -150,6 +150,15 @@ impl Session {
         let repo = Repo::discover(root).await?;
         let snapshots = Snapshots::open(root, repo.as_ref(), &self.state, &self.environment).await?;
         Ok(Place { repo, snapshots })
+    }
+
+    /// Ends a run outside of the loop.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub async fn end(&self, journal: &Journal, exit: Exit) -> Result<()> {
+        let place = self.place(&journal.run().spec.root).await;
+        crate::heal::end(journal, place.as_ref().ok(), exit, Duration::ZERO).await
     }
 
     /// The most that a job may use.

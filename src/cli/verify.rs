@@ -2,14 +2,19 @@
 
 use anyhow::Result;
 
+use super::heal::preparation;
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, line, out, paint, say};
 use super::session::{Session, sweep};
 use crate::clock::human;
+use crate::config::REPO_FILE;
 use crate::fault::{Exit, Fault};
-use crate::git::{Repo, Snapshots};
+use crate::git::{Difference, Repo, Snapshots};
+use crate::heal::Bench;
 use crate::outcome::Verdict;
+use crate::patch::{Patch, RelPath};
 use crate::run::events::Proof;
 use crate::store::{Lease, run_dir};
+use crate::verify::Verifier;
 use crate::workspace::Workspaces;
 
 /// Replay the proof of a commit.
@@ -55,21 +60,29 @@ struct Replayed {
 
 impl Verify {
     pub(super) async fn run(self) -> Result<Exit> {
-        let repo = Repo::discover(&self.place.repo)
-            .await?
-            .ok_or_else(|| Fault::usage(format!("{} is in no git repository", self.place.repo.display())))?;
+        let repo = Repo::discover(&self.place.repo).await?.ok_or_else(|| {
+            Fault::usage(format!("{} is in no git repository", self.place.repo.display()))
+                .hint("run it in a clone, or name one with --repo DIR")
+        })?;
         let name = format!("{}^{{commit}}", self.commit);
         let commit = repo
             .resolve(&name)
             .await?
-            .ok_or_else(|| Fault::usage(format!("there is no commit {:?}", self.commit)))?;
+            .ok_or_else(|| {
+                Fault::usage(format!("there is no commit {:?}", self.commit))
+                    .hint("name one as git does: HEAD, a branch, the first digits of its id; a shallow clone may lack it")
+            })?;
         let proof = repo.read_proof(&commit).await?.ok_or_else(|| {
             Fault::usage(format!("no proof hangs on {}", &commit[..commit.len().min(12)]))
                 .hint("proofs are git notes; fetch them with: git fetch origin refs/notes/regreen:refs/notes/regreen")
         })?;
-        let proof: Proof = serde_json::from_value(proof)
-            .map_err(|error| Fault::usage(format!("the proof of {commit} cannot be read: {error}")))?;
-        let session = Session::open(None).await?;
+        let proof: Proof = serde_json::from_value(proof).map_err(|error| {
+            Fault::usage(format!("the proof of {commit} cannot be read: {error}"))
+                .hint("a newer regreen may have made it")
+        })?;
+        let file = repo.file_at(&commit, &RelPath::new(REPO_FILE)?).await?;
+        let file = file.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let session = Session::open(file.as_deref()).await?;
         session.environment.refuse_home(repo.root())?;
         let name = format!("verify-{}", uuid::Uuid::now_v7().simple());
         // Another start of the program removes layers that nobody has.
@@ -109,28 +122,22 @@ impl Verify {
         let verifier = session.verifier("verify", session.settings.user.sandbox.network)?;
         let snapshots =
             Snapshots::open(repo.root(), Some(repo), &session.state, &session.environment).await?;
-        let snapshot = snapshots.take("verify").await?;
-        let patch = snapshots.patch_to(&snapshot, repo, commit).await?;
-        let attempt = workspaces.attempt(&patch).await?;
-        let mut checks = Vec::new();
-        for proven in &proof.checks {
-            if checks.iter().any(|one: &Replayed| one.check == proven.check.name) {
-                continue;
-            }
-            let outcome = verifier.run(&attempt, &proven.check, &|_| {}).await?;
-            checks.push(Replayed {
-                check: proven.check.name.clone(),
-                was_green: proven.green,
-                is_green: match outcome.verdict {
-                    Verdict::Green => Some(true),
-                    Verdict::Red => Some(false),
-                    Verdict::Infra { .. } => None,
-                },
-                tests: outcome.tests.as_ref().map(crate::outcome::TestReport::ran),
-                seconds: outcome.duration.as_secs_f64(),
-            });
+        let snapshot = snapshots.take(SNAPSHOT).await?;
+        let Difference { patch, hidden } = snapshots.patch_to(&snapshot, repo, commit).await?;
+        workspaces.hide(&hidden);
+        let layers = session.state.join("layers");
+        let bench = Bench { workspaces: &workspaces, verifier: &verifier, layers: &layers };
+        let setup = preparation(session, repo.root(), None);
+        if let Some(setup) = &setup {
+            bench.prepare(setup, &patch, None).await?;
         }
-        drop(attempt);
+        let mut checks = replayed(&workspaces, &verifier, proof, &patch).await?;
+        let holds = checks.iter().all(|one| !one.was_green || one.is_green == Some(true));
+        if let Some(setup) = &setup
+            && bench.prepare(setup, &patch, Some(holds)).await?
+        {
+            checks = replayed(&workspaces, &verifier, proof, &patch).await?;
+        }
         let mut replay = Replay {
             commit: commit.to_owned(),
             run: proof.run.clone(),
@@ -143,7 +150,7 @@ impl Verify {
         };
         let goal = proof.checks.iter().find(|proven| proven.green).map(|proven| &proven.check);
         if let Some(parent) = repo.resolve(&format!("{commit}^{{commit}}^")).await? {
-            let before = snapshots.patch_to(&snapshot, repo, &parent).await?;
+            let Difference { patch: before, hidden } = snapshots.patch_to(&snapshot, repo, &parent).await?;
             let changed = before.inverse().then(&patch);
             replay.same_patch = match changed.digest() == proof.patch {
                 true => Some(true),
@@ -152,6 +159,7 @@ impl Verify {
                 false => Some(false),
             };
             if let (Some(goal), false) = (goal, self.skip_parent) {
+                workspaces.hide(&hidden);
                 let attempt = workspaces.attempt(&before).await?;
                 let outcome = verifier.run(&attempt, goal, &|_| {}).await?;
                 replay.parent_red = match outcome.verdict {
@@ -162,10 +170,45 @@ impl Verify {
                 replay.parent_tests = outcome.tests.as_ref().map(crate::outcome::TestReport::ran);
             }
         }
+        if let Err(error) = snapshots.release(SNAPSHOT).await {
+            tracing::debug!(%error, "the snapshot stays");
+        }
         replay.problems = replay.problems(proof);
         replay.holds = replay.problems.is_empty();
         Ok(replay)
     }
+}
+
+/// The name of the snapshot that a replay starts from; each takes the place of the one before.
+const SNAPSHOT: &str = "verify";
+
+/// Runs every check of the proof once, in one fresh workspace.
+async fn replayed(
+    workspaces: &Workspaces,
+    verifier: &Verifier,
+    proof: &Proof,
+    patch: &Patch,
+) -> Result<Vec<Replayed>> {
+    let attempt = workspaces.attempt(patch).await?;
+    let mut checks: Vec<Replayed> = Vec::new();
+    for proven in &proof.checks {
+        if checks.iter().any(|one| one.check == proven.check.name) {
+            continue;
+        }
+        let outcome = verifier.run(&attempt, &proven.check, &|_| {}).await?;
+        checks.push(Replayed {
+            check: proven.check.name.clone(),
+            was_green: proven.green,
+            is_green: match outcome.verdict {
+                Verdict::Green => Some(true),
+                Verdict::Red => Some(false),
+                Verdict::Infra { .. } => None,
+            },
+            tests: outcome.tests.as_ref().map(crate::outcome::TestReport::ran),
+            seconds: outcome.duration.as_secs_f64(),
+        });
+    }
+    Ok(checks)
 }
 
 /// Whether git may keep other bytes in a commit than in files: line endings, filters.

@@ -202,6 +202,16 @@ impl Settings {
         add("governance.environment", tier, &[]);
         add("sandbox.mode", user.sandbox.mode.as_str().to_owned(), &[]);
         add("sandbox.network", user.sandbox.network.as_str().to_owned(), &[]);
+        let registries = match user.sandbox.registries.as_slice() {
+            [] => "those of your package clients".to_owned(),
+            more => format!("those of your package clients, {}", more.join(", ")),
+        };
+        add("sandbox.registries", registries, &[]);
+        add("sandbox.private_registries", user.sandbox.private_registries.to_string(), &[]);
+        let folders: Vec<String> =
+            user.sandbox.read_only.iter().map(|folder| folder.display().to_string()).collect();
+        let folders = if folders.is_empty() { "none".to_owned() } else { folders.join(", ") };
+        add("sandbox.read_only", folders, &[]);
         add("limits.memory", render_size(user.limits.memory), &[]);
         add("limits.processes", user.limits.processes.to_string(), &[]);
         add("limits.check", render_duration(user.limits.check), &[]);

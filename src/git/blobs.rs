@@ -17,6 +17,13 @@ pub struct Entry {
     pub id: String,
 }
 
+impl Entry {
+    /// Whether another repository's commit stands there.
+    pub fn is_submodule(&self) -> bool {
+        self.mode == "160000"
+    }
+}
+
 /// Entries of `ls-tree -z`, with their paths.
 pub(super) fn tree_entries(listed: &[u8]) -> Vec<(Vec<u8>, Entry)> {
     let entry = |record: &[u8]| {
@@ -71,6 +78,7 @@ impl<'r> ScratchIndex<'r> {
             .env("GIT_WORK_TREE", &text(&work)?)
             .env("GIT_INDEX_FILE", &text(&folder.path().join("index"))?)
             .setting("core.fileMode", "true")
+            .setting("core.ignoreCase", "false")
             .setting("core.sparseCheckout", "false")
             .setting("index.sparse", "false")
             .setting("core.ignoreStat", "false");
@@ -215,8 +223,20 @@ impl Repo {
             return Ok(());
         }
         let lines = index_info(self, changes);
-        self.git.bytes_from(&["update-index", "--replace", "-z", "--index-info"], Some(lines)).await?;
-        Ok(())
+        let words = ["update-index", "--replace", "-z", "--index-info"];
+        self.git.bytes_from(&words, Some(lines)).await.map(drop).map_err(|error| {
+            // Whoever holds it may be at work in it: nothing here ever removes a lock of git's.
+            if !error.to_string().contains("index.lock") {
+                return error;
+            }
+            let lock = self.git_dir.join("index.lock");
+            error.context(Fault::cannot_judge("another git process holds the index of the repository").hint(
+                format!(
+                    "wait until it is done (if none runs any more, remove {}), and try again",
+                    lock.display()
+                ),
+            ))
+        })
     }
 
     /// Takes the files' times into the user's index, so that the next `git status` need not read what was written.

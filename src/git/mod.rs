@@ -20,6 +20,7 @@ use anyhow::{Context, Result, bail};
 
 pub use blobs::{Entry, ScratchIndex};
 pub use command::{Git, Version};
+pub use difference::Difference;
 pub use notes::NOTES_REF;
 pub use snapshot::{Snapshot, Snapshots};
 
@@ -165,6 +166,51 @@ impl Repo {
             Some(0) => Ok(Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())),
             Some(1) => Ok(None),
             _ => bail!("git symbolic-ref failed: {}", String::from_utf8_lossy(&output.stderr).trim()),
+        }
+    }
+
+    /// What of git's own is under way in this work tree and owns HEAD until it is finished: `a merge`, `a rebase`; `None` for nothing.
+    pub fn under_way(&self) -> Option<&'static str> {
+        const MARKS: &[(&str, &str)] = &[
+            ("MERGE_HEAD", "a merge"),
+            ("rebase-merge", "a rebase"),
+            ("rebase-apply", "a rebase or `git am`"),
+            ("CHERRY_PICK_HEAD", "a cherry-pick"),
+            ("REVERT_HEAD", "a revert"),
+            ("BISECT_LOG", "a bisection"),
+        ];
+        let is_there = |name: &str| self.git_dir.join(name).symlink_metadata().is_ok();
+        MARKS.iter().find(|(name, _)| is_there(name)).map(|(_, what)| *what)
+    }
+
+    /// Whether a branch belongs to a work tree: it is checked out there, or a rebase there will move it when it is done.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub async fn is_checked_out(&self, reference: &str) -> Result<bool> {
+        let listed = self.git.bytes(&["worktree", "list", "--porcelain", "-z"]).await?;
+        let wanted = format!("branch {reference}");
+        if listed.split(|byte| *byte == 0).any(|line| line == wanted.as_bytes()) {
+            return Ok(true);
+        }
+        let linked = std::fs::read_dir(self.common_dir.join("worktrees")).into_iter().flatten().flatten();
+        let mut folders: Vec<PathBuf> = linked.map(|entry| entry.path()).collect();
+        folders.push(self.common_dir.clone());
+        Ok(folders.iter().any(|folder| {
+            let heads = ["rebase-merge/head-name", "rebase-apply/head-name"].map(|name| folder.join(name));
+            heads.iter().any(|head| std::fs::read_to_string(head).is_ok_and(|name| name.trim() == reference))
+        }))
+    }
+
+    /// A file of a commit, byte for byte as stored; `None` where it has none or `path` is no regular file.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub async fn file_at(&self, commit: &str, path: &RelPath) -> Result<Option<Vec<u8>>> {
+        let Some(entry) = self.entry_at(commit, path).await? else { return Ok(None) };
+        match entry.mode.as_str() {
+            "100644" | "100755" => self.git.bytes(&["cat-file", "blob", &entry.id]).await.map(Some),
+            _ => Ok(None),
         }
     }
 

@@ -6,8 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub struct Snapshots {
     /// On the private folder, with the tree's root as its work tree.
     git: Git,
     repo: Option<Repo>,
+    /// Files that are never part of a snapshot, as device and inode: this process writes into them while it looks.
+    left_out: Vec<(u64, u64)>,
 }
 
 impl Snapshots {
@@ -94,7 +96,37 @@ impl Snapshots {
             .setting("core.protectHFS", "true")
             .setting("core.sparseCheckout", "false")
             .setting("core.preloadIndex", "true");
-        Ok(Self { root, private, git, repo: repo.cloned() })
+        let left_out = crate::process::own_outputs();
+        Ok(Self { root, private, git, repo: repo.cloned(), left_out })
+    }
+
+    /// Leaves these files out, too, given as device and inode.
+    #[cfg(test)]
+    pub(crate) fn leaving_out(mut self, files: &[(u64, u64)]) -> Self {
+        self.left_out.extend_from_slice(files);
+        self
+    }
+
+    /// Whether the file at `path` is one that this process writes its own output into: it changes while the tree is looked at, by
+    /// nobody's wish, and is in no snapshot.
+    pub fn leaves_out(&self, path: &Path) -> bool {
+        let meta = self.root.join(path).symlink_metadata();
+        meta.is_ok_and(|meta| meta.is_file() && self.left_out.contains(&(meta.dev(), meta.ino())))
+    }
+
+    /// The files of the tree that are left out, of those that git does not ignore.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub async fn left_out(&self) -> Result<Vec<PathBuf>> {
+        if self.left_out.is_empty() {
+            return Ok(Vec::new());
+        }
+        let listed = self.listed().await?;
+        let paths = listed.into_iter().map(|path| PathBuf::from(std::ffi::OsString::from_vec(path)));
+        let mut found: Vec<PathBuf> = paths.filter(|path| self.leaves_out(path)).collect();
+        found.sort();
+        Ok(found)
     }
 
     /// The private folder's git, for reading objects.
@@ -243,9 +275,8 @@ impl Snapshots {
         self.git.text(&["write-tree"]).await
     }
 
-    /// Regular files and links that are tracked, or neither tracked nor ignored. Submodules and nested repositories are left
-    /// out, as is what lies behind a link.
-    async fn paths(&self) -> Result<HashSet<Vec<u8>>> {
+    /// What is tracked, or neither tracked nor ignored. Submodules and nested repositories are left out.
+    async fn listed(&self) -> Result<HashSet<Vec<u8>>> {
         let lister = self.repo.as_ref().map_or(&self.git, Repo::git);
         let (others, tracked) = tokio::try_join!(
             lister.bytes(&["ls-files", "-z", "--others", "--exclude-standard"]),
@@ -255,10 +286,16 @@ impl Snapshots {
         let mut paths: HashSet<Vec<u8>> = split(&others).filter(|path| !path.ends_with(b"/")).collect();
         let tracked = index_entries(&tracked).into_iter().filter(|(_, entry, _)| entry.mode != "160000");
         paths.extend(tracked.map(|(path, _, _)| path));
-        let root = self.root.clone();
+        Ok(paths)
+    }
+
+    /// Regular files and links of those listed; what lies behind a link is left out, and what this process itself writes into.
+    async fn paths(&self) -> Result<HashSet<Vec<u8>>> {
+        let mut paths = self.listed().await?;
+        let (root, left_out) = (self.root.clone(), self.left_out.clone());
         tokio::task::spawn_blocking(move || {
             let mut folders = HashMap::new();
-            paths.retain(|path| is_there(&root, path, &mut folders));
+            paths.retain(|path| is_there(&root, path, &left_out, &mut folders));
             paths
         })
         .await
@@ -275,7 +312,7 @@ fn terminated(path: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 /// Whether `path` is a regular file or a link now, and every folder above it is a folder and no link or nested repository.
-fn is_there(root: &Path, path: &[u8], folders: &mut HashMap<Vec<u8>, bool>) -> bool {
+fn is_there(root: &Path, path: &[u8], left_out: &[(u64, u64)], folders: &mut HashMap<Vec<u8>, bool>) -> bool {
     let place = |path: &[u8]| root.join(std::ffi::OsStr::from_bytes(path));
     for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
         let folder = &path[..at];
@@ -291,5 +328,7 @@ fn is_there(root: &Path, path: &[u8], folders: &mut HashMap<Vec<u8>, bool>) -> b
             return false;
         }
     }
-    place(path).symlink_metadata().is_ok_and(|meta| meta.is_file() || meta.is_symlink())
+    place(path).symlink_metadata().is_ok_and(|meta| {
+        meta.is_symlink() || (meta.is_file() && !left_out.contains(&(meta.dev(), meta.ino())))
+    })
 }

@@ -663,7 +663,7 @@ async fn links_and_submodules_that_differ_from_the_commit_are_no_patch() {
         assert!(message(&error).contains(&format!("as in the commit: {name} /")), "{error:?}");
     };
     field.write("a", "2");
-    assert_eq!(patch().await.unwrap().len(), 1);
+    assert_eq!(patch().await.unwrap().patch.len(), 1);
     symlink("a", field.root.join("new")).unwrap();
     refused("new").await;
     std::fs::remove_file(field.root.join("new")).unwrap();
@@ -673,7 +673,7 @@ async fn links_and_submodules_that_differ_from_the_commit_are_no_patch() {
     refused("link").await;
     std::fs::remove_file(field.root.join("link")).unwrap();
     symlink("a", field.root.join("link")).unwrap();
-    assert_eq!(patch().await.unwrap().len(), 1);
+    assert_eq!(patch().await.unwrap().patch.len(), 1);
     let inside = field.root.join("sub");
     let words = ["-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "--allow-empty", "-m", "Next"];
     field.git_in(&inside, &words).await;
@@ -684,17 +684,43 @@ async fn links_and_submodules_that_differ_from_the_commit_are_no_patch() {
 }
 
 #[tokio::test]
-async fn a_huge_difference_is_refused_before_it_is_read() {
+async fn a_file_that_takes_our_own_output_is_no_part_of_the_tree() {
+    use std::os::unix::fs::MetadataExt;
+    let field = Field::with(&[("a", "1"), ("log", "committed")]).await;
+    field.write("out", "one");
+    let repo = field.repo().await;
+    let of = |name: &str| {
+        let meta = field.root.join(name).metadata().unwrap();
+        (meta.dev(), meta.ino())
+    };
+    let snapshots = field.snapshots(Some(&repo)).await.leaving_out(&[of("out"), of("log")]);
+    let first = snapshots.take("r").await.unwrap();
+    assert_eq!(field.listing(&snapshots, &first.tree).await, ["a 100644 1"]);
+    field.write("out", "two");
+    field.write("log", "more");
+    assert_eq!(snapshots.current_tree().await.unwrap(), first.tree);
+    assert_eq!(snapshots.left_out().await.unwrap(), [Path::new("log"), Path::new("out")]);
+    assert_eq!(snapshots.back_to_head(&first, &repo).await.unwrap(), Difference::default());
+    field.write("a", "2");
+    assert_ne!(snapshots.current_tree().await.unwrap(), first.tree);
+}
+
+#[tokio::test]
+async fn a_huge_file_that_the_commit_lacks_is_hidden_and_a_huge_change_refused() {
     let field = Field::with(&[("a", "1")]).await;
     let repo = field.repo().await;
     let snapshots = field.snapshots(Some(&repo)).await;
+    let back = async || snapshots.back_to_head(&snapshots.take("r").await.unwrap(), &repo).await;
     field.write("big", vec![b'x'; 17 << 20]);
-    let snapshot = snapshots.take("r").await.unwrap();
-    let error = snapshots.back_to_head(&snapshot, &repo).await.unwrap_err();
+    field.write("small", "mine");
+    field.write("a", "2");
+    let difference = back().await.unwrap();
+    assert_eq!(difference.hidden, [path("big")]);
+    let changed: Vec<&str> = difference.patch.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(changed, ["a", "small"]);
+    field.write("a", vec![b'y'; 17 << 20]);
+    let error = back().await.unwrap_err();
     assert!(message(&error).starts_with("17 MiB"), "{error:?}");
-    field.write(".gitignore", "big\n");
-    let snapshot = snapshots.take("r").await.unwrap();
-    assert_eq!(snapshots.back_to_head(&snapshot, &repo).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use super::stop::stop;
 use super::{Place, Tools};
 use crate::fault::{Exit, Fault};
+use crate::git::Difference;
 use crate::landing::{self, Base, Land, Landed, Plan, Record, Recovered, Story};
 use crate::memory::{self, Lesson};
-use crate::patch::{Patch, RelPath, Tree};
+use crate::patch::{RelPath, Tree};
 use crate::run::Run;
 use crate::run::events::{Event, Proven, StopRule, Trigger};
 use crate::run::journal::Journal;
@@ -86,14 +87,14 @@ fn in_the_way(run: &Run) -> Option<String> {
 async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Vec<String>) -> Result<()> {
     let place = &tools.place;
     let mut now = Base::take(place.repo.as_ref(), &place.snapshots, &run.id).await?;
-    let base = match (&place.repo, run.spec.land.as_str()) {
-        (None, _) | (_, "worktree" | "none") => Patch::new(),
+    let Difference { patch: base, hidden } = match (&place.repo, run.spec.land.as_str()) {
+        (None, _) | (_, "worktree" | "none") => Difference::default(),
         (Some(repo), _) if run.is_feature() => {
             // The branch of the ticket is what the sub-task builds on, wherever HEAD is.
             now.head.clone_from(&run.spec.from.head);
             match &now.head {
                 Some(tip) => place.snapshots.patch_to(&now.snapshot, repo, tip).await?,
-                None => Patch::new(),
+                None => Difference::default(),
             }
         }
         (Some(repo), _) => place.snapshots.back_to_head(&now.snapshot, repo).await?,
@@ -110,7 +111,7 @@ async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Vec<String>) 
         );
         return stop(journal, StopRule::Moved, why).await;
     }
-    journal.record(Event::Moved { from: Box::new(now), base, files }).await
+    journal.record(Event::Moved { from: Box::new(now), base, hidden, files }).await
 }
 
 /// Hangs the proof on the commit. The landing stands whether that works or not.

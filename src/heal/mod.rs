@@ -13,6 +13,7 @@ mod stop;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -29,7 +30,7 @@ use crate::verify::Verifier;
 use crate::verify::needs::{in_order, unmet};
 use crate::workspace::{Attempt, Workspaces};
 
-pub use setup::as_check as setup_check;
+pub use setup::{Bench, as_check as setup_check};
 
 /// What the loop works with.
 pub struct Tools {
@@ -71,7 +72,9 @@ pub async fn settle(journal: &Journal, place: &Place) -> Result<()> {
 /// Where Regreen itself cannot go on (the store cannot be written, the sandbox fails). What the repo does is never an error.
 pub async fn heal(journal: &Journal, tools: &Tools) -> Result<Exit> {
     loop {
-        match journal.run().next() {
+        let run = journal.run();
+        tools.workspaces.hide(&run.spec.hidden);
+        match run.next() {
             Step::Baseline => limited(journal, baseline::take(journal, tools)).await?,
             Step::Attempt { rung } => limited(journal, attempt::make(journal, tools, rung)).await?,
             Step::Prove => limited(journal, prove::prove(journal, tools)).await?,
@@ -88,11 +91,21 @@ pub async fn heal(journal: &Journal, tools: &Tools) -> Result<Exit> {
 
 /// Ends the run.
 async fn finish(journal: &Journal, tools: &Tools, exit: Exit) -> Result<()> {
-    journal.record(Event::Finished { exit, ran: tools.workspaces.busy() }).await?;
+    end(journal, Some(&tools.place), exit, tools.workspaces.busy()).await
+}
+
+/// Ends a run, whichever way it came there, and lets its snapshot go unless the run may still need it. `place` is the run's tree, if that
+/// can be opened; `ran` is how long commands of the repo ran.
+///
+/// # Errors
+/// Where the store cannot be written.
+pub async fn end(journal: &Journal, place: Option<&Place>, exit: Exit, ran: Duration) -> Result<()> {
+    journal.record(Event::Finished { exit, ran }).await?;
     let run = journal.run();
+    let Some(place) = place.filter(|_| !run.may_go_on()) else { return Ok(()) };
     // Without a repository to keep the backup in, the snapshot is all there is of what a landing replaced.
-    let is_backup = tools.place.repo.is_none() && matches!(run.landed, Some(Some(_)));
-    if !is_backup && let Err(error) = tools.place.snapshots.release(&run.id).await {
+    let is_backup = place.repo.is_none() && run.rolled_back.is_none() && matches!(run.landed, Some(Some(_)));
+    if !is_backup && let Err(error) = place.snapshots.release(&run.id).await {
         tracing::debug!(%error, "the snapshot of a run that is over stays");
     }
     Ok(())

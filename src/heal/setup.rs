@@ -1,6 +1,6 @@
 //! Prepares a tree whose packages are not installed: once, as a layer below every attempt, kept for later runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::patch::{Patch, RelPath, read_beneath};
 use crate::process::{self, Invocation};
 use crate::run::events::{Baseline, Event, Phase, Preparation};
 use crate::run::journal::Journal;
-use crate::verify::Verifier;
+use crate::verify::{Progress, Verifier};
+use crate::workspace::{Attempt, Workspaces};
 
 /// What came of preparing the tree.
 pub(super) enum Prepared {
@@ -34,15 +35,65 @@ pub(super) async fn prepare(journal: &Journal, tools: &Tools, goal: Option<&Outc
     if tools.workspaces.is_prepared() {
         return Ok(Prepared::Unneeded);
     }
-    let needed = match (setup.declared, installed(tools.workspaces.root(), setup), goal) {
-        (_, Some(true), _) | (true, _, Some(_)) => false,
-        (true, _, None) => true,
-        (false, found, goal) => found == Some(false) && goal.is_some_and(|goal| !goal.is_green()),
-    };
-    if !needed {
+    if !is_needed(tools.workspaces.root(), setup, goal.map(Outcome::is_green)) {
         return Ok(Prepared::Unneeded);
     }
     build(journal, tools, setup).await
+}
+
+/// Whether the tree at `root` has to be prepared, before its checks (`green` is `None`) or after one of them.
+fn is_needed(root: &Path, setup: &Preparation, green: Option<bool>) -> bool {
+    match (setup.declared, installed(root, setup), green) {
+        (_, Some(true), _) | (true, _, Some(_)) => false,
+        (true, _, None) => true,
+        (false, found, green) => found == Some(false) && green == Some(false),
+    }
+}
+
+/// Where a tree is prepared outside of a run.
+pub struct Bench<'a> {
+    /// Makes attempts.
+    pub workspaces: &'a Workspaces,
+    /// Runs checks.
+    pub verifier: &'a Verifier,
+    /// Where layers are kept.
+    pub layers: &'a Path,
+}
+
+impl Bench<'_> {
+    /// Puts what `setup` makes of the tree with `base` below every later attempt, if that is needed: by the rules of a run, before the
+    /// checks (`green` is `None`) or once they ended. Whether it was done now.
+    ///
+    /// # Errors
+    /// A [`Fault`] (exit 5) where the setup fails; else where the sandbox or the disk does.
+    pub async fn prepare(&self, setup: &Preparation, base: &Patch, green: Option<bool>) -> Result<bool> {
+        let workspaces = self.workspaces;
+        if workspaces.is_prepared() || !is_needed(workspaces.root(), setup, green) {
+            return Ok(false);
+        }
+        let key = key(workspaces.root(), base, setup).await?;
+        if workspaces.reuse(self.layers, &key).await? {
+            return Ok(true);
+        }
+        let attempt = workspaces.attempt(base).await?;
+        let outcome = execute(self.verifier, setup, &attempt, &|_| {}).await?;
+        if let (false, Baseline::Infra { reason, advice }) = (outcome.is_green(), failed(setup, &outcome)) {
+            return Err(Fault::cannot_judge(reason).hint(advice).into());
+        }
+        workspaces.keep(attempt, self.layers, &key).await?;
+        Ok(true)
+    }
+}
+
+/// Runs the setup in `attempt`.
+async fn execute(
+    verifier: &Verifier,
+    setup: &Preparation,
+    attempt: &Attempt,
+    hear: Progress<'_>,
+) -> Result<Outcome> {
+    let verifier = Verifier { network: setup.network, ..verifier.clone() };
+    verifier.run(attempt, &into_the_tree(&setup.check), hear).await
 }
 
 /// Gives a run that is taken up again what its setup made.
@@ -61,7 +112,7 @@ pub(super) async fn again(journal: &Journal, tools: &Tools) -> Result<()> {
 }
 
 async fn build(journal: &Journal, tools: &Tools, setup: &Preparation) -> Result<Prepared> {
-    let key = key(tools.workspaces.root(), setup).await?;
+    let key = key(tools.workspaces.root(), &journal.run().base(), setup).await?;
     if tools.workspaces.reuse(&tools.layers, &key).await? {
         journal.record(Event::Prepared { layer: key, reused: true }).await?;
         return Ok(Prepared::Ready);
@@ -69,8 +120,7 @@ async fn build(journal: &Journal, tools: &Tools, setup: &Preparation) -> Result<
     let attempt = workspace(journal, tools, &Patch::new()).await?;
     let (phase, name, command) = (Phase::Setup, setup.check.name.clone(), setup.check.run.display());
     journal.record(Event::CheckStarted { phase, check: name, command }).await?;
-    let verifier = Verifier { network: setup.network, ..tools.verifier.clone() };
-    let outcome = verifier.run(&attempt, &into_the_tree(&setup.check), &|line| journal.murmur(line)).await?;
+    let outcome = execute(&tools.verifier, setup, &attempt, &|line| journal.murmur(line)).await?;
     journal.record(Event::Checked { phase, outcome: Box::new(outcome.clone()) }).await?;
     if !outcome.is_green() {
         return Ok(Prepared::Failed(failed(setup, &outcome)));
@@ -210,9 +260,9 @@ const INPUTS: &[&str] = &[
 /// The most of them that are looked at.
 const MOST_INPUTS: usize = 2000;
 
-/// What a setup's result depends on, as a name: the tree's place, the command, what it may reach, lock files and manifests, and the
-/// versions of the tools.
-async fn key(root: &Path, setup: &Preparation) -> Result<String> {
+/// What a setup's result depends on, as a name: the tree's place, the command, what it may reach, lock files and manifests as they are with
+/// `base` on top of the tree, and the versions of the tools.
+async fn key(root: &Path, base: &Patch, setup: &Preparation) -> Result<String> {
     let mut digest = Sha256::new();
     let mut add = |part: &[u8]| {
         digest.update((part.len() as u64).to_le_bytes());
@@ -226,8 +276,14 @@ async fn key(root: &Path, setup: &Preparation) -> Result<String> {
         add(version.as_bytes());
     }
     let place = root.to_owned();
-    let inputs =
+    let mut inputs =
         tokio::task::spawn_blocking(move || inputs(&place)).await.context("reading lock files")??;
+    for (path, change) in base.iter().filter(|(path, _)| decides(path.file_name())) {
+        match &change.after {
+            Some(file) => inputs.insert(path.clone(), file.bytes.clone()),
+            None => inputs.remove(path),
+        };
+    }
     for (path, bytes) in &inputs {
         add(path.as_str().as_bytes());
         add(bytes);
@@ -235,9 +291,14 @@ async fn key(root: &Path, setup: &Preparation) -> Result<String> {
     Ok(hex::encode(digest.finalize()))
 }
 
+/// Whether a file of this name decides what a setup installs.
+fn decides(name: &str) -> bool {
+    INPUTS.contains(&name) || (name.starts_with("requirements") && name.ends_with(".txt"))
+}
+
 /// Lock files, manifests and settings of package managers, outside of what is installed.
-fn inputs(root: &Path) -> Result<Vec<(RelPath, Vec<u8>)>> {
-    let mut found = Vec::new();
+fn inputs(root: &Path) -> Result<BTreeMap<RelPath, Vec<u8>>> {
+    let mut found = BTreeMap::new();
     let walk = ignore::WalkBuilder::new(root)
         .max_depth(Some(6))
         .hidden(false)
@@ -249,10 +310,7 @@ fn inputs(root: &Path) -> Result<Vec<(RelPath, Vec<u8>)>> {
         })
         .build();
     for entry in walk.flatten() {
-        let name = entry.file_name().to_string_lossy();
-        let counts =
-            INPUTS.contains(&name.as_ref()) || (name.starts_with("requirements") && name.ends_with(".txt"));
-        if !counts || found.len() >= MOST_INPUTS {
+        if !decides(&entry.file_name().to_string_lossy()) || found.len() >= MOST_INPUTS {
             continue;
         }
         let path = entry
@@ -263,7 +321,7 @@ fn inputs(root: &Path) -> Result<Vec<(RelPath, Vec<u8>)>> {
             .and_then(|path| RelPath::new(path).ok());
         let Some(path) = path else { continue };
         if let Some(file) = read_beneath(root, &path).with_context(|| format!("reading {path}"))? {
-            found.push((path, file.bytes));
+            found.insert(path, file.bytes);
         }
     }
     Ok(found)
@@ -357,11 +415,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         std::fs::write(root.join("package-lock.json"), "{}").unwrap();
-        let first = key(root, &setup("make deps", "")).await.unwrap();
+        let first = key(root, &Patch::new(), &setup("make deps", "")).await.unwrap();
         std::fs::write(root.join("main.c"), "int main;").unwrap();
-        assert_eq!(key(root, &setup("make deps", "")).await.unwrap(), first);
-        assert_ne!(key(root, &setup("make other", "")).await.unwrap(), first);
+        assert_eq!(key(root, &Patch::new(), &setup("make deps", "")).await.unwrap(), first);
+        assert_ne!(key(root, &Patch::new(), &setup("make other", "")).await.unwrap(), first);
+        let lock = RelPath::new("package-lock.json").unwrap();
+        let state = |text: &str| Some(crate::patch::FileState::text(text));
+        let mut back = Patch::new();
+        back.set(lock, crate::patch::Change { before: state("{ }"), after: state("{}") });
         std::fs::write(root.join("package-lock.json"), "{ }").unwrap();
-        assert_ne!(key(root, &setup("make deps", "")).await.unwrap(), first);
+        assert_eq!(
+            key(root, &back, &setup("make deps", "")).await.unwrap(),
+            first,
+            "the base is what counts"
+        );
+        assert_ne!(key(root, &Patch::new(), &setup("make deps", "")).await.unwrap(), first);
     }
 }

@@ -78,10 +78,12 @@ fn different<'p>(paths: &[&'p RelPath], a: &[Option<Entry>], b: &[Option<Entry>]
 /// Where the branch is: nowhere yet, or at the commit that the patch builds on; any other place is refused.
 async fn branch_at(repo: &Repo, reference: &str, parent: &str) -> Result<Option<String>> {
     let name = reference.strip_prefix("refs/heads/").unwrap_or(reference);
-    if is_checked_out(repo, reference).await? {
-        return Err(Fault::policy(format!("the branch {name} is checked out in a worktree"))
-            .hint("choose another name, or use --land commit there")
-            .into());
+    if repo.is_checked_out(reference).await? {
+        return Err(Fault::policy(format!(
+            "the branch {name} is checked out in a worktree, or being rebased there"
+        ))
+        .hint("choose another name, or use --land commit there")
+        .into());
     }
     match repo.resolve(reference).await? {
         Some(at) if at != parent => Err(Fault::policy(format!(
@@ -93,21 +95,15 @@ async fn branch_at(repo: &Repo, reference: &str, parent: &str) -> Result<Option<
     }
 }
 
-pub(super) async fn is_checked_out(repo: &Repo, reference: &str) -> Result<bool> {
-    let listed = repo.git().bytes(&["worktree", "list", "--porcelain", "-z"]).await?;
-    let wanted = format!("branch {reference}");
-    Ok(listed.split(|byte| *byte == 0).any(|line| line == wanted.as_bytes()))
-}
-
 /// A file below a submodule or a link would replace it.
 async fn refuse_submodules(repo: &Repo, parent: &str, patch: &Patch) -> Result<()> {
     for (path, _) in patch.iter() {
         for above in std::iter::successors(path.parent(), RelPath::parent) {
             let entry = repo.entry_at(parent, &above).await?;
             if entry.is_some_and(|entry| entry.mode == "160000" || entry.mode == "120000") {
-                return Err(
-                    Fault::policy(format!("{path} lies in {above}, a submodule or a link: refused")).into()
-                );
+                return Err(Fault::policy(format!("{path} lies in {above}, a submodule or a link: refused"))
+                    .hint("nothing was changed; heal what lies in a submodule from inside of it")
+                    .into());
             }
         }
     }

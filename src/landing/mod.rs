@@ -25,7 +25,7 @@ pub use recover::{Recovered, recover};
 pub use rollback::{How, RolledBack, rollback};
 
 use crate::fault::Fault;
-use crate::git::{RefMoved, Repo, Snapshot, Snapshots};
+use crate::git::{Entry, RefMoved, Repo, Snapshot, Snapshots};
 use crate::patch::{Patch, RelPath};
 
 /// Where a patch lands (`--land`).
@@ -227,13 +227,18 @@ pub async fn prepare(repo: Option<&Repo>, land: &Land) -> Result<()> {
         return match land {
             Land::Worktree | Land::None => Ok(()),
             Land::Commit | Land::Branch(_) => Err(Fault::usage("this folder is in no git repository")
-                .hint("use --land worktree (a backup is kept), or `git init` first")
+                .hint("run `git init` and commit first, or use --land worktree, which keeps a backup in the state folder")
                 .into()),
         };
     };
     if matches!(land, Land::Commit | Land::Branch(_)) && repo.head().await?.is_none() {
         return Err(Fault::usage("the repository has no commit yet to build on")
             .hint("use --land worktree, or commit once first")
+            .into());
+    }
+    if let (Land::Commit, Some(what)) = (land, repo.under_way()) {
+        return Err(while_under_way(what)
+            .hint("finish or abort it first (`git status` says how), or use --land worktree")
             .into());
     }
     if let Land::Branch(Some(name)) = land {
@@ -245,6 +250,12 @@ pub async fn prepare(repo: Option<&Repo>, land: &Land) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Between its steps git keeps notes of where HEAD is: a commit of anybody else's would end up in the wrong place.
+fn while_under_way(what: &str) -> Fault {
+    Fault::policy(format!("{what} is under way in this repository"))
+        .hint("finish or abort it first (`git status` says how); nothing was changed")
 }
 
 /// Lands `plan`.
@@ -263,7 +274,7 @@ pub async fn land(
         return Ok(Landed::Nowhere);
     }
     prepare(repo, plan.land).await?;
-    refuse_inside_git(plan.patch)?;
+    refuse_foreign(repo, root, plan.patch).await?;
     let _turn = turn::Turn::take(repo, root).await?;
     if let Some(moved) = moved(repo, snapshots, root, plan).await? {
         return Ok(moved);
@@ -286,8 +297,17 @@ pub async fn land(
         Err(error) if error.downcast_ref::<RefMoved>().is_some() => Ok(Landed::Moved { files: Vec::new() }),
         Err(error) => {
             let undone = recover::undo(repo, root, &record).await;
-            undone.context("and what had been changed could not be put back: see `regreen rollback`")?;
-            Err(error.context("landing failed; everything was put back"))
+            undone.with_context(|| {
+                format!(
+                    "the landing failed ({error:#}), and what had been changed could not all be put back: `regreen resume` tries \
+                     again, and {} holds what was before",
+                    record.backup
+                )
+            })?;
+            match error.downcast::<ChangedMeanwhile>() {
+                Ok(changed) => Ok(Landed::Moved { files: vec![changed.path.to_string()] }),
+                Err(error) => Err(error.context("the landing failed, and everything was put back as it was")),
+            }
         }
     }
 }
@@ -337,6 +357,13 @@ async fn carry_out(repo: Option<&Repo>, root: &Path, record: &Record) -> Result<
     }
 }
 
+/// Somebody was faster by a moment.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} was changed at the moment of landing")]
+struct ChangedMeanwhile {
+    path: RelPath,
+}
+
 fn reason(record: &Record) -> String {
     format!("regreen: run {}", record.run)
 }
@@ -344,17 +371,35 @@ fn reason(record: &Record) -> String {
 fn write_files(root: &Path, patch: &Patch) -> Result<()> {
     // The last look, as close to the change as it gets.
     let conflicts = patch.conflicts(root);
-    if let Some(path) = conflicts.first() {
-        anyhow::bail!("{path} was changed at the moment of landing");
+    if let Some(path) = conflicts.into_iter().next() {
+        return Err(ChangedMeanwhile { path }.into());
     }
     patch.apply_beneath(root).context("cannot write the files")
 }
 
-/// Guards refuse such patches long before; here it is the last line.
-fn refuse_inside_git(patch: &Patch) -> Result<()> {
+/// Guards refuse such patches long before; here it is the last line: nothing of git's own, and nothing in another repository, whether a
+/// submodule (checked out or not) or one that merely lies in the tree.
+async fn refuse_foreign(repo: Option<&Repo>, root: &Path, patch: &Patch) -> Result<()> {
     let inside = |path: &RelPath| path.as_str().split('/').any(|part| part.eq_ignore_ascii_case(".git"));
-    match patch.iter().find(|(path, _)| inside(path)) {
-        Some((path, _)) => Err(Fault::policy(format!("{path} belongs to git itself: refused")).into()),
-        None => Ok(()),
+    for (path, _) in patch.iter() {
+        if inside(path) {
+            return Err(Fault::policy(format!("{path} belongs to git itself: refused"))
+                .hint("nothing was changed")
+                .into());
+        }
+        let above: Vec<RelPath> = std::iter::successors(path.parent(), RelPath::parent).collect();
+        let mut foreign =
+            above.iter().find(|above| above.under(root).join(".git").symlink_metadata().is_ok());
+        if let (None, Some(repo)) = (foreign, repo) {
+            let entries = repo.index_entries(&above.iter().collect::<Vec<_>>()).await?;
+            let submodule = entries.iter().position(|entry| entry.as_ref().is_some_and(Entry::is_submodule));
+            foreign = submodule.map(|at| &above[at]);
+        }
+        if let Some(above) = foreign {
+            return Err(Fault::policy(format!("{path} lies in {above}, a repository of its own: refused"))
+                .hint("nothing was changed; heal what lies in a submodule from inside of it")
+                .into());
+        }
     }
+    Ok(())
 }

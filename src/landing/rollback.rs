@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::commit::{is_checked_out, update_index};
+use super::commit::update_index;
 use super::recover::{self, landed_part};
 use super::turn::Turn;
 use super::{Moves, Record};
@@ -54,7 +54,9 @@ pub async fn rollback(repo: Option<&Repo>, root: &Path, record: &Record, how: Ho
             let branch = Branch { repo, root, record, reference, old: old.as_deref(), new };
             branch.take_back(how).await
         }
-        (_, None) => Err(Fault::usage("the repository that the run landed in is gone").into()),
+        (_, None) => Err(Fault::usage(format!("{} is no git repository any more", root.display()))
+            .hint("put the repository back where the run landed; nothing was changed")
+            .into()),
     }
 }
 
@@ -100,10 +102,15 @@ impl Branch<'_> {
             "HEAD" => true,
             reference => self.repo.branch().await?.as_deref() == Some(reference),
         };
-        if !current && is_checked_out(self.repo, self.reference).await? {
-            return Err(Fault::policy(format!("the branch {name} is checked out in another worktree"))
-                .hint("run the rollback there")
-                .into());
+        if let (true, Some(what)) = (current, self.repo.under_way()) {
+            return Err(super::while_under_way(what).into());
+        }
+        if !current && self.repo.is_checked_out(self.reference).await? {
+            return Err(Fault::policy(format!(
+                "the branch {name} is checked out in another worktree, or being rebased"
+            ))
+            .hint("finish the rebase, or run the rollback in that worktree; nothing was changed")
+            .into());
         }
         if !self.contains(&tip).await? {
             // Amended or rebased, the change is still there in another commit.
@@ -155,7 +162,7 @@ impl Branch<'_> {
         let Some(old) = self.old else {
             if current {
                 return Err(Fault::policy("the branch that the landing made is checked out now")
-                    .hint("switch to another branch first")
+                    .hint("switch to another branch first, or leave --reset away; nothing was changed")
                     .into());
             }
             self.repo.remove_ref(self.reference, self.new).await?;

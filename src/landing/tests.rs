@@ -1,3 +1,5 @@
+mod amid;
+
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 

@@ -11,7 +11,7 @@ use crate::guards::Finding;
 use crate::landing::Base;
 use crate::models::ledger::Call;
 use crate::outcome::{Check, Outcome};
-use crate::patch::Patch;
+use crate::patch::{Patch, RelPath};
 use crate::sandbox::Network;
 use crate::usage::Money;
 
@@ -117,6 +117,9 @@ pub struct Spec {
     /// sub-task what earlier sub-tasks landed.
     #[serde(default)]
     pub base: Patch,
+    /// Files on disk that the base does not have either, and that are too large to be part of `base`: attempts are made without them.
+    #[serde(default)]
+    pub hidden: Vec<RelPath>,
     /// Globs of paths that no patch may touch without an approval.
     #[serde(default)]
     pub protected: Vec<String>,
@@ -222,6 +225,13 @@ pub enum StopRule {
     Rejected,
     /// Something broke that is not the repo's fault.
     Fault,
+}
+
+impl StopRule {
+    /// Whether a run that stopped by it may be given another chance.
+    pub fn can_go_on(self) -> bool {
+        matches!(self, StopRule::Budget | StopRule::Time | StopRule::Attempts | StopRule::Fault)
+    }
 }
 
 /// What was proven, and how anyone can do it again.
@@ -393,6 +403,9 @@ pub enum Event {
         from: Box<Base>,
         /// The changes between the tree on disk and the base that the patch is proven on next.
         base: Patch,
+        /// Files on disk that attempts are made without.
+        #[serde(default)]
+        hidden: Vec<RelPath>,
         /// Which files moved.
         files: Vec<String>,
     },

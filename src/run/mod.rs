@@ -278,9 +278,10 @@ impl Run {
                 self.finished = None;
             }
             Event::Approved { .. } => self.approved = Some(self.kept.digest()),
-            Event::Moved { from, base, .. } => {
+            Event::Moved { from, base, hidden, .. } => {
                 self.spec.from = (**from).clone();
                 self.spec.base = base.clone();
+                self.spec.hidden.clone_from(hidden);
                 self.moves += 1;
                 self.proof = None;
                 self.landing = None;
@@ -346,6 +347,13 @@ impl Run {
     pub fn awaits_approval(&self) -> bool {
         let agreed = self.approved.as_ref().is_some_and(|digest| *digest == self.kept.digest());
         !self.approval.is_empty() && !agreed && self.stopped.is_none()
+    }
+
+    /// Whether the run may still go on: it is under way or was cut off, waits for a person, or stopped by something that may pass.
+    pub fn may_go_on(&self) -> bool {
+        self.finished.is_none()
+            || self.awaits_approval()
+            || self.stopped.as_ref().is_some_and(|(rule, ..)| rule.can_go_on())
     }
 
     /// The changes on disk's tree that the next attempt starts from.

@@ -48,6 +48,7 @@ fn spec() -> Spec {
         dry_run: false,
         from: base("5"),
         base: Patch::new(),
+        hidden: Vec::new(),
         protected: Vec::new(),
         limits: crate::guards::Limits::default(),
         test_changes: Vec::new(),
@@ -245,7 +246,12 @@ fn an_approval_is_for_one_patch() {
     story.tell(proof());
     story.tell(Event::Approved { by: "somebody".into() });
     assert_eq!(story.0.next(), Step::Land);
-    story.tell(Event::Moved { from: Box::new(base("6")), base: Patch::new(), files: vec![] });
+    story.tell(Event::Moved {
+        from: Box::new(base("6")),
+        base: Patch::new(),
+        hidden: Vec::new(),
+        files: vec![],
+    });
     story.tell(Event::NotProven { reason: "red now".into() });
     assert!(story.0.credited().is_empty(), "nobody is credited with what is gone");
     story.attempt(Some("another"), Decision::Green, "");
@@ -295,7 +301,12 @@ fn a_tree_that_moved_is_proven_again() {
     story.attempt(Some("good"), Decision::Green, "");
     story.tell(proof());
     assert_eq!(story.0.next(), Step::Land);
-    story.tell(Event::Moved { from: Box::new(base("6")), base: Patch::new(), files: vec!["b.txt".into()] });
+    story.tell(Event::Moved {
+        from: Box::new(base("6")),
+        base: Patch::new(),
+        hidden: Vec::new(),
+        files: vec!["b.txt".into()],
+    });
     assert_eq!(story.0.next(), Step::Prove);
     assert_eq!(story.0.kept, patch("good"));
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::advice::{self, Host};
 use super::spec::Stage;
-use super::{LaunchFailed, Mode, Sandbox, advice, cgroup, confine, toolchains};
+use super::{LaunchFailed, Mode, Sandbox, cgroup, confine, toolchains};
 
 /// Something that the sandbox or a workspace wants of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,16 +95,18 @@ fn of_step((stage, name, what): &(Stage, &str, &str), failed: Option<&(Stage, St
             0 => Capability::fails(
                 name,
                 "this kernel does not have it; the namespaces confine alone",
-                advice(*stage),
+                advice::of(*stage, &Host::here()),
             ),
             version => Capability::works(name, format!("version {version}")),
         };
     }
     match failed {
-        Some((at, message)) if at == stage => Capability::fails(name, message, advice(*stage)),
+        Some((at, message)) if at == stage => {
+            Capability::fails(name, message, advice::of(*stage, &Host::here()))
+        }
         // A step that is not listed belongs to the start.
         Some((at, _)) if place(at).unwrap_or(0) < place(stage).unwrap_or(0) => {
-            Capability::fails(name, "not reached: an earlier step failed", advice(*at))
+            Capability::fails(name, "not reached: an earlier step failed", advice::of(*at, &Host::here()))
         }
         _ => Capability::works(name, *what),
     }

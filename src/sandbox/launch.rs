@@ -329,6 +329,9 @@ fn become_command(spec: &Spec) -> ! {
         path.split(':').filter(|dir| !dir.is_empty()).map(|dir| Path::new(dir).join(name)).collect()
     };
     let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
+    if name.contains('/') && Path::new(name).is_dir() {
+        complain(format!("cannot execute {name:?}: it is a folder"), NOT_EXECUTABLE);
+    }
     for candidate in candidates {
         let error = sys::execute(&candidate, &argv, &env);
         if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) {

@@ -3,6 +3,7 @@
 //! A [`Job`] says what to run and what it may see; [`Sandbox::spawn`] re-executes this program as a launcher that builds the
 //! view (namespaces, mounts, limits, seccomp) and then becomes the command. Nothing a model or a repo wrote runs in any other way.
 
+mod advice;
 mod capabilities;
 mod cgroup;
 mod confine;
@@ -156,7 +157,7 @@ impl Sandbox {
                 Some(failed) => {
                     let step = capabilities::name_of(failed.stage);
                     let what = format!("this machine cannot confine commands ({step}: {})", failed.message);
-                    Fault::usage(what).hint(advice(failed.stage)).into()
+                    Fault::usage(what).hint(advice::of(failed.stage, &advice::Host::here())).into()
                 }
                 None => error,
             });
@@ -328,33 +329,6 @@ impl Sandbox {
             });
         }
         command.spawn().context("starting the sandbox's launcher")
-    }
-}
-
-/// What a person can do about a step that failed.
-fn advice(stage: spec::Stage) -> &'static str {
-    use spec::Stage;
-    match stage {
-        Stage::UserNamespace | Stage::Namespaces => {
-            "let this user make user namespaces: in Docker run the container with --security-opt seccomp=unconfined (and \
-             apparmor=unconfined), or with a seccomp profile that allows unshare, clone and mount; on Ubuntu 24.04 and later \
-             `sysctl kernel.apparmor_restrict_unprivileged_userns=0` or an AppArmor profile for regreen with `userns,`; elsewhere \
-             check user.max_user_namespaces and kernel.unprivileged_userns_clone. `--sandbox off` runs without any confinement"
-        }
-        Stage::Proc => {
-            "a container that hides parts of /proc keeps a new one from being mounted: in Docker run it with --security-opt \
-             systempaths=unconfined. `--sandbox off` runs without any confinement"
-        }
-        Stage::Landlock => {
-            "boot with Landlock (`lsm=landlock,...`), or use `--sandbox auto`, which does without"
-        }
-        Stage::View | Stage::Overlay | Stage::Loopback | Stage::Capabilities | Stage::Seccomp => {
-            "Linux 5.12 or later with mount and network namespaces is needed, and mounting must not be forbidden by a security \
-             module. `--sandbox off` runs without any confinement"
-        }
-        Stage::Specification | Stage::Cgroup | Stage::Limits => {
-            "`regreen doctor` shows what this machine can do. `--sandbox off` runs without any confinement"
-        }
     }
 }
 

@@ -78,6 +78,11 @@ impl Registries {
         Ok(found)
     }
 
+    /// The hosts with their ports, as `host:port`, sorted.
+    pub fn hosts(&self) -> Vec<String> {
+        self.places.iter().map(|(host, port)| format!("{host}:{port}")).collect()
+    }
+
     /// Whether a job may connect there. The host is in lower case.
     pub(super) fn allows(&self, host: &str, port: u16) -> bool {
         self.places.iter().any(|(its, at)| its == host && *at == port)

@@ -127,7 +127,7 @@ impl Verifier {
         paths: &Paths,
         outcome: &mut Outcome,
     ) {
-        for probe in probe::plan(check, words, attempt.root(), outcome) {
+        for probe in probe::plan(check, words, &attempt.trees(), outcome) {
             let command = Command {
                 argv: probe.argv.clone(),
                 dir: check.dir.clone(),

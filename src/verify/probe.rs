@@ -1,6 +1,6 @@
 //! Structured probes: after a red outcome the same tool is asked again in a form that machines read. Never part of the verdict.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diagnostic::Severity;
@@ -40,8 +40,8 @@ impl Probe {
     }
 }
 
-/// The probes that fit a red `outcome` of `check`.
-pub fn plan(check: &Check, words: &CommandWords, tree: &Path, outcome: &Outcome) -> Vec<Probe> {
+/// The probes that fit a red `outcome` of `check`. `trees` are the host folders that together are the tree which commands see.
+pub fn plan(check: &Check, words: &CommandWords, trees: &[PathBuf], outcome: &Outcome) -> Vec<Probe> {
     let limit = probe_limit(outcome.duration);
     let said =
         |tool: &str| outcome.diagnostics.iter().any(|d| d.tool == tool && d.severity == Severity::Error);
@@ -59,8 +59,8 @@ pub fn plan(check: &Check, words: &CommandWords, tree: &Path, outcome: &Outcome)
     {
         add("cargo", argv, false);
     }
-    let folder = tree.join(&check.dir);
-    let local = |name: &str| local_tool(tree, &check.dir, name);
+    let has = |path: &Path| trees.iter().any(|tree| tree.join(path).exists());
+    let local = |name: &str| local_tool(has, &check.dir, name);
     if said("eslint")
         && let Some((command, at)) = words.find("eslint")
         && let Some(program) = local("eslint")
@@ -97,7 +97,8 @@ pub fn plan(check: &Check, words: &CommandWords, tree: &Path, outcome: &Outcome)
         argv.push("--outputjson".to_owned());
         add("pyright", argv, false);
     }
-    typescript(words, &folder, outcome, local("tsc"), &mut add);
+    let configured = has(&Path::new(&check.dir).join("tsconfig.json"));
+    typescript(words, configured, outcome, local("tsc"), &mut add);
     runners(words, outcome, &local, &mut add);
     probes
 }
@@ -105,7 +106,7 @@ pub fn plan(check: &Check, words: &CommandWords, tree: &Path, outcome: &Outcome)
 /// The compiler beside a bundler that failed: it names what is wrong better, and all of it at once.
 fn typescript(
     words: &CommandWords,
-    folder: &Path,
+    configured: bool,
     outcome: &Outcome,
     program: Option<String>,
     add: &mut impl FnMut(&'static str, Vec<String>, bool),
@@ -116,7 +117,7 @@ fn typescript(
         .iter()
         .any(|tool| words.find(tool).is_some());
     // Where the compiler itself spoke its text says all there is.
-    if told || !(direct || bundled) || !folder.join("tsconfig.json").is_file() {
+    if told || !(direct || bundled) || !configured {
         return;
     }
     if let Some(program) = program {
@@ -194,12 +195,12 @@ fn is_redirection(word: &str) -> bool {
 }
 
 /// The project's own copy of a tool, as a path relative to the check's folder.
-fn local_tool(tree: &Path, dir: &str, name: &str) -> Option<String> {
+fn local_tool(has: impl Fn(&Path) -> bool, dir: &str, name: &str) -> Option<String> {
     let mut folder = dir.trim_matches('/');
     let mut up = String::new();
     loop {
         let inside = format!("node_modules/.bin/{name}");
-        if tree.join(folder).join(&inside).exists() {
+        if has(&Path::new(folder).join(&inside)) {
             return Some(format!("./{up}{inside}"));
         }
         if folder.is_empty() {

@@ -159,9 +159,18 @@ fn by_rules(
     if end == End::Exited(126) && !at_source && !tested {
         let told = lines.iter().rev().find(|line| !line.trim().is_empty());
         let told = told.map_or("exit 126", |line| super::parsers::cut(line.trim(), 200));
+        let advice = match told.to_lowercase() {
+            told if told.contains("is a folder") || told.contains("is a directory") => {
+                "name the program itself, not the folder that it is in"
+            }
+            told if told.contains("format") => {
+                "see what it is (`file` tells): no program of this machine's kind"
+            }
+            _ => "make it executable (chmod +x), or look at its first line and its format",
+        };
         return Some(Verdict::Infra {
             reason: format!("a program of the command cannot be executed ({told})"),
-            advice: "make it executable (chmod +x), or look at its first line and its format".to_owned(),
+            advice: advice.to_owned(),
         });
     }
     None

@@ -72,6 +72,12 @@ impl Layers {
         Ok(())
     }
 
+    /// Takes a file out, whatever it holds.
+    pub(super) fn remove(&self, path: &RelPath) -> Result<()> {
+        let parts: Vec<&str> = path.as_str().split('/').collect();
+        self.change(&parts, None).with_context(|| format!("hiding {path}"))
+    }
+
     fn change(&self, parts: &[&str], after: Option<&FileState>) -> Result<()> {
         let Some((name, folders)) = parts.split_last() else { bail!("an empty path") };
         let mut place = self.top()?;

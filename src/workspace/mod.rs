@@ -55,6 +55,8 @@ struct Base {
     busy: Busy,
     /// What a setup command left behind, below every later attempt.
     prepared: OnceLock<Prepared>,
+    /// Files of the tree that attempts do not have.
+    hidden: Mutex<Vec<RelPath>>,
 }
 
 /// What a setup command left behind.
@@ -97,6 +99,7 @@ impl Workspaces {
             mechanism: Mechanism::Overlay,
             read_only,
             prepared: OnceLock::new(),
+            hidden: Mutex::default(),
             busy: Busy::default(),
         };
         if mode == Mode::Off || !base.overlay_works().await? {
@@ -120,6 +123,13 @@ impl Workspaces {
             base.read_only.extend(folders.iter().filter(fits).cloned());
         }
         self
+    }
+
+    /// Leaves these files of the tree out of every later attempt, whatever is in them. They replace those that were left out before.
+    pub fn hide(&self, files: &[RelPath]) {
+        let mut hidden = self.0.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        hidden.clear();
+        hidden.extend_from_slice(files);
     }
 
     /// How long commands ran in attempts so far; commands that ran side by side count once, helpers that stay do not count.
@@ -231,6 +241,7 @@ impl Base {
             read_only: self.read_only.clone(),
             busy: Busy::default(),
             prepared: OnceLock::new(),
+            hidden: Mutex::default(),
         };
         let attempt = Attempt::create(Arc::new(trial))?;
         let command = Command {
@@ -261,6 +272,8 @@ pub struct Attempt {
     layers: Layers,
     applied: Mutex<Patch>,
     live: Mutex<Vec<Leash>>,
+    /// Files of the tree that it does not have.
+    hidden: Vec<RelPath>,
     /// Last: removed when nothing uses it any more.
     folder: Arc<Folder>,
 }
@@ -325,8 +338,16 @@ impl Attempt {
             }
             Layers::new(copied, None, staging)
         };
+        let hidden = base.hidden.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        hidden.iter().try_for_each(|path| layers.remove(path))?;
         let (applied, live) = (Mutex::default(), Mutex::default());
-        Ok(Self { base, root, view, reports, layers, applied, live, folder: Arc::new(folder) })
+        Ok(Self { base, root, view, reports, layers, applied, live, hidden, folder: Arc::new(folder) })
+    }
+
+    /// The host folders that together make up the tree as commands see it, topmost first.
+    pub fn trees(&self) -> Vec<PathBuf> {
+        let upper = self.view.upper.iter().map(|(upper, _)| upper);
+        upper.chain(&self.view.lowers).cloned().collect()
     }
 
     /// The root as commands see it: the repo's own path, except for a copy without a sandbox.
@@ -394,6 +415,7 @@ impl Attempt {
     /// # Errors
     /// A command still runs; a file cannot be read; more than 256 MiB changed.
     pub fn harvest(&self, keep: &dyn Fn(&RelPath) -> bool) -> Result<Patch> {
+        let keep: &dyn Fn(&RelPath) -> bool = &|path| !self.hidden.contains(path) && keep(path);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(|leash| !leash.is_dead());
         if !live.is_empty() {

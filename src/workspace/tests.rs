@@ -351,6 +351,7 @@ async fn copies_are_confined_at_the_same_path() {
         read_only: vec![],
         busy: Busy::default(),
         prepared: OnceLock::new(),
+        hidden: Mutex::default(),
     };
     let workspaces = Workspaces(Arc::new(base));
     let attempt = workspaces.attempt(&patch(&[("gone", Some("text"), None)])).await.unwrap();
@@ -466,4 +467,26 @@ async fn folders_of_the_host_are_shown_where_the_user_says_so() {
     let (_, said) = run(&shown, &line).await;
     assert!(said.contains("weights") && !said.contains("written"), "{said}");
     assert!(!data.join("new").exists());
+}
+
+#[tokio::test]
+async fn hidden_files_are_not_seen_and_are_no_change() {
+    let bench = bench();
+    bench.write("data/huge", "1");
+    bench.write("a", "1");
+    let before = bench.picture();
+    for mode in [Mode::Auto, Mode::Off] {
+        let workspaces = bench.open(mode).await;
+        workspaces.hide(&[path("data/huge"), path("gone")]);
+        let attempt = workspaces.attempt(&Patch::new()).await.unwrap();
+        let ended = attempt.run(&shell("test ! -e data/huge && test -e a"), &mut |_| {}).await.unwrap();
+        assert_eq!(ended.end, crate::outcome::End::Exited(0));
+        assert_eq!(attempt.harvest(&|_| true).unwrap(), Patch::new());
+        drop(attempt);
+        workspaces.hide(&[]);
+        let attempt = workspaces.attempt(&Patch::new()).await.unwrap();
+        let ended = attempt.run(&shell("test -e data/huge"), &mut |_| {}).await.unwrap();
+        assert_eq!(ended.end, crate::outcome::End::Exited(0));
+    }
+    assert_eq!(bench.picture(), before);
 }

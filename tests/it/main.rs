@@ -4,6 +4,7 @@
 mod bad_input;
 mod durability;
 mod heal;
+mod landing;
 mod languages;
 mod layers;
 mod model_tier;

@@ -179,6 +179,35 @@ async fn a_ticket_is_rolled_back_as_a_whole() {
 }
 
 #[tokio::test]
+async fn a_rollback_finds_what_landed_before_its_ticket_heard_of_it() {
+    let vendor = Anthropic::start([plan(), subtract(), multiply()].map(Reply::Text)).await;
+    let project = calculator().anthropic(&vendor);
+    project.regreen(&["run", "ticket.md"]).expect(0);
+    assert_eq!(crate::landing::snapshots(&project), Vec::<String>::new());
+    // As a kill right after the second landing leaves it: nothing is known of the ticket's later events.
+    let forget = "import sqlite3, sys\n\
+        db = sqlite3.connect(sys.argv[1])\n\
+        db.execute('DROP TRIGGER events_are_never_deleted')\n\
+        run, = db.execute(\"SELECT id FROM runs WHERE trigger = 'ticket'\").fetchone()\n\
+        last, = db.execute(\"SELECT max(seq) FROM events WHERE run = ? AND kind = 'subtask-done'\", (run,)).fetchone()\n\
+        db.execute('DELETE FROM events WHERE run = ? AND seq >= ?', (run, last))\n\
+        db.execute(\"UPDATE runs SET status = 'running', outcome = NULL, exit = NULL WHERE id = ?\", (run,))\n\
+        db.commit()\n\
+        print(run)\n";
+    let store = project.home.join(".local/state/regreen/regreen.db");
+    let done =
+        std::process::Command::new("python3").args(["-c", forget]).arg(&store).output().expect("python3");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let id = String::from_utf8_lossy(&done.stdout).trim().to_owned();
+    let ran = project.regreen(&["rollback", &id]).expect(0);
+    assert!(ran.stderr.contains("2 sub-task(s) are taken back"), "{}", ran.stderr);
+    assert_eq!(project.git(&["diff", "main", BRANCH]), "");
+    let again = project.regreen(&["resume"]).expect(0);
+    assert!(again.stderr.contains("no run was cut off"), "{}", again.stderr);
+    project.regreen(&["resume", &id]).expect(2);
+}
+
+#[tokio::test]
 async fn blocking_questions_end_the_run() {
     let asking = plan_with(json!([
         {"question": "Which rounding?", "why": "It is money.", "blocking": true},

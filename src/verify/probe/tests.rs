@@ -40,10 +40,10 @@ fn a_compile_error_is_probed_and_a_failing_test_is_not() {
     let tree = tempfile::tempdir().unwrap();
     let check = check("cargo test");
     let words = CommandWords::of(&check, tree.path());
-    let planned = plan(&check, &words, tree.path(), &recorded("cargo-build.txt"));
+    let planned = plan(&check, &words, &[tree.path().to_owned()], &recorded("cargo-build.txt"));
     assert_eq!(planned.len(), 1);
     assert!(planned[0].argv.contains(&"--no-run".to_owned()));
-    assert!(plan(&check, &words, tree.path(), &recorded("cargo-test.txt")).is_empty());
+    assert!(plan(&check, &words, &[tree.path().to_owned()], &recorded("cargo-test.txt")).is_empty());
 }
 
 #[test]
@@ -56,10 +56,24 @@ fn the_compiler_is_asked_beside_a_bundler() {
     let mut check = check("npm run build");
     check.dir = "web".to_owned();
     let words = CommandWords::of(&check, tree.path());
-    let planned = plan(&check, &words, tree.path(), &recorded("vite-export.txt"));
+    let planned = plan(&check, &words, &[tree.path().to_owned()], &recorded("vite-export.txt"));
     assert_eq!(planned.len(), 1);
     assert_eq!(planned[0].argv.join(" "), "./node_modules/.bin/tsc --noEmit --pretty false");
     assert!(planned[0].evidence_only);
+}
+
+#[test]
+fn tools_that_a_setup_installed_are_found_above_the_tree() {
+    let (layer, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir_all(layer.path().join("node_modules/.bin")).unwrap();
+    std::fs::write(layer.path().join("node_modules/.bin/tsc"), "").unwrap();
+    std::fs::write(tree.path().join("tsconfig.json"), "{}").unwrap();
+    std::fs::write(tree.path().join("package.json"), r#"{"scripts":{"build":"vite build"}}"#).unwrap();
+    let check = check("npm run build");
+    let words = CommandWords::of(&check, tree.path());
+    let trees = [layer.path(), tree.path()].map(std::path::Path::to_owned);
+    assert_eq!(plan(&check, &words, &trees, &recorded("vite-export.txt")).len(), 1);
+    assert!(plan(&check, &words, &trees[1..], &recorded("vite-export.txt")).is_empty());
 }
 
 #[test]
@@ -67,6 +81,6 @@ fn ruff_is_asked_the_same_question_in_json() {
     let tree = tempfile::tempdir().unwrap();
     let check = check("uv run ruff check --fix --select F . --output-format concise");
     let words = CommandWords::of(&check, tree.path());
-    let planned = plan(&check, &words, tree.path(), &recorded("ruff.txt"));
+    let planned = plan(&check, &words, &[tree.path().to_owned()], &recorded("ruff.txt"));
     assert_eq!(planned[0].argv.join(" "), "uv run ruff check --select F . --output-format json");
 }
