@@ -68,10 +68,10 @@ async fn build(journal: &Journal, tools: &Tools, setup: &Preparation) -> Result<
     }
     let attempt = workspace(journal, tools, &Patch::new()).await?;
     let (phase, name, command) = (Phase::Setup, setup.check.name.clone(), setup.check.run.display());
-    journal.record(Event::CheckStarted { phase, check: name, command }).await?;
+    journal.record(Event::CheckStarted { phase, check: name, command, round: 1 }).await?;
     let verifier = Verifier { network: setup.network, ..tools.verifier.clone() };
     let outcome = verifier.run(&attempt, &into_the_tree(&setup.check), &|line| journal.murmur(line)).await?;
-    journal.record(Event::Checked { phase, outcome: Box::new(outcome.clone()) }).await?;
+    journal.record(Event::Checked { phase, outcome: Box::new(outcome.clone()), round: 1 }).await?;
     if !outcome.is_green() {
         return Ok(Prepared::Failed(failed(setup, &outcome)));
     }

@@ -13,3 +13,4 @@ mod scripted;
 mod setup;
 mod tickets;
 mod vendor;
+mod verdicts;
