@@ -278,7 +278,11 @@ fn detected_with(programs: &[&str], files: &[(&str, &str)]) -> Vec<String> {
         .collect();
     all.extend(detected.setup.map(|setup| format!("setup: {} [{}]", line(&setup.run), setup.dir)));
     all.extend(
-        detected.notes.iter().filter(|note| note.contains("left out")).map(|note| format!("note: {note}")),
+        detected
+            .notes
+            .iter()
+            .filter(|note| note.contains("not installed; it was left out"))
+            .map(|note| format!("note: {note}")),
     );
     all
 }

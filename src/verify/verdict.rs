@@ -185,7 +185,7 @@ fn advice(template: &str, what: Option<&str>, around: Surroundings) -> String {
     let or_setup = around.install.map(|way| format!("; if the project brings it, run its setup: {way}"));
     template
         .replace("{or_setup}", or_setup.as_deref().unwrap_or_default())
-        .replace("{setup}", around.install.unwrap_or("its package manager"))
+        .replace("{setup}", around.install.unwrap_or("the install command of its package manager"))
         .replace("{what}", what.unwrap_or("it"))
 }
 

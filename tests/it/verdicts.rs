@@ -6,7 +6,10 @@ use super::project::{Project, Ran};
 /// the repo, where only a run without a sandbox can keep it.
 fn counting(answer: &str) -> Option<Project> {
     let tools = super::languages::pytest()?;
-    let mut project = Project::new(&[("tests/test_b.py", "def test_b():\n    pass\n")]);
+    let mut project = Project::new(&[
+        ("pyproject.toml", "[tool.pytest.ini_options]\n"),
+        ("tests/test_b.py", "def test_b():\n    pass\n"),
+    ]);
     let count = project.base().join("count");
     let test = format!(
         "import os\n\n\ndef test_a():\n    path = {:?}\n    open(path, 'a').write('x')\n    n = os.path.getsize(path)\n    assert {answer}\n",
@@ -46,7 +49,10 @@ fn a_red_goal_runs_exactly_twice_and_stands_for_checks_that_only_say_more() {
     let Some(project) = counting("not n") else { return };
     let ran = heal(&project, &["python3", "-m", "pytest", "-q", "--tb=short"]).expect(1);
     assert_eq!(baseline(&ran), rounds(&[("goal", 1), ("goal", 2)]));
-    assert_eq!(executions(&project), 2);
+    // Nothing but the baseline.
+    let before = executions(&project);
+    project.regreen(&["heal", "--dry-run", "--sandbox", "off", "--", "python3", "-m", "pytest"]).expect(1);
+    assert_eq!(executions(&project), before + 2);
 }
 
 #[test]

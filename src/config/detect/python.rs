@@ -72,6 +72,12 @@ pub(super) fn project(folder: &Folder<'_>, outer: Option<Outer<'_>>) -> Option<P
     } else if tools.contains_key("pyright") || folder.has("pyrightconfig.json") {
         add_tool(folder, &runner, &mut project, "typecheck", "pyright", "", 10);
     }
+    let listed = REQUIREMENTS.iter().any(|name| folder.has(name));
+    if matches!(runner, Runner::Plain) && listed && !project.checks.is_empty() {
+        project
+            .notes
+            .push("no virtual environment was found: checks use python3 with what is installed".to_owned());
+    }
     Some(project)
 }
 
@@ -190,14 +196,7 @@ fn runner(folder: &Folder<'_>, tools: &Table, project: &mut Project) -> Runner {
             }
             Runner::Venv(venv)
         }
-        None => {
-            if !requirements.is_empty() {
-                project.notes.push(
-                    "no virtual environment was found: checks use python3 with what is installed".to_owned(),
-                );
-            }
-            Runner::Plain
-        }
+        None => Runner::Plain,
     }
 }
 
