@@ -24,6 +24,7 @@ use crate::run::Step;
 use crate::run::events::{Event, Preparation, Rung, Spec, Trigger};
 use crate::run::journal::Journal;
 use crate::usage::Money;
+use crate::verify::same::{alike, same};
 
 /// The longest that one answer of a model is waited for.
 const ANSWER: Duration = Duration::from_secs(600);
@@ -200,7 +201,7 @@ impl Ground {
         let mut checks = self.given(options);
         match &self.session.settings.repo {
             Some(repo) if !repo.checks.is_empty() => checks.extend(repo.checks.iter().cloned()),
-            _ => checks.extend(config::detect(&self.root).checks),
+            _ => checks.extend(detected(&self.session, &self.root).checks),
         }
         let mut names = std::collections::BTreeSet::new();
         checks.retain(|check| names.insert(check.name.clone()));
@@ -220,17 +221,15 @@ impl Ground {
     }
 
     /// The checks beside the goal: those of the command line, those of `regreen.toml`, or, where there is none, those that the project's
-    /// files show. A check that runs the goal's own command is left out.
+    /// files show. A check that runs the goal's own command, however much it says, is left out.
     pub(super) fn checks(&self, options: &Options, goal: &Check) -> Result<Vec<Check>> {
         let mut checks = self.given(options);
         match &self.session.settings.repo {
             Some(repo) => checks.extend(repo.checks.iter().cloned()),
             None => {
-                let detected = config::detect(&self.root);
-                let found: Vec<Check> =
-                    detected.checks.into_iter().filter(|check| beside(check, goal)).collect();
+                let found = beside(detected(&self.session, &self.root).checks, goal);
                 if !found.is_empty() && !options.json {
-                    let names: Vec<String> = found.iter().map(|check| check.run.display()).collect();
+                    let names: Vec<String> = found.iter().map(named).collect();
                     say(&format!(
                         "no {}: checking {} as well, as the project's files suggest (`regreen init` writes them down)",
                         config::REPO_FILE,
@@ -241,10 +240,7 @@ impl Ground {
             }
         }
         let mut names = std::collections::BTreeSet::from([GOAL.to_owned()]);
-        checks.retain(|check| {
-            let same = check.dir == goal.dir && check.run.display() == goal.run.display();
-            !same && names.insert(check.name.clone())
-        });
+        checks.retain(|check| !same(check, goal) && names.insert(check.name.clone()));
         Ok(checks)
     }
 
@@ -340,15 +336,35 @@ pub(super) fn preparation(
     let settings = &session.settings;
     let own = settings.repo.as_ref().and_then(|repo| repo.setup.clone());
     let declared = own.is_some();
-    let setup = own.or_else(|| config::detect(root).setup)?;
+    let setup = own.or_else(|| detected(session, root).setup)?;
     let network = setup.network.min(allowed.unwrap_or(settings.user.sandbox.setup_network));
     Some(Preparation { check: crate::heal::setup_check(&setup), network, declared })
 }
 
-/// Whether a detected check is worth running beside the goal: not the same, and no formatter or linter whose complaints a person did not
-/// ask about.
-fn beside(check: &Check, goal: &Check) -> bool {
-    check.name.contains("test") && check.run.display() != goal.run.display()
+/// The checks and the setup that the project's files show.
+fn detected(session: &Session, root: &Path) -> config::Detected {
+    config::detect(root, &config::Programs::of(session.environment.get("PATH")))
+}
+
+/// The detected checks that are worth running beside the goal: not what it runs itself, and no formatter or linter whose complaints a person
+/// did not ask about. What they need and is not among them is not waited for.
+fn beside(detected: Vec<Check>, goal: &Check) -> Vec<Check> {
+    let is_goal = |name: &String| detected.iter().any(|check| &check.name == name && alike(check, goal));
+    let worth = |check: &&Check| check.name.contains("test") && !alike(check, goal);
+    let names: Vec<&String> = detected.iter().filter(worth).map(|check| &check.name).collect();
+    let mut found: Vec<Check> = detected.iter().filter(worth).cloned().collect();
+    for check in &mut found {
+        check.needs.retain(|need| names.contains(&need) || is_goal(need));
+    }
+    found
+}
+
+/// A check as a person is told of it, with its folder.
+fn named(check: &Check) -> String {
+    match check.dir.as_str() {
+        "" => check.run.display(),
+        dir => format!("{} (in {dir})", check.run.display()),
+    }
 }
 
 /// The rungs that are to be tried, by name.

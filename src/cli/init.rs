@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use super::paint::{GOOD, out, paint, say};
+use super::paint::{GOOD, line, out, paint, say};
 use crate::config;
 use crate::fault::{Exit, Fault};
 use crate::git::Repo;
@@ -28,7 +28,8 @@ impl Init {
             Fault::usage(format!("{}: {error}", self.place.repo.display())).hint("--repo names a folder")
         })?;
         let root = Repo::discover(&place).await?.map_or(place, |repo| repo.root().to_owned());
-        let detected = config::detect(&root);
+        let programs = config::Programs::of(config::Environment::from_process().get("PATH"));
+        let detected = config::detect(&root, &programs);
         let text = config::render_toml(&detected);
         if self.print {
             out(&text)?;
@@ -51,7 +52,12 @@ impl Init {
         } else {
             say(&format!("{} wrote {}:", paint(GOOD, "✔"), config::REPO_FILE));
             for check in &detected.checks {
-                say(&format!("  {:<14} {}", check.name, check.run.display()));
+                let place = if check.dir.is_empty() {
+                    String::new()
+                } else {
+                    format!("  (in {})", line(&check.dir, 60))
+                };
+                say(&format!("  {:<14} {}{place}", check.name, check.run.display()));
             }
         }
         for note in &detected.notes {

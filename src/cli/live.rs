@@ -69,7 +69,7 @@ impl Tree {
 impl Listener for Tree {
     fn heard(&self, record: &Record, run: &Run) {
         match &record.event {
-            Event::CheckStarted { phase, check, command } => {
+            Event::CheckStarted { phase, check, command, .. } => {
                 let what = match phase {
                     Phase::Setup => format!("setting up · {}", line(command, 60)),
                     Phase::Baseline => format!("baseline · {}", shown(check, command)),
@@ -104,7 +104,7 @@ pub fn told(event: &Event, run: &Run) -> Option<String> {
     Some(match event {
         // Most of these are red on purpose: they ask what happens without a hunk.
         Event::Checked { phase: Phase::Minimise, .. } => return None,
-        Event::Checked { phase, outcome } => {
+        Event::Checked { phase, outcome, .. } => {
             let (indent, name) = match phase {
                 Phase::Setup => ("├─", "setup   "),
                 Phase::Baseline => ("├─", "baseline"),

@@ -15,7 +15,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use detect::{Detected, detect, render_toml};
+pub use detect::{Detected, Programs, detect, render_toml};
 pub use environment::{Environment, open_state_dir};
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
 pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter};

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -205,7 +206,6 @@ fn state_lies_where_the_environment_says_and_is_private() {
     let homeless = Environment::from_pairs(Path::new("/"), BTreeMap::<String, String>::new());
     assert!(homeless.state_path().is_err());
 
-    use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("a/b");
     let made = open_state_dir(&state).unwrap();
@@ -220,7 +220,6 @@ fn state_lies_where_the_environment_says_and_is_private() {
 
 #[test]
 fn a_key_file_must_be_private() {
-    use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let key = dir.path().join("key");
     std::fs::write(&key, "  sk-1\n").unwrap();
@@ -248,8 +247,18 @@ fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 /// `name: command [dir] <- needs` of each check, then the setup; also checks that the file it renders reads back.
 fn detected(files: &[(&str, &str)]) -> Vec<String> {
+    detected_with(&["mypy", "ruff", "pyright", "golangci-lint"], files)
+}
+
+/// The same on a machine that has these programs.
+fn detected_with(programs: &[&str], files: &[(&str, &str)]) -> Vec<String> {
+    let bin = tempfile::tempdir().unwrap();
+    for program in programs {
+        std::fs::write(bin.path().join(program), "").unwrap();
+        std::fs::set_permissions(bin.path().join(program), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let dir = tree(files);
-    let detected = detect(dir.path());
+    let detected = detect(dir.path(), &Programs::of(bin.path().to_str()));
     let text = render_toml(&detected);
     let parsed = RepoConfig::parse(&text, TIMEOUT).unwrap_or_else(|fault| panic!("{fault}\n{text}"));
     assert_eq!((&parsed.checks, &parsed.setup), (&detected.checks, &detected.setup), "{text}");
@@ -268,6 +277,13 @@ fn detected(files: &[(&str, &str)]) -> Vec<String> {
         })
         .collect();
     all.extend(detected.setup.map(|setup| format!("setup: {} [{}]", line(&setup.run), setup.dir)));
+    all.extend(
+        detected
+            .notes
+            .iter()
+            .filter(|note| note.contains("not installed; it was left out"))
+            .map(|note| format!("note: {note}")),
+    );
     all
 }
 
@@ -354,7 +370,7 @@ fn monorepos_are_detected() {
     );
     let mixed = [
         ("api/pyproject.toml", "[tool.pytest.ini_options]\n[tool.ruff]\n"),
-        ("api/uv.lock", ""),
+        ("api/uv.lock", "name = \"ruff\""),
         ("web/package.json", r#"{"scripts":{"test":"x"},"dependencies":{"a":"1"}}"#),
         ("node_modules/z/package.json", r#"{"scripts":{"test":"x"}}"#),
     ];
@@ -372,6 +388,111 @@ fn monorepos_are_detected() {
 }
 
 #[test]
+fn members_of_a_workspace_are_installed_with_it_and_others_for_themselves() {
+    let member = r#"{"scripts":{"test":"node --test"},"dependencies":{"x":"1"}}"#;
+    let files = [
+        ("package.json", r#"{"workspaces":["packages/*","!packages/old"],"scripts":{"build":"tsc -b"}}"#),
+        ("packages/a/package.json", member),
+        ("packages/a/package-lock.json", "{}"),
+        ("packages/a/sub/package.json", member),
+        ("packages/old/package.json", member),
+    ];
+    assert_eq!(
+        detected(&files),
+        [
+            "build: npm run build",
+            "packages-a-test: npm test [packages/a]",
+            "packages-a-sub-test: npm test [packages/a/sub]",
+            "packages-old-test: npm test [packages/old]",
+            "setup: npm install && (cd packages/a/sub && npm install) && (cd packages/old && npm install) []",
+        ]
+    );
+    let pnpm = [
+        ("package.json", r#"{"private":true}"#),
+        ("pnpm-lock.yaml", ""),
+        (
+            "pnpm-workspace.yaml",
+            "packages:\n  # ours\n  - 'libs/**'\n\n  - \"!libs/x\" # not this\ncatalog:\n  - a\n",
+        ),
+        ("libs/a/b/package.json", member),
+        ("libs/x/package.json", member),
+    ];
+    assert_eq!(
+        detected(&pnpm),
+        [
+            "libs-a-b-test: pnpm run test [libs/a/b]",
+            "libs-x-test: npm test [libs/x]",
+            "setup: pnpm install --frozen-lockfile && (cd libs/x && npm install) []",
+        ]
+    );
+    // What only formats has nothing to install for.
+    let tool = [
+        ("package.json", r#"{"scripts":{"format":"prettier -w ."},"devDependencies":{"prettier":"3"}}"#),
+        ("web/package.json", r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"5"}}"#),
+    ];
+    assert_eq!(detected(&tool), ["web-build: npm run build [web]", "setup: npm install [web]"]);
+    let uv = [
+        (
+            "pyproject.toml",
+            "[tool.uv.workspace]\nmembers=['packages/*']\n[dependency-groups]\ndev=['pytest']",
+        ),
+        ("uv.lock", "name = \"pytest\""),
+        ("packages/a/pyproject.toml", "[project]\nname='a'"),
+        ("packages/a/tests/test_a.py", "def test_a(): pass"),
+    ];
+    assert_eq!(detected(&uv), ["test: uv run --no-sync pytest", "setup: uv sync --frozen --all-packages []"]);
+}
+
+#[test]
+fn tools_that_are_configured_and_not_installed_are_left_out_and_named() {
+    let files = [
+        ("pyproject.toml", "[tool.mypy]\nstrict=true\n[tool.ruff]\n"),
+        ("setup.py", ""),
+        ("shop/tests/test_a.py", "def test_a(): pass\n"),
+    ];
+    assert_eq!(
+        detected_with(&["ruff"], &files),
+        [
+            "test: python3 -m pytest",
+            "lint: ruff check .",
+            "note: mypy is configured and not installed; it was left out"
+        ]
+    );
+    let locked = [
+        ("pyproject.toml", "[tool.poetry]\n[tool.mypy]\n[tool.ruff]\n[tool.pytest.ini_options]\n"),
+        ("poetry.lock", "[[package]]\nname = \"ruff\"\n"),
+    ];
+    assert_eq!(
+        detected_with(&["mypy"], &locked),
+        [
+            "test: poetry run pytest",
+            "lint: poetry run ruff check .",
+            "setup: poetry install --no-interaction []",
+            "note: mypy is configured and not installed; it was left out"
+        ]
+    );
+    assert_eq!(detected_with(&[], &[("go.mod", "module x"), (".golangci.yml", "")])[2], "lint: go vet ./...");
+    let dir = tree(&files);
+    let notes = detect(dir.path(), &Programs::default()).notes;
+    assert!(
+        notes.iter().any(|note| note.contains("not installed on this machine") && note.contains("python3")),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn python_tests_are_found_inside_the_package() {
+    let first = |files: &[(&str, &str)]| detected(files)[0].clone();
+    let case = "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): pass\n";
+    let inner = [("setup.py", ""), ("h11/__init__.py", ""), ("h11/tests/__init__.py", "")];
+    let with = |text: &'static str| [&inner[..], &[("h11/tests/test_a.py", text)]].concat();
+    assert_eq!(first(&with("def test_a(): pass\n")), "test: python3 -m pytest");
+    assert_eq!(first(&with(case)), "test: python3 -m unittest discover");
+    let django = [("manage.py", "import django"), ("requirements.txt", "django"), ("shop/tests.py", case)];
+    assert_eq!(first(&django), "test: python3 manage.py test");
+}
+
+#[test]
 fn python_projects_are_detected() {
     let first = |files: &[(&str, &str)]| detected(files)[0].clone();
     assert_eq!(
@@ -381,7 +502,12 @@ fn python_projects_are_detected() {
     assert_eq!(first(&[("requirements.txt", "pytest==8")]), "test: python3 -m pytest");
     assert_eq!(first(&[("setup.py", ""), ("tox.ini", "[tox]")]), "test: tox");
     assert_eq!(
-        detected(&[("requirements.txt", "pytest"), (".venv/bin/python", ""), ("mypy.ini", "")]),
+        detected(&[
+            ("requirements.txt", "pytest"),
+            (".venv/bin/python", ""),
+            (".venv/bin/mypy", ""),
+            ("mypy.ini", ""),
+        ]),
         [
             "test: .venv/bin/python -m pytest",
             "typecheck: .venv/bin/python -m mypy .",
@@ -426,7 +552,7 @@ fn hostile_trees_do_no_harm() {
     std::fs::write(quote.join("go.mod"), "").unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, root.join("go.mod"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
         .unwrap();
-    let found = detect(root);
+    let found = detect(root, &Programs::default());
     assert!(found.checks.iter().all(|check| check.dir != "c" && !check.dir.contains('\n')), "{found:?}");
     assert!(found.checks.iter().any(|check| check.dir == "q'$(x) \"z"), "{found:?}");
     let parsed = RepoConfig::parse(&render_toml(&found), TIMEOUT).unwrap();

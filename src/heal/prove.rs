@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::attempt::guard;
 use super::judge::{self, Beside};
-use super::{Tools, check, others};
+use super::{Tools, Turn, check, others};
 use crate::guards::refuses;
 use crate::outcome::{Check, Outcome};
 use crate::run::events::{Decision, Event, Phase, Proof, Proven};
@@ -74,7 +74,8 @@ async fn hold(journal: &Journal, tools: &Tools) -> Result<Result<(Proof, Vec<Str
     for round in 1..=run.spec.repeat.max(1) {
         // Each round gets a workspace of its own, so that nothing the first one left behind can help the second.
         let attempt = tools.workspaces.attempt(&run.base()).await?;
-        let goal = check(journal, tools, Phase::Proof, &attempt, &run.spec.goal).await?;
+        let turn = Turn { phase: Phase::Proof, round };
+        let goal = check(journal, tools, turn, &attempt, &run.spec.goal).await?;
         let (decision, reason) = judge::goal(&run, &goal);
         if decision != Decision::Green {
             return Ok(Err(format!("in a fresh workspace, round {round}: {reason}")));

@@ -119,9 +119,9 @@ async fn build(journal: &Journal, tools: &Tools, setup: &Preparation) -> Result<
     }
     let attempt = workspace(journal, tools, &Patch::new()).await?;
     let (phase, name, command) = (Phase::Setup, setup.check.name.clone(), setup.check.run.display());
-    journal.record(Event::CheckStarted { phase, check: name, command }).await?;
+    journal.record(Event::CheckStarted { phase, check: name, command, round: 1 }).await?;
     let outcome = execute(&tools.verifier, setup, &attempt, &|line| journal.murmur(line)).await?;
-    journal.record(Event::Checked { phase, outcome: Box::new(outcome.clone()) }).await?;
+    journal.record(Event::Checked { phase, outcome: Box::new(outcome.clone()), round: 1 }).await?;
     if !outcome.is_green() {
         return Ok(Prepared::Failed(failed(setup, &outcome)));
     }

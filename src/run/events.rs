@@ -169,9 +169,9 @@ pub enum Baseline {
     Green,
     /// Red twice.
     Red,
-    /// Red, then green on the same inputs.
+    /// The goal, or a test in it or in another check, was both red and green on the same files.
     Flaky {
-        /// What was red the first time: tests, or the first diagnostic.
+        /// What was seen both ways: tests, or the first diagnostics.
         what: Vec<String>,
     },
     /// No edit repairs it.
@@ -270,6 +270,11 @@ pub struct Proven {
     pub log_digest: String,
 }
 
+/// The round of events that were recorded without one.
+fn first() -> u32 {
+    1
+}
+
 /// Something that happened in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
@@ -296,6 +301,10 @@ pub enum Event {
         check: String,
         /// What it runs, for people.
         command: String,
+        /// Which execution of it this is in this phase on the same files, from 1. The baseline repeats what is red to tell flaky failures
+        /// apart, the proof repeats the goal.
+        #[serde(default = "first")]
+        round: u32,
     },
     /// A check ended.
     Checked {
@@ -303,6 +312,9 @@ pub enum Event {
         phase: Phase,
         /// What it came to.
         outcome: Box<Outcome>,
+        /// As `check-started` has it.
+        #[serde(default = "first")]
+        round: u32,
     },
     /// Attempts stand on top of what the setup made from here on.
     Prepared {

@@ -229,7 +229,7 @@ impl Run {
                 self.spec.configured = *configured;
             }
             Event::Prepared { layer, .. } => self.prepared = Some(layer.clone()),
-            Event::Checked { phase, outcome } => self.checked(*phase, outcome),
+            Event::Checked { phase, outcome, .. } => self.checked(*phase, outcome),
             Event::Baseline(baseline) => {
                 self.baseline = Some(baseline.clone());
                 self.red = self.before.iter().filter(|outcome| !outcome.is_green()).cloned().collect();

@@ -91,6 +91,7 @@ impl Story {
         story.tell(Event::Checked {
             phase: Phase::Baseline,
             outcome: Box::new(outcome(Verdict::Red, "first")),
+            round: 1,
         });
         story.tell(Event::Baseline(Baseline::Red));
         story

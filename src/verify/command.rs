@@ -122,7 +122,8 @@ const LEADS: &[&str] = &[
     "node",
 ];
 
-fn is_assignment(word: &str) -> bool {
+/// Whether a word sets a variable for the command behind it.
+pub fn is_assignment(word: &str) -> bool {
     word.split_once('=').is_some_and(|(name, _)| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     })
@@ -229,6 +230,29 @@ pub fn lacks_node_modules(tree: &Path, dir: &str) -> bool {
         }
         folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
     }
+}
+
+/// How the packages of the project that `dir` belongs to are installed, by the lock or list that is nearest.
+pub fn install(tree: &Path, dir: &str) -> Option<&'static str> {
+    const WAYS: &[(&str, &str)] = &[
+        ("pnpm-lock.yaml", "pnpm install --frozen-lockfile"),
+        ("yarn.lock", "yarn install"),
+        ("bun.lock", "bun install"),
+        ("bun.lockb", "bun install"),
+        ("package-lock.json", "npm ci"),
+        ("npm-shrinkwrap.json", "npm ci"),
+        ("package.json", "npm install"),
+        ("uv.lock", "uv sync"),
+        ("poetry.lock", "poetry install"),
+        ("Pipfile", "pipenv install --dev"),
+        ("requirements-dev.txt", "python3 -m pip install -r requirements-dev.txt"),
+        ("requirements.txt", "python3 -m pip install -r requirements.txt"),
+        ("pyproject.toml", "python3 -m pip install -e ."),
+        ("setup.py", "python3 -m pip install -e ."),
+    ];
+    let folders = Path::new(dir.trim_matches('/')).ancestors();
+    let mut ways = folders.flat_map(|folder| WAYS.iter().map(move |(file, way)| (folder.join(file), *way)));
+    ways.find(|(file, _)| tree.join(file).is_file()).map(|(_, way)| way)
 }
 
 #[cfg(test)]

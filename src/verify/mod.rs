@@ -18,6 +18,7 @@ mod command;
 pub mod compare;
 mod data;
 mod fingerprint;
+pub mod flaky;
 mod matcher;
 pub mod minimise;
 pub mod needs;
@@ -25,6 +26,7 @@ mod parsers;
 mod paths;
 mod probe;
 mod read;
+pub mod same;
 pub mod tools;
 mod verdict;
 
@@ -68,6 +70,23 @@ impl Verifier {
     /// # Errors
     /// Only where the sandbox itself fails; whatever the command does is an [`Outcome`].
     pub async fn run(&self, attempt: &Attempt, check: &Check, progress: Progress<'_>) -> Result<Outcome> {
+        let mut outcome = self.run_only(attempt, check, progress).await?;
+        if outcome.verdict == Verdict::Red {
+            self.probe(attempt, check, &mut outcome).await;
+        }
+        Ok(outcome)
+    }
+
+    /// The same without a probe: for an outcome of which only the verdict counts.
+    ///
+    /// # Errors
+    /// As [`Verifier::run`].
+    pub async fn run_only(
+        &self,
+        attempt: &Attempt,
+        check: &Check,
+        progress: Progress<'_>,
+    ) -> Result<Outcome> {
         let reports = attempt.reports();
         clear(&reports);
         let argv = match &check.run {
@@ -91,6 +110,7 @@ impl Verifier {
         let paths = Paths::new(&tree, &check.dir, Some(&tree));
         let around = verdict::Surroundings {
             no_node_modules: !attempt.is_prepared() && command::lacks_node_modules(&tree, &check.dir),
+            install: command::install(&tree, &check.dir),
         };
         let (check_copy, matchers) = (check.clone(), self.matchers.clone());
         let (text_paths, text_words) = (paths.clone(), words.text());
@@ -112,22 +132,14 @@ impl Verifier {
         })
         .await?;
         outcome.log = Some(log);
-        if outcome.verdict == Verdict::Red {
-            self.probe(attempt, check, &words, &paths, &mut outcome).await;
-        }
         Ok(outcome)
     }
 
     /// Runs the probes that fit a red outcome. One that fails, or takes too long, changes nothing.
-    async fn probe(
-        &self,
-        attempt: &Attempt,
-        check: &Check,
-        words: &CommandWords,
-        paths: &Paths,
-        outcome: &mut Outcome,
-    ) {
-        for probe in probe::plan(check, words, &attempt.trees(), outcome) {
+    async fn probe(&self, attempt: &Attempt, check: &Check, outcome: &mut Outcome) {
+        let tree = attempt.root();
+        let (words, paths) = (CommandWords::of(check, tree), Paths::new(tree, &check.dir, Some(tree)));
+        for probe in probe::plan(check, &words, &attempt.trees(), outcome) {
             let command = Command {
                 argv: probe.argv.clone(),
                 dir: check.dir.clone(),
@@ -143,7 +155,7 @@ impl Verifier {
             match attempt.run(&command, &mut hear).await {
                 Ok(ended) if matches!(ended.end, crate::outcome::End::Exited(_)) => {
                     let text = ansi::clean(&bytes);
-                    if let Some(found) = probe.read(&text, paths, &self.matchers) {
+                    if let Some(found) = probe.read(&text, &paths, &self.matchers) {
                         read::merge(check, outcome, found, probe.evidence_only);
                     }
                 }

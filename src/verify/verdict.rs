@@ -27,6 +27,7 @@ struct Row {
     advice: String,
     pattern: String,
     unless: Option<String>,
+    also: Option<String>,
     #[serde(default)]
     exits: Vec<i32>,
     #[serde(default)]
@@ -47,6 +48,7 @@ struct Rule {
     row: Row,
     pattern: Regex,
     unless: Option<Regex>,
+    also: Option<Regex>,
 }
 
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
@@ -60,7 +62,8 @@ fn load(text: &str) -> anyhow::Result<Vec<Rule>> {
     let file: File = toml::from_str(text)?;
     let rule = |row: Row| -> anyhow::Result<Rule> {
         let unless = row.unless.as_deref().map(Regex::new).transpose()?;
-        Ok(Rule { pattern: Regex::new(&row.pattern)?, unless, row })
+        let also = row.also.as_deref().map(Regex::new).transpose()?;
+        Ok(Rule { pattern: Regex::new(&row.pattern)?, unless, also, row })
     };
     file.rule.into_iter().map(rule).collect()
 }
@@ -70,6 +73,8 @@ fn load(text: &str) -> anyhow::Result<Vec<Rule>> {
 pub struct Surroundings {
     /// The check's folder belongs to a JavaScript project whose packages are not installed.
     pub no_node_modules: bool,
+    /// How its packages are installed, as far as its files show.
+    pub install: Option<&'static str>,
 }
 
 /// Judges one execution.
@@ -101,7 +106,7 @@ pub fn judge(
             infra("something else ended it (signal 15)".to_owned(), "run it again, and look at what stops it")
         }
         End::Exited(_) | End::Signaled(_) => {
-            by_rules(end, text, found, tests, around).unwrap_or(Verdict::Red)
+            by_rules(check, end, text, found, tests, around).unwrap_or(Verdict::Red)
         }
     }
 }
@@ -118,6 +123,7 @@ fn seconds(duration: std::time::Duration) -> String {
 }
 
 fn by_rules(
+    check: &Check,
     end: End,
     text: &str,
     found: &Found,
@@ -134,7 +140,8 @@ fn by_rules(
         let exit_fits = row.exits.is_empty() || matches!(end, End::Exited(code) if row.exits.contains(&code));
         let needs_fit = row.needs.is_none_or(|Needs::NoNodeModules| around.no_node_modules);
         let told = (at_source && !row.despite_diagnostics) || (tested && row.unless_tests);
-        if !exit_fits || !needs_fit || told {
+        let also_fits = || rule.also.as_ref().is_none_or(|also| lines.iter().any(|line| also.is_match(line)));
+        if !exit_fits || !needs_fit || told || !also_fits() {
             continue;
         }
         let hit = lines.iter().find_map(|line| {
@@ -143,17 +150,21 @@ fn by_rules(
         });
         if let Some((line, captures)) = hit {
             let what = ["what", "what2", "what3", "what4", "what5"].iter().find_map(|n| captures.name(n));
+            let what = what.map(|what| super::parsers::cut(what.as_str(), 200));
             let reason = match what {
-                Some(what) => format!("{}: {}", row.reason, what.as_str()),
+                Some(what) => format!("{}: {what}", row.reason),
                 None => format!("{} ({})", row.reason, super::parsers::cut(line.trim(), 200)),
             };
-            return Some(Verdict::Infra { reason, advice: row.advice.clone() });
+            return Some(Verdict::Infra { reason, advice: advice(&row.advice, what, around) });
         }
     }
     if end == End::Exited(127) && !at_source && !tested {
         return Some(Verdict::Infra {
-            reason: "a program of the command is missing (exit 127)".to_owned(),
-            advice: "install it, or put it into the PATH that checks see".to_owned(),
+            reason: format!(
+                "a program of the command is missing (exit 127): {}",
+                super::parsers::cut(&check.run.display(), 200)
+            ),
+            advice: advice(MISSING, None, around),
         });
     }
     if end == End::Exited(126) && !at_source && !tested {
@@ -174,6 +185,17 @@ fn by_rules(
         });
     }
     None
+}
+
+const MISSING: &str = "install {what}, or put it into the PATH that checks see{or_setup}";
+
+/// A rule's advice with what is missing and how the project is set up filled in.
+fn advice(template: &str, what: Option<&str>, around: Surroundings) -> String {
+    let or_setup = around.install.map(|way| format!("; if the project brings it, run its setup: {way}"));
+    template
+        .replace("{or_setup}", or_setup.as_deref().unwrap_or_default())
+        .replace("{setup}", around.install.unwrap_or("the install command of its package manager"))
+        .replace("{what}", what.unwrap_or("it"))
 }
 
 /// An error that points into the repo's own files, or a failing assertion: an edit may repair it, whatever else was printed.

@@ -114,7 +114,7 @@ fn typescript() -> Option<PathBuf> {
 }
 
 /// A virtual environment with pytest and ruff.
-fn pytest() -> Option<PathBuf> {
+pub fn pytest() -> Option<PathBuf> {
     static ONCE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     tools(&ONCE, "pytest", |folder| {
         run("python3", &["-m", "venv", "venv"], folder)?;

@@ -14,3 +14,4 @@ mod scripted;
 mod setup;
 mod tickets;
 mod vendor;
+mod verdicts;

@@ -26,5 +26,5 @@ pub(super) fn build(folder: &Folder<'_>, inside: bool) -> Option<Project> {
     } else {
         return None;
     };
-    Some(Project { ecosystem: "java", checks, setup: Some(setup), notes: Vec::new() })
+    Some(Project { ecosystem: "java", checks, setup: Some(setup), ..Project::default() })
 }

@@ -6,12 +6,17 @@
 mod java;
 mod native;
 mod node;
+mod programs;
 mod python;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+pub use programs::Programs;
 
 use super::NetworkAccess;
 use super::quantity::render_duration;
@@ -37,6 +42,8 @@ struct Project {
     ecosystem: &'static str,
     checks: Vec<Draft>,
     setup: Option<String>,
+    /// Which folders, relative to this one, are parts of it that its setup prepares too; `None` where it is no workspace.
+    members: Option<Members>,
     notes: Vec<String>,
 }
 
@@ -65,8 +72,10 @@ struct Folder<'a> {
     dir: String,
     /// The names of the regular files in it.
     files: &'a BTreeSet<String>,
-    /// The names of its sub-folders.
-    folders: &'a BTreeSet<String>,
+    /// The names of all files by folder.
+    tree: &'a Names,
+    /// What the machine has.
+    programs: &'a Programs,
 }
 
 impl Folder<'_> {
@@ -82,6 +91,22 @@ impl Folder<'_> {
     fn text(&self, name: &str) -> String {
         let path = if self.dir.is_empty() { name.to_owned() } else { format!("{}/{name}", self.dir) };
         read_small(self.root, &path)
+    }
+
+    /// The files below this folder, itself included: folder relative to this one, name. Folders below one that `other` knows as
+    /// another project's are left out.
+    fn below(&self, other: impl Fn(&BTreeSet<String>) -> bool) -> impl Iterator<Item = (&str, &str)> {
+        let inner: Vec<&str> = self
+            .tree
+            .iter()
+            .map(|(dir, names)| (dir.as_str(), names))
+            .filter(|(dir, names)| *dir != self.dir && is_below(dir, &self.dir) && other(names))
+            .map(|(dir, _)| dir)
+            .collect();
+        let own = self.tree.iter().filter(move |(dir, _)| {
+            is_below(dir, &self.dir) && !inner.iter().any(|inner| is_below(dir, inner))
+        });
+        own.flat_map(|(dir, names)| names.iter().map(|name| (inside(dir, &self.dir), name.as_str())))
     }
 
     /// Whether something is at a path below the folder (an interpreter, say); links count.
@@ -121,22 +146,27 @@ const SKIPPED: &[&str] = &[
     "bazel-out",
 ];
 
-/// Looks at the tree at `root` and says how it is checked. Blocking; bounded whatever the tree holds.
-pub fn detect(root: &Path) -> Detected {
-    let (files, folders) = walk(root);
-    let none = BTreeSet::new();
+/// Looks at the tree at `root` and says how it is checked on a machine with these programs. Blocking; bounded whatever the tree holds.
+pub fn detect(root: &Path, programs: &Programs) -> Detected {
+    let tree = walk(root);
     let mut projects: Vec<(String, Project)> = Vec::new();
     let mut notes = Vec::new();
-    for (dir, names) in &files {
-        let folders = folders.get(dir).unwrap_or(&none);
-        let folder = Folder { root, dir: dir.clone(), files: names, folders };
+    for (dir, names) in &tree {
+        let folder = Folder { root, dir: dir.clone(), files: names, tree: &tree, programs };
+        // The workspace that it belongs to, else the innermost project.
         let outer = |ecosystem: &str| {
-            projects.iter().find(|(other, project)| project.ecosystem == ecosystem && is_below(dir, other))
+            let around = || {
+                let known = projects.iter().rev();
+                let same =
+                    known.filter(|(other, project)| project.ecosystem == ecosystem && is_below(dir, other));
+                same.map(|(other, project)| Outer { project, path: inside(dir, other) })
+            };
+            around().find(Outer::has_as_member).or_else(|| around().next())
         };
         let mut found: Vec<Project> = [
             native::cargo(&folder, outer("rust").is_some()),
-            node::package(&folder, outer("node").map(|(_, project)| project)),
-            python::project(&folder, outer("python").is_some()),
+            node::package(&folder, outer("node")),
+            python::project(&folder, outer("python")),
             native::go(&folder),
             java::build(&folder, outer("java").is_some()),
         ]
@@ -148,13 +178,87 @@ pub fn detect(root: &Path) -> Detected {
         }
         projects.extend(found.into_iter().map(|project| (dir.clone(), project)));
     }
-    projects.retain(|(_, project)| !project.checks.is_empty() || project.setup.is_some());
+    projects.retain(|(_, project)| {
+        let prepares = project.setup.is_some() && project.members.is_some();
+        !project.checks.is_empty() || prepares || !project.notes.is_empty()
+    });
     if projects.len() > MOST_PROJECTS {
         let dropped = projects.len() - MOST_PROJECTS;
         notes.push(format!("{dropped} more projects were found and left out; add the ones that matter"));
         projects.truncate(MOST_PROJECTS);
     }
-    assemble(projects, notes)
+    let mut detected = assemble(projects, notes);
+    detected.notes.extend(missing(&detected, programs));
+    detected
+}
+
+/// The project that a folder lies in.
+struct Outer<'p> {
+    project: &'p Project,
+    /// The folder, relative to that project's.
+    path: &'p str,
+}
+
+impl Outer<'_> {
+    /// Whether the folder is a part of a workspace.
+    fn has_as_member(&self) -> bool {
+        self.project.members.as_ref().is_some_and(|members| members.hold(self.path))
+    }
+}
+
+/// Which folders belong to a workspace, as its manifest names them.
+#[derive(Debug, Clone, Default)]
+struct Members {
+    included: GlobSet,
+    excluded: GlobSet,
+}
+
+impl Members {
+    /// From patterns relative to the workspace's folder; `!` takes away. Patterns that are none are passed over.
+    fn of<'p>(patterns: impl IntoIterator<Item = &'p str>) -> Self {
+        let (mut included, mut excluded) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        for pattern in patterns.into_iter().take(1000) {
+            let (set, pattern) = match pattern.strip_prefix('!') {
+                Some(rest) => (&mut excluded, rest),
+                None => (&mut included, pattern),
+            };
+            let plain = pattern.trim_start_matches("./").trim_end_matches('/');
+            if let Ok(glob) = GlobBuilder::new(plain).literal_separator(true).build() {
+                set.add(glob);
+            }
+        }
+        let built = |set: GlobSetBuilder| set.build().unwrap_or_default();
+        Self { included: built(included), excluded: built(excluded) }
+    }
+
+    fn hold(&self, path: &str) -> bool {
+        self.included.is_match(path) && !self.excluded.is_match(path)
+    }
+}
+
+/// Says which programs of the checks and of the setup this machine lacks.
+fn missing(detected: &Detected, programs: &Programs) -> Option<String> {
+    let runs =
+        detected.checks.iter().map(|check| &check.run).chain(detected.setup.as_ref().map(|setup| &setup.run));
+    let mut lacking = BTreeSet::new();
+    for run in runs {
+        let line = run.display();
+        for part in line.split("&&") {
+            let mut words = part.trim_start_matches([' ', '(']).split_whitespace();
+            let program = words.find(|word| !word.contains('=')).unwrap_or_default();
+            if !program.is_empty() && program != "cd" && !program.contains('/') && !programs.has(program) {
+                lacking.insert(program.to_owned());
+            }
+        }
+    }
+    let names: Vec<String> = lacking.into_iter().collect();
+    (!names.is_empty())
+        .then(|| format!("not installed on this machine, and needed by what follows: {}", names.join(", ")))
+}
+
+/// `dir` relative to `outer`, which it lies in or is.
+fn inside<'d>(dir: &'d str, outer: &str) -> &'d str {
+    dir.strip_prefix(outer).unwrap_or(dir).trim_start_matches('/')
 }
 
 /// Whether `dir` lies in `outer` or is it.
@@ -164,9 +268,9 @@ fn is_below(dir: &str, outer: &str) -> bool {
 
 type Names = BTreeMap<String, BTreeSet<String>>;
 
-/// The names of files and of folders by folder; outer folders come first in a `BTreeMap`'s order.
-fn walk(root: &Path) -> (Names, Names) {
-    let (mut files, mut folders) = (Names::new(), Names::new());
+/// The names of files by folder; outer folders come first in a `BTreeMap`'s order.
+fn walk(root: &Path) -> Names {
+    let mut files = Names::new();
     let walk = ignore::WalkBuilder::new(root)
         .max_depth(Some(DEPTH))
         .follow_links(false)
@@ -184,16 +288,11 @@ fn walk(root: &Path) -> (Names, Names) {
         let Some(path) = path.to_str().and_then(|path| RelPath::new(path).ok()) else { continue };
         let Some(kind) = entry.file_type() else { continue };
         let dir = path.parent().map(|parent| parent.as_str().to_owned()).unwrap_or_default();
-        let into = if kind.is_file() {
-            &mut files
-        } else if kind.is_dir() {
-            &mut folders
-        } else {
-            continue;
-        };
-        into.entry(dir).or_default().insert(path.file_name().to_owned());
+        if kind.is_file() {
+            files.entry(dir).or_default().insert(path.file_name().to_owned());
+        }
     }
-    (files, folders)
+    files
 }
 
 fn read_small(root: &Path, path: &str) -> String {

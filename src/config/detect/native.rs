@@ -30,7 +30,7 @@ pub(super) fn cargo(folder: &Folder<'_>, inside: bool) -> Option<Project> {
         ecosystem: "rust",
         checks,
         setup: Some(format!("cargo fetch{locked}")),
-        notes: Vec::new(),
+        ..Project::default()
     })
 }
 
@@ -44,10 +44,16 @@ pub(super) fn go(folder: &Folder<'_>) -> Option<Project> {
         Draft::new("test", "go test ./...", 15),
         Draft::new("lint", "go vet ./...", 5),
     ];
+    let mut notes = Vec::new();
     if folder.has_any(&[".golangci.yml", ".golangci.yaml", ".golangci.toml"]) {
-        checks[2] = Draft::new("lint", "golangci-lint run", 10);
+        match folder.programs.has("golangci-lint") {
+            true => checks[2] = Draft::new("lint", "golangci-lint run", 10),
+            false => notes
+                .push("golangci-lint is configured and not installed; go vet stands in for it".to_owned()),
+        }
     }
-    Some(Project { ecosystem: "go", checks, setup: Some("go mod download".to_owned()), notes: Vec::new() })
+    let setup = Some("go mod download".to_owned());
+    Some(Project { ecosystem: "go", checks, setup, notes, ..Project::default() })
 }
 
 /// A makefile with targets of known names.
@@ -71,5 +77,5 @@ pub(super) fn make(folder: &Folder<'_>) -> Option<Project> {
             checks.push(Draft::new(kind, format!("make {target}"), minutes));
         }
     }
-    (!checks.is_empty()).then(|| Project { ecosystem: "make", checks, setup: None, notes: Vec::new() })
+    (!checks.is_empty()).then(|| Project { ecosystem: "make", checks, ..Project::default() })
 }

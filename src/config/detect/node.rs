@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Draft, Folder, Project};
+use super::{Draft, Folder, Members, Outer, Project};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -90,26 +90,26 @@ const SCRIPTS: &[(&str, &[&str], u64)] = &[
     ("lint", &["lint"], 5),
 ];
 
-/// A package. Below another one (`outer`) it is taken for a workspace member, and adds only what the outer one does not check.
-pub(super) fn package(folder: &Folder<'_>, outer: Option<&Project>) -> Option<Project> {
+/// A package. A member of a workspace is installed with it, and adds only the checks that the workspace itself does not have.
+pub(super) fn package(folder: &Folder<'_>, outer: Option<Outer<'_>>) -> Option<Project> {
     if !folder.has("package.json") {
         return None;
     }
     let text = folder.text("package.json");
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let manifest: Manifest = serde_json::from_str(text).unwrap_or_default();
-    let own = Manager::of(folder, &manifest);
+    let outer = outer.filter(Outer::has_as_member).map(|outer| outer.project);
     let inherited = || {
         let setup = outer?.setup.as_deref()?;
         let managers =
             [("npm", Manager::Npm), ("pnpm", Manager::Pnpm), ("yarn", Manager::Yarn), ("bun", Manager::Bun)];
         managers.into_iter().find(|(name, _)| setup.starts_with(&format!("{name} "))).map(|(_, one)| one)
     };
-    let member = outer.is_some() && own.is_none();
-    let manager = own.or_else(inherited).unwrap_or(Manager::Npm);
+    let own = Manager::of(folder, &manifest);
+    let manager = inherited().or(own).unwrap_or(Manager::Npm);
     let mut project = Project { ecosystem: "node", ..Project::default() };
     for (kind, names, minutes) in SCRIPTS {
-        if member && outer.is_some_and(|outer| outer.checks.iter().any(|check| check.kind == *kind)) {
+        if outer.is_some_and(|outer| outer.checks.iter().any(|check| check.kind == *kind)) {
             continue;
         }
         let script = names.iter().find_map(|name| Some((*name, manifest.scripts.get(*name)?.as_str()?)));
@@ -133,13 +133,46 @@ pub(super) fn package(folder: &Folder<'_>, outer: Option<&Project>) -> Option<Pr
     if folder.has("tsconfig.json") && typescript && !compiles {
         project.checks.push(Draft::new("typecheck", manager.program("tsc --noEmit"), 5));
     }
+    project.members = members(folder, &manifest);
     let needs_install = own.is_some()
-        || manifest.workspaces.is_some()
+        || project.members.is_some()
         || !(manifest.dependencies.is_empty() && manifest.dev_dependencies.is_empty());
-    if !member && needs_install {
+    if outer.is_none() && needs_install {
         project.setup = Some(manager.install(folder, &manifest).to_owned());
     }
     Some(project)
+}
+
+/// The workspace's members, as npm, yarn and bun, pnpm or lerna are told of them.
+fn members(folder: &Folder<'_>, manifest: &Manifest) -> Option<Members> {
+    let strings = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let patterns = if let Some(workspaces) = &manifest.workspaces {
+        strings(workspaces.get("packages").unwrap_or(workspaces))
+    } else if folder.has("pnpm-workspace.yaml") {
+        listed(&folder.text("pnpm-workspace.yaml"))
+    } else if folder.has("lerna.json") {
+        let lerna: Value = serde_json::from_str(&folder.text("lerna.json")).unwrap_or_default();
+        match strings(&lerna["packages"]) {
+            none if none.is_empty() => vec!["packages/*".to_owned()],
+            some => some,
+        }
+    } else {
+        return None;
+    };
+    Some(Members::of(patterns.iter().map(String::as_str)))
+}
+
+/// The items of the list `packages` in a pnpm-workspace.yaml, which holds little more.
+fn listed(text: &str) -> Vec<String> {
+    let mut lines = text.lines().skip_while(|line| line.trim_end() != "packages:");
+    lines.next();
+    let items = lines.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    items
+        .map_while(|line| line.strip_prefix("- "))
+        .map(|item| item.split(" #").next().unwrap_or(item).trim().trim_matches(['"', '\'']).to_owned())
+        .collect()
 }
 
 fn runs_tsc(kind: &str, manifest: &Manifest) -> bool {

@@ -25,8 +25,10 @@ pub fn parse(reports: &[(String, String)], input: &Input<'_>, found: &mut Found)
             document.descendants().filter(|n| n.has_tag_name("testcase")).collect();
         let seen = !cases.is_empty();
         let signs = if tool == "pytest" { progress(input.text) } else { Vec::new() };
+        let signed = signs.len() == cases.len();
+        let all_passed = tool == "pytest" && !signed && once_skipped_passed(&cases, input.text);
         for (at, case) in cases.iter().enumerate() {
-            let passed = signs.len() == cases.len() && signs.get(at) == Some(&'.');
+            let passed = if signed { signs.get(at) == Some(&'.') } else { all_passed };
             self::case(case, tool, input, found, passed);
         }
         // An empty session writes an empty report: pytest ran, and says the rest in text. Of several sessions the report
@@ -41,7 +43,9 @@ pub fn parse(reports: &[(String, String)], input: &Input<'_>, found: &mut Found)
 /// What pytest's progress lines say of each test, in the order of the report: `.`, `s`, `F` and so on, or the words of `-v`.
 fn progress(text: &str) -> Vec<char> {
     static SIGNS: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"^(?:\S+\.py )?([.sFExX]+)\s*(?:\[ *\d{1,3}%\])?$").expect("a constant pattern")
+        // Quiet modes have signs of subtests among them: `u` and `,` for passed or failed ones, `-` for skipped ones.
+        Regex::new(r"^(?:\S+\.py )?([.sFExXu,-]+)\s*(?:\[ *\d{1,3}%\]|\[ *\d+/\d+\])?$")
+            .expect("a constant pattern")
     });
     static WORDS: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"^\S+\.py::.* (PASSED|SKIPPED|FAILED|ERROR|XFAIL|XPASS)\b.*\[ *\d{1,3}%\]$")
@@ -53,7 +57,7 @@ fn progress(text: &str) -> Vec<char> {
     }) {
         let line = line.trim_end();
         if let Some(found) = SIGNS.captures(line) {
-            signs.extend(found[1].chars());
+            signs.extend(found[1].chars().filter(|sign| !matches!(sign, 'u' | ',' | '-')));
         } else if let Some(found) = WORDS.captures(line) {
             signs.push(match &found[1] {
                 "PASSED" => '.',
@@ -63,6 +67,19 @@ fn progress(text: &str) -> Vec<char> {
         }
     }
     signs
+}
+
+/// Where the progress could not be followed (tests print, too): whether the closing count of passed tests is reached only with those that
+/// the report has as skipped once.
+fn once_skipped_passed(cases: &[Node<'_, '_>], text: &str) -> bool {
+    static PASSED: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^(?:=+ )?(?:.*, )?(\d+) passed\b.* in [\d.]+s").expect("a constant pattern")
+    });
+    let told =
+        text.lines().rev().find_map(|line| PASSED.captures(line)).and_then(|found| found[1].parse().ok());
+    let failed =
+        |case: &&Node<'_, '_>| case.children().any(|n| n.has_tag_name("failure") || n.has_tag_name("error"));
+    told == Some(cases.iter().filter(|case| !failed(case)).count())
 }
 
 /// Adds one test case. `passed` says that pytest told of it as passed: a skipped subtest is written as if the whole test were skipped.

@@ -41,8 +41,13 @@ static COUNT: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant pattern")
 });
 static TOTAL: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:=+ )?(?:\d+ (?:passed|failed|errors?|skipped|xfailed|xpassed|deselected|warnings?|rerun)(?:, )?)+ in [\d.]+s.*$")
+    Regex::new(r"^(?:=+ )?(?:\d+ (?:passed|failed|errors?|skipped|xfailed|xpassed|deselected|warnings?|rerun|subtests passed)(?:, )?)+ in [\d.]+s.*$")
         .expect("a constant pattern")
+});
+
+/// The name of a failure's block: the test, and for a subtest its message and parameters behind a space.
+static SUBTEST: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^([\w.]+(?:\[.*?\])?)(?: \[.*\])?(?: \(.*\))?$").expect("a constant pattern")
 });
 
 static COLLECTION: LazyLock<Regex> = LazyLock::new(|| {
@@ -130,9 +135,12 @@ pub fn parse(input: &Input<'_>, found: &mut Found) {
     }
     let collection =
         input.lines.iter().find_map(|l| COLLECTION.captures(l)).map_or(0, |c| c[1].parse().unwrap_or(0));
+    // Subtests count as failures of their own, beside the test that they belong to.
+    let subtests = input.lines.iter().filter(|line| line.starts_with("SUBFAILED")).count() as u64;
+    let no_tests = collection + subtests;
     let mut short: BTreeMap<String, Option<String>> = BTreeMap::new();
     for line in &input.lines {
-        statuses(line, collection, &mut short, found);
+        statuses(line, no_tests, &mut short, found);
     }
     blocks(input, &short, found);
     // With `--tb=no` or `--tb=line` the summary is all there is.
@@ -165,7 +173,7 @@ const BANNER_MARKS: &[&str] = &[
     "no tests ran",
 ];
 
-fn statuses(line: &str, collection: u64, short: &mut BTreeMap<String, Option<String>>, found: &mut Found) {
+fn statuses(line: &str, no_tests: u64, short: &mut BTreeMap<String, Option<String>>, found: &mut Found) {
     let status = |word: &str| match word {
         "PASSED" | "XPASS" => TestStatus::Passed,
         "SKIPPED" | "XFAIL" => TestStatus::Skipped,
@@ -195,7 +203,7 @@ fn statuses(line: &str, collection: u64, short: &mut BTreeMap<String, Option<Str
             counts[slot] += number;
         }
         // Files that could not be read are no tests.
-        found.counts("pytest", counts[0], counts[1].saturating_sub(collection), counts[2]);
+        found.counts("pytest", counts[0], counts[1].saturating_sub(no_tests), counts[2]);
     }
 }
 
@@ -236,6 +244,7 @@ fn add_block(
         .strip_prefix("ERROR at setup of ")
         .or_else(|| name.strip_prefix("ERROR at teardown of "))
         .unwrap_or(name);
+    let name = SUBTEST.captures(name).and_then(|captures| captures.get(1)).map_or(name, |name| name.as_str());
     // `TestFirst.test_a[1.5]`: dots outside the parameters stand between class and function.
     let (path, parameters) = name.split_at(name.find('[').unwrap_or(name.len()));
     let suffix = format!("::{}{parameters}", path.replace('.', "::"));

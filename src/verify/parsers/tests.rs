@@ -77,7 +77,7 @@ pub fn recorded(name: &str) -> Outcome {
         reports: &reports,
         command,
         paths: &paths,
-        around: Surroundings { no_node_modules: name.starts_with("infra-n") },
+        around: Surroundings { no_node_modules: name.starts_with("infra-n"), ..Surroundings::default() },
     };
     read(&check(command), &evidence, &MATCHERS)
 }
@@ -238,13 +238,31 @@ fn a_skipped_subtest_is_no_skipped_test() {
     use TestStatus::{Failed, Passed, Skipped};
     for text in [
         ".s...                                     [100%]\n=== FAILURES ===\n",
+        "--.s-uF-..                                [100%]\n=== FAILURES ===\n",
+        "--.s-,F-..                                  [5/5]\n",
         "==== test session starts ====\ntest_a.py .s...                [100%]\n\n==== FAILURES ====\n",
         "test_a.py::T::all PASSED  [ 20%]\ntest_a.py::T::deco SKIPPED (x)  [ 40%]\ntest_a.py::T::fails PASSED [ 60%]\ntest_a.py::T::mix PASSED [ 80%]\ntest_a.py::T::ok PASSED  [100%]\n",
     ] {
         assert_eq!(tests(text), [Passed, Skipped, Failed, Passed, Passed], "{text}");
     }
     // Nothing tells them apart: not to be taken for a pass.
-    assert_eq!(tests(""), [Passed, Skipped, Failed, Skipped, Passed]);
+    for text in ["", "printed\n1 failed, 3 passed, 5 skipped in 0.1s\n"] {
+        assert_eq!(tests(text), [Passed, Skipped, Failed, Skipped, Passed], "{text}");
+    }
+    // As many passed as did not fail, so none was skipped.
+    assert_eq!(
+        tests("printed\n1 failed, 4 passed, 4 skipped in 0.1s\n"),
+        [Passed, Passed, Failed, Passed, Passed]
+    );
+}
+
+#[test]
+fn a_failed_subtest_is_no_test_of_its_own() {
+    let outcome = recorded("pytest-subtests.txt");
+    let tests = outcome.tests.unwrap();
+    let names: Vec<&String> = tests.tests.keys().collect();
+    assert_eq!(names, ["test_b.py::test_sub_fail", "test_b.py::test_sub_fail_twice"]);
+    assert_eq!((tests.passed, tests.failed), (0, 2));
 }
 
 /// Lines that start what parsers look for, so that random logs get into them.

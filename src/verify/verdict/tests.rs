@@ -125,3 +125,59 @@ fn exit_zero_with_failing_tests_in_the_report_is_red_and_says_so() {
     assert_eq!(of(&[]).verdict, Verdict::Green);
     assert_eq!(verdict("x", End::Exited(0), "all good\n"), Verdict::Green);
 }
+
+#[test]
+fn what_is_missing_is_named_and_so_is_what_installs_it() {
+    let told = |end: i32, text: &str, install: Option<&'static str>| {
+        let paths = Paths::new(Path::new("/srv/app"), "", None);
+        let evidence = Evidence {
+            end: End::Exited(end),
+            duration: Duration::from_secs(1),
+            text,
+            reports: &[],
+            command: "make test",
+            paths: &paths,
+            around: Surroundings { install, ..Surroundings::default() },
+        };
+        match read(&check("make test"), &evidence, &MATCHERS).verdict {
+            Verdict::Infra { reason, advice } => format!("{reason} / {advice}"),
+            other => format!("{other:?}"),
+        }
+    };
+    for (end, text, program) in [
+        (127, "sh: 1: jest: not found\n", "jest"),
+        (127, "bash: line 3: shellcheck: command not found\n", "shellcheck"),
+        (127, "zsh:1: command not found: poetry\n", "poetry"),
+        (127, "./ci.sh: 4: cmake: not found\n", "cmake"),
+        (127, "bash: ./gone.sh: No such file or directory\n", "./gone.sh"),
+        (2, "npm test\n/bin/sh: 1: npm: not found\nmake: *** [Makefile:2: test] Error 127\n", "npm"),
+        (1, "ci.sh: line 2: uv: command not found\nexited with code 127\n", "uv"),
+        (
+            2,
+            "make: cargo-nextest: No such file or directory\nmake: *** [Makefile:2: test] Error 127\n",
+            "cargo-nextest",
+        ),
+        (
+            1,
+            "Error: spawn docker-compose ENOENT\n    at ChildProcess._handle.onexit (node:internal/child_process:285:19)\n",
+            "docker-compose",
+        ),
+        (1, "/usr/bin/python3: No module named pytest\n", "pytest"),
+        (
+            101,
+            "  failed to execute command: No such file or directory (os error 2)\n  is `cmake` not installed?\n",
+            "cmake",
+        ),
+        (4, "usage: pytest [options]\npytest: error: unrecognized arguments: --cov=shop\n", "--cov"),
+    ] {
+        let said = told(end, text, Some("uv sync"));
+        let (reason, advice) = said.split_once(" / ").unwrap_or_else(|| panic!("{text}: {said}"));
+        assert!(reason.contains(program) && advice.contains(program), "{text}: {said}");
+        let own = text.contains("cmake` not installed");
+        assert!(own || advice.contains("uv sync"), "{text}: {said}");
+        assert!(!told(end, text, None).contains('{'), "{text}");
+    }
+    assert!(told(127, "", None).contains("make test"));
+    // Said on the way to another failure.
+    assert_eq!(told(1, "sh: 1: git: not found\nthe sum is wrong\n", None), "Red");
+}
