@@ -6,6 +6,7 @@
 mod edit;
 mod finding;
 mod guard;
+mod imports;
 mod index;
 mod javascript;
 mod nearest;

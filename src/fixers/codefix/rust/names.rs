@@ -301,6 +301,7 @@ fn wanted(tree: Tree<'_>, finding: &Finding) -> Option<Wanted> {
     for said in texts {
         for ticked in TICKED.captures_iter(said) {
             let name = ticked[1].rsplit("::").next().unwrap_or("").trim_end_matches(['!', '(', ')']);
+            let name = name.strip_prefix("r#").unwrap_or(name);
             if WORD.find(name).is_none_or(|word| word.len() != name.len()) {
                 continue;
             }
@@ -390,10 +391,12 @@ fn bindings(tree: Tree<'_>, finding: &Finding, wanted: &Wanted, index: &Index, a
 fn modules(tree: Tree<'_>, finding: &Finding, wanted: &Wanted, index: &Index, all: &mut Vec<Candidate>) {
     if finding.code == "E0583" {
         let folder = module_folder(&wanted.file);
+        let source = tree.read_text(&wanted.file).unwrap_or_default();
         let beside = index.paths().iter().filter_map(|path| {
             let rest = path.as_str().strip_prefix(folder.as_str())?;
             let name = rest.strip_suffix("/mod.rs").or_else(|| rest.strip_suffix(".rs"))?;
-            (!name.contains('/') && !matches!(name, "lib" | "main" | "mod")).then_some((name, 0))
+            let other = !name.contains('/') && !matches!(name, "lib" | "main" | "mod");
+            (other && declaration(&source, name).is_some()).then_some((name, 0))
         });
         for (name, far) in nearest(&wanted.name, beside, 3) {
             all.push(Candidate {
