@@ -41,7 +41,12 @@ pub(super) fn arrange(tree: Tree<'_>, edits: Vec<Edit>) -> Vec<Edit> {
             }
         }
         arranged.extend(difference(file, &text, &joined));
-        arranged.extend(lines.into_iter().map(|(at, line)| Edit::new(file, at, at, line)));
+        for (number, (at, line)) in lines.iter().enumerate() {
+            // The empty line after imports comes once.
+            let more = lines[number + 1..].iter().any(|(other, _)| other == at);
+            let line = if more { format!("{}\n", line.trim_end()) } else { line.clone() };
+            arranged.push(Edit::new(file, *at, *at, line));
+        }
     }
     arranged
 }

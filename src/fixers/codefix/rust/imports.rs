@@ -17,20 +17,19 @@ static ONE: LazyLock<Regex> =
 /// Puts imports that were to stand before the first item where they belong; other edits stay as they are.
 pub(super) fn arrange(tree: Tree<'_>, edits: Vec<Edit>) -> Vec<Edit> {
     let import = |edit: &Edit| {
-        let path = ONE.captures(edit.text.trim()).filter(|_| edit.start == edit.end)?;
-        Some(path[1].to_owned())
+        // Only imports of the file itself: those of a module in it are indented.
+        let text = tree.read_text(&edit.path)?;
+        let before = text.get(..edit.start).filter(|_| edit.start == edit.end)?;
+        let own = before.is_empty() || before.ends_with('\n');
+        own.then(|| Some(ONE.captures(edit.text.trim())?[1].to_owned())).flatten()
     };
     let mut arranged: Vec<Edit> = Vec::new();
     let mut done: Vec<RelPath> = Vec::new();
     for edit in &edits {
-        let text = import(edit).and_then(|_| tree.read_text(&edit.path)).unwrap_or_default();
-        // Only imports of the file itself: those of a module in it are indented.
-        if !text.get(..edit.start).is_some_and(|before| before.is_empty() || before.ends_with('\n'))
-            || text.is_empty()
-        {
+        let Some(text) = import(edit).and_then(|_| tree.read_text(&edit.path)) else {
             arranged.push(edit.clone());
             continue;
-        }
+        };
         if done.contains(&edit.path) {
             continue;
         }

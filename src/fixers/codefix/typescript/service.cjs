@@ -281,7 +281,16 @@ function names(one, diagnostic, answer, preferences) {
     const target = checker.getAliasedSymbol(symbol);
     return !target.declarations || (target.flags & meaning) !== 0;
   };
-  if (ts.isIdentifier(node) && !answer.names.length) put(checker.getSymbolsInScope(node, meaning | flags.Alias).filter(fits));
+  if (ts.isIdentifier(node) && !answer.names.length) {
+    put(checker.getSymbolsInScope(node, meaning | flags.Alias).filter(fits));
+    // What other files of the project export: the import follows as a step of its own.
+    for (const other of program.getSourceFiles()) {
+      const symbol = inside(other.fileName) && other !== source && checker.getSymbolAtLocation(other);
+      for (const exported of symbol ? checker.getExportsOfModule(symbol) : []) {
+        if (answer.names.length < MOST_NAMES && (exported.flags & (meaning | flags.Alias)) && fits(exported)) answer.names.push({ text: exported.name, declared: null });
+      }
+    }
+  }
 }
 
 readline.createInterface({ input: process.stdin, crlfDelay: Infinity }).on("line", (line) => {
