@@ -32,7 +32,8 @@ impl Manifests {
         let mut files: Vec<(RelPath, Kind)> = Vec::new();
         let mut folders: Vec<String> = vec![check.dir.trim_matches('/').to_owned()];
         let named = outcome.diagnostics.iter().filter_map(|one| one.file.as_deref());
-        folders.extend(named.take(50).map(|file| file.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned()));
+        folders
+            .extend(named.take(50).map(|file| file.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned()));
         for folder in folders {
             let mut at = Some(folder.as_str());
             while let Some(dir) = at {
@@ -67,7 +68,14 @@ fn unknown_package(output: &str) -> Option<&str> {
     output.split_once("no matching package named `")?.1.split('`').next()
 }
 
-fn finding(file: &RelPath, text: &str, span: (usize, usize), stage: Stage, code: &str, message: String) -> Finding {
+fn finding(
+    file: &RelPath,
+    text: &str,
+    span: (usize, usize),
+    stage: Stage,
+    code: &str,
+    message: String,
+) -> Finding {
     Finding {
         code: code.into(),
         message,
@@ -151,7 +159,9 @@ impl Language for Manifests {
             let (start, end) = finding.span;
             match finding.code.as_str() {
                 "syntax" => {
-                    for (order, (edit, title)) in mend::edits(file, &text, start, kind).into_iter().enumerate() {
+                    for (order, (edit, title)) in
+                        mend::edits(file, &text, start, kind).into_iter().enumerate()
+                    {
                         all.push(Candidate {
                             title,
                             source: "manifest",
@@ -163,7 +173,9 @@ impl Language for Manifests {
                 }
                 "key" => {
                     let doubts = keys::doubtful(&text, kind);
-                    let Some(doubt) = doubts.iter().find(|doubt| doubt.span == finding.span) else { continue };
+                    let Some(doubt) = doubts.iter().find(|doubt| doubt.span == finding.span) else {
+                        continue;
+                    };
                     rename(file, finding, &doubt.word, &doubt.meant, &mut all);
                 }
                 "package" => {

@@ -1,7 +1,10 @@
 //! Rust: `cargo check` judges; rustc's suggestions and the nearest names are the candidates.
 
 mod cargo;
+mod declarations;
+mod dependencies;
 mod imports;
+mod known;
 mod names;
 mod suggestions;
 mod syntax;

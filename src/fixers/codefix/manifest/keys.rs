@@ -71,7 +71,8 @@ impl Kind {
 
 fn json(text: &str) -> Result<(), (usize, String)> {
     serde_json::from_str::<serde_json::Value>(text).map(drop).map_err(|error| {
-        let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+        let before: usize =
+            text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
         let mut at = (before + error.column().saturating_sub(1)).min(text.len());
         while !text.is_char_boundary(at) {
             at -= 1;
@@ -85,10 +86,11 @@ fn plain(text: &str) -> String {
     static SKIPPED: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r#"(?s)("(?:[^"\\\n]|\\.)*")|//[^\n]*|/\*.*?\*/"#).expect("a constant pattern")
     });
-    static FINAL: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r#"("(?:[^"\\\n]|\\.)*")|,(\s*[}\]])"#).expect("a constant pattern")
-    });
-    let blank = |text: &str| text.chars().map(|c| if c == '\n' { "\n".into() } else { " ".repeat(c.len_utf8()) }).collect();
+    static FINAL: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r#"("(?:[^"\\\n]|\\.)*")|,(\s*[}\]])"#).expect("a constant pattern"));
+    let blank = |text: &str| {
+        text.chars().map(|c| if c == '\n' { "\n".into() } else { " ".repeat(c.len_utf8()) }).collect()
+    };
     let text = SKIPPED.replace_all(text, |found: &regex::Captures<'_>| match found.get(1) {
         Some(string) => string.as_str().to_owned(),
         None => blank(&found[0]),
@@ -124,7 +126,8 @@ pub(super) fn doubtful(text: &str, kind: Kind) -> Vec<Doubt> {
     let edition = value.pointer("/package/edition").and_then(|edition| edition.as_str());
     if let Some(edition) = edition.filter(|edition| kind == Kind::Cargo && !EDITIONS.contains(edition)) {
         static EDITION: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r#"(?m)^\s*(?:package\.)?edition\s*=\s*["']([^"'\n]*)["']"#).expect("a constant pattern")
+            Regex::new(r#"(?m)^\s*(?:package\.)?edition\s*=\s*["']([^"'\n]*)["']"#)
+                .expect("a constant pattern")
         });
         if let Some(at) = EDITION.captures(text).and_then(|found| found.get(1)) {
             // Of the nearest the newest: what is written newly.
@@ -151,7 +154,8 @@ fn look<'v>(
     let known: Vec<&str> = kind.known(path).map(|words| words.split(' ').collect()).unwrap_or_default();
     for (name, inner) in table {
         if !known.is_empty() && !known.contains(&name.as_str()) {
-            let near = |one: &&&str| !table.contains_key(**one) && distance(name, one).is_some_and(|far| far < 60);
+            let near =
+                |one: &&&str| !table.contains_key(**one) && distance(name, one).is_some_and(|far| far < 60);
             let meant: Vec<String> = known.iter().filter(near).map(|one| (*one).to_owned()).collect();
             if let Some(span) = key(text, name).filter(|_| !meant.is_empty()) {
                 doubts.push(Doubt { word: name.clone(), span, meant });
@@ -167,7 +171,8 @@ fn look<'v>(
 /// Where a key is written: in a table's head, before `=` or `:`.
 pub(super) fn key(text: &str, name: &str) -> Option<(usize, usize)> {
     let name = regex::escape(name);
-    let pattern = format!(r#"(?m)^\s*\[+(?:[\w."'-]+\.)?({name})(?:\.[\w."'-]+)?\]|["']?\b({name})\b["']?\s*[=:.]"#);
+    let pattern =
+        format!(r#"(?m)^\s*\[+(?:[\w."'-]+\.)?({name})(?:\.[\w."'-]+)?\]|["']?\b({name})\b["']?\s*[=:.]"#);
     let found = Regex::new(&pattern).ok()?;
     let found = found.captures(text)?;
     let at = found.get(1).or(found.get(2))?;

@@ -10,9 +10,9 @@ pub(super) fn edits(file: &RelPath, text: &str, at: usize, kind: Kind) -> Vec<(E
     let mut tries: Vec<(usize, usize, &str)> = Vec::new();
     let here = line_of(text, at);
     // The fault is often the line before the one where the parser stops.
-    let above = (1..here).rev().find(|line| {
-        line_span(text, *line).is_some_and(|(start, end)| !text[start..end].trim().is_empty())
-    });
+    let above = (1..here)
+        .rev()
+        .find(|line| line_span(text, *line).is_some_and(|(start, end)| !text[start..end].trim().is_empty()));
     for line in [above, Some(here)].into_iter().flatten() {
         let Some((start, end)) = line_span(text, line) else { continue };
         let code = &text[start..end];
@@ -58,7 +58,9 @@ pub(super) fn edits(file: &RelPath, text: &str, at: usize, kind: Kind) -> Vec<(E
     let mut found: Vec<(usize, Edit, String)> = Vec::new();
     for (start, end, mark) in tries {
         let whole = format!("{}{mark}{}", &text[..start], &text[end..]);
-        if kind.parse(&whole).is_err() || found.iter().any(|(_, edit, _)| edit.start == start && edit.text == mark) {
+        if kind.parse(&whole).is_err()
+            || found.iter().any(|(_, edit, _)| edit.start == start && edit.text == mark)
+        {
             continue;
         }
         let line = line_of(text, start);

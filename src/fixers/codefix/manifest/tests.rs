@@ -8,6 +8,10 @@ const FILES: &[(&str, &str)] = &[
         "Cargo.toml",
         "[package]\nname = \"one\"\nversion = \"0.1.0\"\nedition = \"2021\"\nkeywords = [\"a\", \"b\"]\n\n[features]\ndefault = []\nfast = []\n\n[dependencies]\ntwo = { path = \"two\", optional = true }\n",
     ),
+    (
+        "Cargo.lock",
+        "version = 4\n\n[[package]]\nname = \"one\"\nversion = \"0.1.0\"\ndependencies = [\n \"two\",\n]\n\n[[package]]\nname = \"two\"\nversion = \"0.1.0\"\n",
+    ),
     ("two/Cargo.toml", "[package]\nname = \"two\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
     ("two/src/lib.rs", ""),
     ("src/lib.rs", "pub fn one() -> u32 {\n    1\n}\n"),
@@ -40,6 +44,12 @@ async fn a_word_that_cargo_does_not_know() {
     CARGO.healed(&[("Cargo.toml", "[dependencies]", "[dependancies]")]).await;
     CARGO.healed(&[("Cargo.toml", "edition = \"2021\"", "edition = \"2012\"")]).await;
     CARGO.healed(&[("Cargo.toml", "optional", "optoinal")]).await;
+}
+
+#[tokio::test]
+async fn a_misspelt_crate_has_the_name_that_is_locked() {
+    let said = "error: no matching package named `tow` found";
+    Bench { said, ..CARGO }.healed(&[("Cargo.toml", "two = {", "tow = {")]).await;
 }
 
 const NODE: Bench = Bench {

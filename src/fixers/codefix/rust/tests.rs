@@ -170,6 +170,30 @@ async fn while_a_file_does_not_parse_nothing_else_is_repaired() {
 }
 
 #[tokio::test]
+async fn a_crate_that_the_workspace_knows_is_declared() {
+    let package = |name: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}")
+    };
+    let root = "[workspace]\nmembers = [\"app\", \"low-level\"]\nresolver = \"2\"\n\n[workspace.dependencies]\nlow-level = { path = \"low-level\" }\n";
+    let (app, low) = (package("app", ""), package("low-level", ""));
+    let files = [
+        ("Cargo.toml", root),
+        ("app/Cargo.toml", app.as_str()),
+        ("app/src/lib.rs", "use low_level::one;\n\npub fn two() -> u32 {\n    one() + 1\n}\n"),
+        ("low-level/Cargo.toml", low.as_str()),
+        ("low-level/src/lib.rs", "pub fn one() -> u32 {\n    1\n}\n"),
+    ];
+    let project = Project::new(&files);
+    let empty = Patch::new();
+    let tree = Tree { root: project.tree.path(), patch: &empty };
+    let mut rust = Rust::of(&check("cargo test"), &outcome("error: could not compile `app`"), tree).unwrap();
+    let found = project.heal(&mut rust).await;
+    let wanted = package("app", "\n[dependencies]\nlow-level.workspace = true\n");
+    assert_eq!(project.after(&found.patch, "app/Cargo.toml"), wanted, "{:?}", found.steps);
+    assert!(found.green);
+}
+
+#[tokio::test]
 async fn an_import_is_put_among_its_like() {
     BENCH.healed(&[("src/lib.rs", "use crate::item::Item;\n", "")]).await;
 }
