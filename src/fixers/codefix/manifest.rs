@@ -63,9 +63,11 @@ impl Manifests {
     }
 }
 
-/// The package that cargo found nowhere.
+/// The package that cargo found nowhere: in no registry, or not in the folder that is named.
 fn unknown_package(output: &str) -> Option<&str> {
-    output.split_once("no matching package named `")?.1.split('`').next()
+    let told = ["no matching package named `", "searched package name: `"];
+    let (_, rest) = told.iter().find_map(|words| output.split_once(words))?;
+    rest.split('`').next()
 }
 
 fn finding(

@@ -8,6 +8,8 @@ use crate::patch::RelPath;
 /// The edits near `at` after which the text parses, the likeliest first.
 pub(super) fn edits(file: &RelPath, text: &str, at: usize, kind: Kind) -> Vec<(Edit, String)> {
     let mut tries: Vec<(usize, usize, &str)> = Vec::new();
+    let ends = if matches!(kind, Kind::Npm | Kind::TypeScript) { outdented(text) } else { Vec::new() };
+    tries.extend(ends.iter().map(|(at, end)| (*at, *at, end.as_str())));
     let here = line_of(text, at);
     // The fault is often the line before the one where the parser stops.
     let above = (1..here)
@@ -23,6 +25,9 @@ pub(super) fn edits(file: &RelPath, text: &str, at: usize, kind: Kind) -> Vec<(E
         if text[..last].ends_with(',') {
             tries.push((last - 1, last, ""));
             tries.extend(["\"", "]", "}", "\"]"].map(|mark| (last - 1, last - 1, mark)));
+        }
+        if code.contains("{ ") {
+            tries.push((last, last, " }"));
         }
         tries.extend(["\"", ",", "]", "}", "\"]", "\",", "],", "},", "]]"].map(|mark| (last, last, mark)));
         // Quotes around a key or a value.
@@ -74,4 +79,27 @@ pub(super) fn edits(file: &RelPath, text: &str, at: usize, kind: Kind) -> Vec<(E
     }
     found.sort_by_key(|(doubts, ..)| *doubts);
     found.into_iter().map(|(_, edit, title)| (edit, title)).take(8).collect()
+}
+
+/// Where lines step out though no bracket is closed: what a line that lost it, or the whole line, held.
+fn outdented(text: &str) -> Vec<(usize, String)> {
+    let mut ends = Vec::new();
+    let mut before = 0;
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let code = line.trim();
+        let indent = line.len() - line.trim_start().len();
+        if !code.is_empty() {
+            if indent < before && !code.starts_with(['}', ']']) {
+                let at = if code.starts_with(',') { offset + indent } else { offset };
+                for close in ["}", "]"] {
+                    let whole = format!("{}{close},\n", &line[..indent]);
+                    ends.push((at, if code.starts_with(',') { close.to_owned() } else { whole }));
+                }
+            }
+            before = indent;
+        }
+        offset += line.len();
+    }
+    ends
 }

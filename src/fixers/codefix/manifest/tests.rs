@@ -75,6 +75,7 @@ async fn a_package_json_that_does_not_parse() {
         ("\"type\": \"module\"", "\"type\" \"module\""),
         ("\"two.js\"]", "\"two.js\""),
         ("  },\n", "  ,\n"),
+        ("  },\n", ""),
         ("\"scripts\"", "\"scirpts\""),
     ] {
         NODE.healed(&[("package.json", from, to)]).await;

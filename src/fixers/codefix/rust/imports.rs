@@ -78,6 +78,11 @@ fn placed(text: &str, path: &str) -> Option<String> {
     if let Some(listed) = uses.iter().filter(|one| !one.public).find_map(|one| listed(text, one, path)) {
         return Some(listed);
     }
+    if uses.iter().any(|one| one.path.contains('{'))
+        && let Some(paired) = uses.iter().filter(|one| !one.public).find_map(|one| paired(text, one, path))
+    {
+        return Some(paired);
+    }
     let mut groups: Vec<Vec<&Use<'_>>> = Vec::new();
     for one in &uses {
         match groups.last_mut() {
@@ -129,6 +134,20 @@ fn listed(text: &str, one: &Use<'_>, path: &str) -> Option<String> {
     names.insert(at.unwrap_or(names.len()), name);
     let old = &text[one.start..one.end];
     let new = old.replacen(&format!("{{{list}}}"), &format!("{{{}}}", names.join(", ")), 1);
+    Some(format!("{}{new}{}", &text[..one.start], &text[one.end..]))
+}
+
+/// `text` with the last part of `path` beside the only one that a line imports from the same place: a file with lists has them there too.
+fn paired(text: &str, one: &Use<'_>, path: &str) -> Option<String> {
+    let (place, name) = path.rsplit_once("::")?;
+    let other = one.path.strip_prefix(place)?.strip_prefix("::")?;
+    if other.contains([':', '{', '*', ' ']) {
+        return None;
+    }
+    let mut names = [other, name];
+    names.sort_by(|a, b| segment_order(a, b));
+    let old = &text[one.start..one.end];
+    let new = old.replacen(one.path, &format!("{place}::{{{}}}", names.join(", ")), 1);
     Some(format!("{}{new}{}", &text[..one.start], &text[one.end..]))
 }
 
@@ -205,6 +224,11 @@ mod tests {
             ),
             ("pub use a::B;\n\nuse std::fmt;\n", "std::fs", "pub use a::B;\n\nuse std::fmt;\nuse std::fs;\n"),
             ("use a::c;\nuse a::E;\nuse a::F_X;\n", "a::D", "use a::c;\nuse a::D;\nuse a::E;\nuse a::F_X;\n"),
+            (
+                "use alloc::{borrow::ToOwned, vec};\n\nuse crate::low;\n",
+                "crate::fold",
+                "use alloc::{borrow::ToOwned, vec};\n\nuse crate::{fold, low};\n",
+            ),
         ] {
             assert_eq!(placed(text, path).as_deref(), Some(wanted), "{path}");
         }

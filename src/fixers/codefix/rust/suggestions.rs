@@ -206,7 +206,12 @@ fn suggestions(
                     return None;
                 }
                 let file = folders.file(&span.file_name)?;
-                Some(Edit::new(&file, span.byte_start, span.byte_end, span.suggested_replacement.clone()?))
+                Some(Edit::new(
+                    &file,
+                    span.byte_start,
+                    span.byte_end,
+                    plain(span.suggested_replacement.as_ref()?),
+                ))
             })
             .collect();
         let Some(edits) = edits else { continue };
@@ -226,6 +231,13 @@ fn suggestions(
             if brings.is_empty() { child.message.clone() } else { format!("{}: `{brings}`", child.message) };
         candidates.push(Candidate { title, source: "rustc", rank, cause: cause.to_owned(), edits });
     }
+}
+
+/// A crate that the root names by `extern crate` is known everywhere: nobody imports it through the root.
+fn plain(text: &str) -> String {
+    let through =
+        ["alloc", "core", "std"].iter().find(|name| text.starts_with(&format!("use crate::{name}::")));
+    if through.is_some() { text.replacen("crate::", "", 1) } else { text.to_owned() }
 }
 
 /// Spans where one place repeats but the others do not fit a pattern: each is an alternative by itself.
