@@ -130,7 +130,7 @@ pub(super) fn faults(output: &str, root: &Path, dir: &str, tree: Tree<'_>) -> Ve
         .into_iter()
         .collect();
         if places.is_empty() {
-            places.extend(below().filter_map(|line| frame(line)));
+            places.extend(below().filter_map(frame));
             places.sort_by_key(|(path, _)| is_test(path));
         }
         if places.is_empty() {
