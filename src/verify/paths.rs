@@ -29,7 +29,11 @@ impl Paths {
         if printed.trim().is_empty() {
             return String::new();
         }
-        let plain = strip_scheme(printed.trim());
+        let printed = printed.trim();
+        let url =
+            printed.starts_with("file://").then(|| reqwest::Url::parse(printed).ok()?.to_file_path().ok());
+        let url = url.flatten().and_then(|path| path.into_os_string().into_string().ok());
+        let plain = url.as_deref().unwrap_or_else(|| strip_scheme(printed));
         let plain = plain.replace('\\', "/");
         let plain = plain.split(['?', '#']).next().filter(|p| !p.is_empty()).unwrap_or(&plain);
         if let Some(inside) = self.inside(plain) {

@@ -218,6 +218,28 @@ fn typescript_a_missing_import() {
 }
 
 #[test]
+fn node_misspelt() {
+    let project = fixture("node-misspelt");
+    let test = project.read("test/cart.test.js");
+    let goal = &["npm", "test"];
+    let ran = healed(&project, heal(&project, goal), goal);
+    assert!(project.read("src/cart.js").contains("format(this.total())"), "{}", project.read("src/cart.js"));
+    assert_eq!(project.read("test/cart.test.js"), test);
+    assert!(ran.stderr.contains("src/cart.js:19"), "the place is the module's: {}", ran.stderr);
+}
+
+#[test]
+fn node_a_misspelt_declaration_gets_the_name_that_its_test_calls() {
+    let project = fixture("node-misspelt");
+    let module = project.read("src/cart.js").replace("this.totl()", "this.total()");
+    project.write(&[("src/cart.js", &module.replace("  describe() {", "  descirbe() {"))]);
+    project.commit("Break");
+    let goal = &["npm", "test"];
+    healed(&project, heal(&project, goal), goal);
+    assert_eq!(project.read("src/cart.js"), module);
+}
+
+#[test]
 fn a_missing_tool_is_infrastructure() {
     let project = fixture("shell-infra");
     heal(&project, &["sh", "check.sh"]).expect(5);

@@ -82,6 +82,23 @@ pub(super) fn patch_of(tree: Tree<'_>, edits: &[Edit]) -> Option<Patch> {
     (!patch.is_empty()).then_some(patch)
 }
 
+/// The one edit that makes `old` into `new`, from the first byte that differs to the last; `None` where none does.
+pub(super) fn difference(path: &RelPath, old: &str, new: &str) -> Option<Edit> {
+    if old == new {
+        return None;
+    }
+    let mut start = old.bytes().zip(new.bytes()).take_while(|(a, b)| a == b).count();
+    while !old.is_char_boundary(start) {
+        start -= 1;
+    }
+    let most = old.len().min(new.len()) - start;
+    let mut same = old.bytes().rev().zip(new.bytes().rev()).take(most).take_while(|(a, b)| a == b).count();
+    while !old.is_char_boundary(old.len() - same) {
+        same -= 1;
+    }
+    Some(Edit::new(path, start, old.len() - same, &new[start..new.len() - same]))
+}
+
 fn replaced(text: &str, edits: &[&Edit]) -> Option<String> {
     let crlf = text.contains("\r\n");
     let mut out = String::with_capacity(text.len() + 64);
@@ -127,6 +144,22 @@ mod tests {
         for (start, end) in [(3, 2), (0, 9), (1, 2), (9, 9)] {
             assert_eq!(replaced("äb", &[&Edit::new(&file, start, end, "x")]), None, "{start}..{end}");
         }
+    }
+
+    #[test]
+    fn a_difference_is_as_short_as_it_can_be() {
+        let file = path("a.rs");
+        for (old, new) in
+            [("use a;\nuse c;\n", "use a;\nuse b;\nuse c;\n"), ("ä", "ö"), ("aa", "aaa"), ("x", "")]
+        {
+            let edit = difference(&file, old, new).unwrap();
+            assert_eq!(replaced(old, &[&edit]).as_deref(), Some(new));
+        }
+        assert_eq!(difference(&file, "a", "a"), None);
+        assert_eq!(
+            difference(&file, "use a;\nuse c;\n", "use a;\nuse b;\nuse c;\n").unwrap().text,
+            "b;\nuse "
+        );
     }
 
     #[test]

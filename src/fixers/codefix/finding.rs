@@ -76,6 +76,16 @@ impl Finding {
     pub fn cause(&self) -> String {
         format!("{}\u{1}{}", self.key(), self.span.0)
     }
+
+    /// Whether both tell of one place in a text that does not parse: a parser that goes on after a fault tells of it again.
+    fn same_fault(&self, other: &Finding) -> bool {
+        self.stage == Stage::Syntax
+            && other.stage == Stage::Syntax
+            && self.file.is_some()
+            && self.file == other.file
+            && self.span.0 < other.span.1
+            && other.span.0 < self.span.1
+    }
 }
 
 /// What a judge says of one state.
@@ -141,8 +151,12 @@ pub(super) fn progress(before: &Judgement, after: &Judgement) -> Progress {
         .map(|(_, (_, finding))| *finding)
         .collect();
     let Some(earliest) = gone.iter().map(|finding| finding.stage).min() else { return Progress::None };
+    let stays: Vec<&Finding> =
+        old.iter().filter(|(key, _)| new.contains_key(*key)).map(|(_, (_, finding))| *finding).collect();
     if came.is_empty() {
-        return Progress::Clean;
+        // What stays at the same place is the same fault: it is told in other words only.
+        let healed = gone.iter().any(|gone| !stays.iter().any(|stays| stays.same_fault(gone)));
+        return if healed { Progress::Clean } else { Progress::Trade };
     }
     let first_came = came.iter().map(|finding| finding.stage).min().unwrap_or(Stage::Last);
     // A program that got past its fault and stopped elsewhere: what came lies on other lines than what is gone.
@@ -194,6 +208,19 @@ mod tests {
         assert_eq!(progress(&state(vec![a()]), &state(vec![early()])), Progress::None);
         assert_eq!(progress(&state(vec![a()]), &state(vec![a()])), Progress::None);
         assert_eq!(progress(&state(vec![a(), a()]), &state(vec![a()])), Progress::Clean);
+    }
+
+    #[test]
+    fn a_fault_that_stays_in_other_words_is_not_gone() {
+        let at = |message: &str, span: (usize, usize)| Finding { span, ..finding(message, Stage::Syntax, 2) };
+        let keyword = || at("expected identifier, found keyword `impl`", (16, 20));
+        let no_file = || at("file not found for module `r#impl`", (12, 21));
+        let elsewhere = || at("expected `;`", (90, 91));
+        assert_eq!(progress(&state(vec![keyword(), no_file()]), &state(vec![no_file()])), Progress::Trade);
+        assert_eq!(
+            progress(&state(vec![keyword(), elsewhere()]), &state(vec![elsewhere()])),
+            Progress::Clean
+        );
     }
 
     #[test]

@@ -6,8 +6,10 @@
 mod edit;
 mod finding;
 mod guard;
+mod imports;
 mod index;
 mod javascript;
+mod manifest;
 mod nearest;
 mod place;
 mod python;
@@ -98,6 +100,9 @@ impl Fixer for Codefix {
 /// The languages that a red check speaks, the likeliest first.
 fn languages(check: &Check, outcome: &Outcome, tree: Tree<'_>) -> Vec<Box<dyn Language>> {
     let mut all: Vec<Box<dyn Language>> = Vec::new();
+    if let Some(manifests) = manifest::Manifests::of(check, outcome, tree) {
+        all.push(Box::new(manifests));
+    }
     if let Some(rust) = rust::Rust::of(check, outcome, tree) {
         all.push(Box::new(rust));
     }

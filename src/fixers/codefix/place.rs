@@ -97,8 +97,9 @@ pub(super) trait Site: Send {
 
 /// `path` relative to `root`, if it names something inside; takes relative paths as below `dir`.
 pub(super) fn inside(root: &Path, dir: &str, path: &str) -> Option<RelPath> {
-    let path = path.strip_prefix("file://").unwrap_or(path);
-    let path = Path::new(path);
+    let url =
+        path.starts_with("file://").then(|| reqwest::Url::parse(path).ok()?.to_file_path().ok()).flatten();
+    let path = url.as_deref().unwrap_or(Path::new(path));
     let full = if path.is_absolute() { path.to_owned() } else { root.join(dir).join(path) };
     // Lexically: the path is only a name here, and is opened beneath the root later.
     let mut parts: Vec<std::ffi::OsString> = Vec::new();

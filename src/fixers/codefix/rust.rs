@@ -1,6 +1,10 @@
 //! Rust: `cargo check` judges; rustc's suggestions and the nearest names are the candidates.
 
 mod cargo;
+mod declarations;
+mod dependencies;
+mod imports;
+mod known;
 mod names;
 mod suggestions;
 mod syntax;
@@ -11,7 +15,7 @@ use std::time::Duration;
 use anyhow::Result;
 use async_trait::async_trait;
 
-use super::edit::Candidate;
+use super::edit::{Candidate, Edit};
 use super::finding::Judgement;
 use super::index::{Family, Index};
 use super::place::{Site, Tool};
@@ -92,6 +96,10 @@ impl Language for Rust {
         }
         names::candidates(tree, state, index, &mut all);
         Ok(all)
+    }
+
+    fn arrange(&self, tree: Tree<'_>, edits: Vec<Edit>) -> Vec<Edit> {
+        imports::arrange(tree, edits)
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 
 use super::edit::{Candidate, Edit, compose, patch_of};
-use super::finding::{Judgement, Progress, progress};
+use super::finding::{Judgement, Progress, Stage, progress};
 use super::guard;
 use super::place::Site;
 use crate::patch::{Patch, Tree};
@@ -53,6 +53,11 @@ pub(super) trait Language: Send {
         tree: Tree<'_>,
         state: &Judgement,
     ) -> Result<Vec<Candidate>>;
+
+    /// The same edits as a person would write them: imports joined, and put among those that are there.
+    fn arrange(&self, _tree: Tree<'_>, edits: Vec<Edit>) -> Vec<Edit> {
+        edits
+    }
 }
 
 /// What a search works on.
@@ -203,8 +208,17 @@ impl Running<'_, '_> {
                 }
             }
         });
+        // The causes of the earliest stage go first. Of a text that does not parse nothing else is known: what is told beside that
+        // may only follow from it.
+        let stages: BTreeMap<String, Stage> =
+            node.state.findings.iter().map(|finding| (finding.cause(), finding.stage)).collect();
+        let earliest = stages.values().copied().min().unwrap_or(Stage::Last);
+        let stage = |candidate: &Candidate| stages.get(&candidate.cause).copied().unwrap_or(earliest);
+        if earliest == Stage::Syntax {
+            all.retain(|candidate| stage(candidate) == Stage::Syntax);
+        }
         // Stable: candidates of one rank stay in the order of the findings.
-        all.sort_by_key(|candidate| candidate.rank);
+        all.sort_by_key(|candidate| (stage(candidate), candidate.rank));
         Ok(all)
     }
 
@@ -213,7 +227,10 @@ impl Running<'_, '_> {
         let whole = self.job.base.then(&node.patch);
         let tree = Tree { root: self.job.root, patch: &whole };
         let (edits, taken): (Vec<Edit>, Vec<usize>) = compose(candidates);
-        let Some(step) = patch_of(tree, &edits) else { return Ok(None) };
+        let arranged = self.language.arrange(tree, edits.clone());
+        let Some(step) = patch_of(tree, &arranged).or_else(|| patch_of(tree, &edits)) else {
+            return Ok(None);
+        };
         let patch = node.patch.then(&step);
         if patch.is_empty() || !self.seen.insert(patch.digest()) {
             return Ok(None);

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use super::place::{Keep, Ran, Site, Talk, Tool};
 use super::search::{Budget, Found, Job, Language, search};
 use crate::outcome::{Check, CommandLine, End, Outcome, Verdict};
-use crate::patch::{Change, FileState, Patch, RelPath};
+use crate::patch::{Change, FileState, Patch, RelPath, Tree};
 
 /// A project in a temporary folder. The tree for reading and the one in which tools run are two folders, as with real attempts.
 pub struct Project {
@@ -30,25 +30,6 @@ impl Project {
             }
         }
         project
-    }
-
-    /// The patch that replaces `from` by `to`, once, in a file.
-    pub fn breakage(files: &[(&str, &str)], path: &str, from: &str, to: &str) -> Vec<(String, String)> {
-        let mut hit = false;
-        let broken = files
-            .iter()
-            .map(|(name, text)| {
-                let mut text = (*text).to_owned();
-                if *name == path {
-                    assert!(text.contains(from), "{from:?} is not in {path}");
-                    text = text.replacen(from, to, 1);
-                    hit = true;
-                }
-                ((*name).to_owned(), text)
-            })
-            .collect();
-        assert!(hit, "{path} is not in the project");
-        broken
     }
 
     pub async fn heal(&self, language: &mut dyn Language) -> Found {
@@ -71,6 +52,68 @@ impl Project {
     pub fn after(&self, patch: &Patch, path: &str) -> String {
         crate::patch::Tree { root: self.tree.path(), patch }.read_text(&RelPath::new(path).unwrap()).unwrap()
     }
+}
+
+/// A project that is right: it is broken, healed, and compared with what it was.
+pub struct Bench {
+    pub files: &'static [(&'static str, &'static str)],
+    /// The goal's command.
+    pub goal: &'static str,
+    /// What the goal said when it was red.
+    pub said: &'static str,
+    pub language: fn(&Check, &Outcome, Tree<'_>) -> Option<Box<dyn Language>>,
+    /// Adds what is not among the files; `false` where it cannot be had and that is accepted.
+    pub prepare: fn(&Project) -> bool,
+}
+
+impl Bench {
+    /// Replaces in each file, once, and heals. `None` where the tools are missing and that is accepted.
+    pub async fn heal(&self, breakages: &[(&str, &str, &str)]) -> Option<(Project, Found)> {
+        let mut files: Vec<(&str, String)> =
+            self.files.iter().map(|(path, text)| (*path, (*text).to_owned())).collect();
+        for (path, from, to) in breakages {
+            let (_, text) = files.iter_mut().find(|(name, _)| name == path).expect("the file is there");
+            assert!(text.contains(from), "{from:?} is not in {path}");
+            *text = text.replacen(from, to, 1);
+        }
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        let project = Project::new(&files);
+        if !(self.prepare)(&project) {
+            return None;
+        }
+        let empty = Patch::new();
+        let tree = Tree { root: project.tree.path(), patch: &empty };
+        let mut language =
+            (self.language)(&check(self.goal), &outcome(self.said), tree).expect("its language");
+        let found = project.heal(&mut *language).await;
+        Some((project, found))
+    }
+
+    /// Every file is as it was before it was broken.
+    pub async fn healed(&self, breakages: &[(&str, &str, &str)]) {
+        let Some((project, found)) = self.heal(breakages).await else { return };
+        let titles: Vec<&str> = found.steps.iter().map(|step| step.title.as_str()).collect();
+        for (path, original) in self.files {
+            let after = project.after(&found.patch, path);
+            assert_eq!(after, *original, "{path} after {titles:#?}, {} ({} judged)", found.end, found.judged);
+        }
+        assert!(found.green, "{titles:?}");
+    }
+
+    /// Nothing is proposed.
+    pub async fn left_alone(&self, breakages: &[(&str, &str, &str)]) {
+        let Some((_, found)) = self.heal(breakages).await else { return };
+        assert!(found.patch.is_empty(), "{:?}", found.steps);
+    }
+}
+
+/// Fails the test, as `what` cannot be had; where `REGREEN_TEST_SKIP_MISSING=1` accepts that, it only says so.
+pub fn missing(what: &str, why: &str) {
+    if std::env::var("REGREEN_TEST_SKIP_MISSING").as_deref() == Ok("1") {
+        eprintln!("skipped: {what} is missing: {why}");
+        return;
+    }
+    panic!("{what} is missing (REGREEN_TEST_SKIP_MISSING=1 skips what needs it): {why}");
 }
 
 pub fn check(line: &str) -> Check {

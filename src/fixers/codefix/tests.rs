@@ -157,9 +157,9 @@ async fn python_is_healed_in_a_real_attempt() {
 
 #[tokio::test]
 async fn typescript_is_healed_in_a_real_attempt() {
-    let Some(modules) = typescript::tests::modules() else {
-        eprintln!("skipped: npm cannot install typescript here");
-        return;
+    let modules = match typescript::tests::modules() {
+        Ok(modules) => modules,
+        Err(why) => return testing::missing("typescript", &why),
     };
     let right = "export function total(prices: number[]): number {\n  return prices.reduce((sum, price) => sum + price, 0);\n}\n";
     let broken = right.replace("prices.reduce", "prices.redcue");

@@ -13,8 +13,9 @@ use async_trait::async_trait;
 use regex::Regex;
 use serde_json::json;
 
-use super::edit::Candidate;
+use super::edit::{Candidate, Edit};
 use super::finding::{Finding, Judgement, Place, Stage};
+use super::imports;
 use super::index::{Family, Index};
 use super::place::{Site, Talk, Tool};
 use super::search::Language;
@@ -107,10 +108,14 @@ fn runs_into(code: u32) -> bool {
                 | 2459
                 | 2460
                 | 2503
+                | 1361
+                | 1362
                 | 2551
                 | 2552
+                | 2585
                 | 2613
                 | 2614
+                | 2693
                 | 2724
                 | 2835
         )
@@ -119,7 +124,7 @@ fn runs_into(code: u32) -> bool {
 /// In which stage a diagnostic shows itself.
 fn stage(code: u32) -> Stage {
     match code {
-        1192 | 1259 | 1308 | 1361 | 1371 | 1378 | 1479 | 1484 | 1485 => Stage::Names,
+        1192 | 1259 | 1308 | 1361 | 1362 | 1371 | 1378 | 1479 | 1484 | 1485 => Stage::Names,
         1000..=1999 | 17000..=17019 => Stage::Syntax,
         2304..=2307
         | 2339
@@ -128,10 +133,14 @@ fn stage(code: u32) -> Stage {
         | 2503
         | 2551
         | 2552
+        | 2585
         | 2613
         | 2614
+        | 2693
         | 2694
+        | 2709
         | 2724
+        | 2749
         | 2834
         | 2835
         | 7016 => Stage::Names,
@@ -212,6 +221,10 @@ impl Language for TypeScript {
             }
         }
         Ok(all)
+    }
+
+    fn arrange(&self, tree: Tree<'_>, edits: Vec<Edit>) -> Vec<Edit> {
+        imports::arrange(tree, edits)
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) enum Fault {
     Undefined(String),
     /// A method or property.
     Member(String),
+    /// What a property with this name was read from.
+    Holder(String),
     /// A module, as it was asked for or as the full path that it came to.
     Module(String),
     /// An export of a module.
@@ -25,7 +27,7 @@ impl Fault {
     pub fn code(&self) -> &'static str {
         match self {
             Fault::Undefined(_) => "ReferenceError",
-            Fault::Member(_) => "TypeError",
+            Fault::Member(_) | Fault::Holder(_) => "TypeError",
             Fault::Module(_) => "module",
             Fault::Export { .. } => "export",
         }
@@ -58,8 +60,13 @@ static EXPORT: LazyLock<Regex> = LazyLock::new(|| {
 static FROM: LazyLock<Regex> =
     LazyLock::new(|| regex(r#"(?:imported from|from) ["']?([^"'\s]+\.\w{1,4})["']?"#));
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?:\(|\s|^)((?:file://)?[^\s():]+\.(?:js|mjs|cjs|ts|mts|cts|jsx|tsx)):(\d{1,7})(?::\d{1,7})?\)?")
+    regex(r"(?:[(\s]|^)((?:file://)?[^\s():]+\.(?:js|mjs|cjs|ts|mts|cts|jsx|tsx)):(\d{1,7})(?::\d{1,7})?\)?")
 });
+/// A frame from where the repo's path starts: there may be spaces in it.
+static BELOW_ROOT: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^(.+?\.(?:js|mjs|cjs|ts|mts|cts|jsx|tsx)):(\d{1,7})(?::\d{1,7})?\)?"));
+/// The next test's result: what stands below is not of this fault.
+static RESULT: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*(?:(?:not )?ok \d|# Subtest|[✖✔✓✕×●▶] )"));
 
 /// What a message says is not there.
 pub(super) fn read(message: &str) -> Option<Fault> {
@@ -72,69 +79,78 @@ pub(super) fn read(message: &str) -> Option<Fault> {
     if let Some(found) = UNDEFINED.captures(message) {
         return Some(Fault::Undefined(found[1].to_owned()));
     }
-    let member =
-        MEMBER.captures(message).or_else(|| READING.captures(message)).or_else(|| CALLED.captures(message));
+    if let Some(found) = READING.captures(message) {
+        return Some(Fault::Holder(found[1].to_owned()));
+    }
+    let member = MEMBER.captures(message).or_else(|| CALLED.captures(message));
     member.map(|found| Fault::Member(found[1].to_owned()))
 }
 
-/// The faults in an output, each with the first place of it that lies in the repo (line 0 where none was told).
-pub(super) fn faults(
-    output: &str,
-    root: &Path,
-    dir: &str,
-    tree: Tree<'_>,
-) -> Vec<(Fault, RelPath, u32, String)> {
+/// A fault as it was told.
+pub(super) struct Told {
+    pub fault: Fault,
+    pub message: String,
+    /// Where it may stand (line 0 where none was told), the likeliest first: the frames of the stack in the repo's own code from the
+    /// innermost outwards, those of tests after the others. At least one.
+    pub places: Vec<(RelPath, u32)>,
+}
+
+/// The faults in an output that have a place in the repo.
+pub(super) fn faults(output: &str, root: &Path, dir: &str, tree: Tree<'_>) -> Vec<Told> {
     let own = |path: &str| {
         let path = inside(root, dir, path)?;
         let foreign = path.as_str().split('/').any(|part| part == "node_modules");
         (!foreign && tree.has(&path)).then_some(path)
     };
+    let name = root.to_string_lossy();
+    let frame = |text: &&str| {
+        let rest = text.find(&*name).filter(|_| name.contains(' ')).map(|at| &text[at..]);
+        if let Some(found) = rest.and_then(|rest| BELOW_ROOT.captures(rest)).or_else(|| FRAME.captures(text))
+        {
+            return Some((own(&found[1])?, found[2].parse().unwrap_or(0)));
+        }
+        // The stack of `require`s: who asked for it.
+        Some((own(text.trim().strip_prefix("- ")?)?, 0))
+    };
     let lines: Vec<&str> = output.lines().take(20_000).collect();
-    let mut all: Vec<(Fault, RelPath, u32, String)> = Vec::new();
+    let mut all: Vec<Told> = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        if line.len() > 2_000 {
+        if line.len() > 2_000 || all.len() == 100 {
             continue;
         }
         let Some(fault) = read(line) else { continue };
-        let mut found: Option<(RelPath, u32)> = None;
-        if let Fault::Module(_) = fault
-            && let Some(from) = FROM.captures(line).and_then(|from| own(&from[1]))
-        {
-            found = Some((from, 0));
-        }
         // Stack frames stand below the message; a module that does not link is told with its file above it.
-        let below = lines.iter().skip(at + 1).take(25);
-        let above = lines[..at].iter().rev().take(6);
-        let near: Vec<&&str> = match fault {
-            Fault::Export { .. } => above.chain(below).collect(),
-            _ => below.chain(above).collect(),
-        };
-        for text in near {
-            if found.is_some() {
-                break;
-            }
-            if let Some(frame) = FRAME.captures(text)
-                && let Some(path) = own(&frame[1])
-            {
-                found = Some((path, frame[2].parse().unwrap_or(0)));
-            } else if let Some(required) = text.trim().strip_prefix("- ")
-                && let Some(path) = own(required)
-            {
-                // The stack of `require`s: who asked for it.
-                found = Some((path, 0));
-            }
+        let below = || lines.iter().skip(at + 1).take_while(|line| !RESULT.is_match(line)).take(25);
+        let above = || lines[..at].iter().rev().take(6).find_map(frame);
+        let mut places: Vec<(RelPath, u32)> = match &fault {
+            Fault::Module(_) => FROM.captures(line).and_then(|from| Some((own(&from[1])?, 0))),
+            Fault::Export { .. } => above(),
+            _ => None,
         }
-        if let Some((path, number)) = found {
-            let message = line.trim().to_owned();
-            if all.iter().all(|(known, file, ..)| *known != fault || *file != path) {
-                all.push((fault, path, number, message));
-            }
+        .into_iter()
+        .collect();
+        if places.is_empty() {
+            places.extend(below().filter_map(frame));
+            places.sort_by_key(|(path, _)| is_test(path));
         }
-        if all.len() == 100 {
-            break;
+        if places.is_empty() {
+            places.extend(above());
+        }
+        let Some((path, _)) = places.first() else { continue };
+        if all.iter().all(|other| other.fault != fault || other.places[0].0 != *path) {
+            all.push(Told { fault, message: line.trim().to_owned(), places });
         }
     }
     all
+}
+
+/// Whether a file is a test by its name or folder, as the usual runners take it.
+pub(super) fn is_test(path: &RelPath) -> bool {
+    let name = path.file_name();
+    [".test.", ".spec.", "-test.", "_test."].iter().any(|mark| name.contains(mark))
+        || name.starts_with("test-")
+        || name.rsplit_once('.').is_some_and(|(stem, _)| stem == "test")
+        || path.as_str().split('/').any(|part| matches!(part, "test" | "tests" | "__tests__" | "spec"))
 }
 
 /// How many tests failed, as the usual runners say in their summaries.

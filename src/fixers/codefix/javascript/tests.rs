@@ -1,6 +1,6 @@
 //! Real breakages of a small program, healed by the search with `node --test` as the judge.
 
-use super::super::testing::{Project, check, outcome};
+use super::super::testing::Bench;
 use super::*;
 
 const FILES: &[(&str, &str)] = &[
@@ -19,57 +19,82 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-async fn healed(breakages: &[(&str, &str, &str)]) {
-    let mut files: Vec<(String, String)> =
-        FILES.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect();
-    for (path, from, to) in breakages {
-        let borrowed: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-        files = Project::breakage(&borrowed, path, from, to);
-    }
-    let borrowed: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-    let project = Project::new(&borrowed);
-    let red = outcome("src/list.js:3\nReferenceError: x is not defined");
-    let mut javascript = JavaScript::of(&check("node --test"), &red).unwrap();
-    let found = project.heal(&mut javascript).await;
-    let titles: Vec<&str> = found.steps.iter().map(|step| step.title.as_str()).collect();
-    for (path, original) in FILES {
-        let after = project.after(&found.patch, path);
-        assert_eq!(after, *original, "{path} after {titles:#?}, {} ({} judged)", found.end, found.judged);
-    }
-    assert!(found.green, "{titles:?}");
-}
+const BENCH: Bench = Bench {
+    files: FILES,
+    goal: "node --test",
+    said: "src/list.js:3\nReferenceError: x is not defined",
+    language: |check, red, _| Some(Box::new(JavaScript::of(check, red)?)),
+    prepare: |_| true,
+};
 
 #[tokio::test]
 async fn a_misspelt_variable() {
-    healed(&[("src/text.js", "<${clean}>", "<${claen}>")]).await;
+    BENCH.healed(&[("src/text.js", "<${clean}>", "<${claen}>")]).await;
 }
 
 #[tokio::test]
 async fn a_misspelt_method() {
-    healed(&[("src/list.js", "names.join", "names.jion")]).await;
+    BENCH.healed(&[("src/list.js", "names.join", "names.jion")]).await;
 }
 
 #[tokio::test]
 async fn a_wrong_path() {
-    healed(&[("src/list.js", "\"./text.js\"", "\"./txet.js\"")]).await;
+    BENCH.healed(&[("src/list.js", "\"./text.js\"", "\"./txet.js\"")]).await;
 }
 
 #[tokio::test]
 async fn a_path_without_its_extension() {
-    healed(&[("test/list.test.js", "\"../src/list.js\"", "\"../src/list\"")]).await;
+    BENCH.healed(&[("test/list.test.js", "\"../src/list.js\"", "\"../src/list\"")]).await;
 }
 
 #[tokio::test]
 async fn a_dropped_export() {
-    healed(&[("src/text.js", "export function label", "function label")]).await;
+    BENCH.healed(&[("src/text.js", "export function label", "function label")]).await;
 }
 
 #[tokio::test]
 async fn a_misspelt_import() {
-    healed(&[("test/list.test.js", "import { List }", "import { Lits }")]).await;
+    BENCH.healed(&[("test/list.test.js", "import { List }", "import { Lits }")]).await;
 }
 
 #[tokio::test]
 async fn a_renamed_method_gets_its_name_back() {
-    healed(&[("src/list.js", "  append(item)", "  apend(item)")]).await;
+    BENCH.healed(&[("src/list.js", "  append(item)", "  apend(item)")]).await;
+}
+
+#[tokio::test]
+async fn a_misspelt_property_gets_the_name_that_others_read() {
+    BENCH.healed(&[("src/list.js", "this.items.map", "this.itmes.map")]).await;
+    BENCH.healed(&[("src/list.js", "this.items.push", "this.itmes.push")]).await;
+}
+
+#[test]
+fn a_fault_stands_in_the_innermost_frame_of_the_repo() {
+    let files = [("src/a b.js", "this.totl();\n"), ("test/a.test.js", "cart.describe();\n")];
+    let folder = tempfile::Builder::new().prefix("with space ").tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    for (path, text) in files {
+        std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+        std::fs::write(root.join(path), text).unwrap();
+    }
+    let empty = Patch::new();
+    let tree = Tree { root: &root, patch: &empty };
+    let url = root.to_str().unwrap().replace(' ', "%20");
+    let (plain, test) = (root.join("src/a b.js"), root.join("test/a.test.js"));
+    let (plain, test) = (plain.display(), test.display());
+    for said in [
+        format!(
+            "  location: '{test}:1:1'\n  error: 'this.totl is not a function'\n  stack: |-\n    Cart.describe (file://{url}/src/a%20b.js:1:6)\n    Test.<anonymous> (file://{url}/test/a.test.js:1:6)\n"
+        ),
+        format!(
+            "{test}:1\nTypeError: this.totl is not a function\n    at Cart.describe ({plain}:1:6)\n    at Object.<anonymous> ({test}:1:6)\n"
+        ),
+        format!(
+            "TypeError: this.totl is not a function\n    at {test}:1:6\n    at Cart.describe ({plain}:1:6)\n"
+        ),
+    ] {
+        let told = stack::faults(&said, &root, "", tree);
+        assert_eq!(told.len(), 1, "{said}");
+        assert_eq!(told[0].places[0].0.as_str(), "src/a b.js", "{said}");
+    }
 }

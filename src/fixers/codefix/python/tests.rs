@@ -1,6 +1,6 @@
 //! Real breakages of a small package, healed by the search with its own tests as the judge.
 
-use super::super::testing::{Project, check, outcome};
+use super::super::testing::{Bench, Project, check, outcome};
 use super::*;
 
 const FILES: &[(&str, &str)] = &[
@@ -19,121 +19,108 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-async fn healed_by(goal: &str, breakages: &[(&str, &str, &str)]) {
-    let mut files: Vec<(String, String)> =
-        FILES.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect();
-    for (path, from, to) in breakages {
-        let borrowed: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-        files = Project::breakage(&borrowed, path, from, to);
-    }
-    let borrowed: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-    let project = Project::new(&borrowed);
-    let red = outcome("Traceback (most recent call last):");
-    let mut python = Python::of(&check(goal), &red).unwrap();
-    let found = project.heal(&mut python).await;
-    let titles: Vec<&str> = found.steps.iter().map(|step| step.title.as_str()).collect();
-    for (path, original) in FILES {
-        let after = project.after(&found.patch, path);
-        assert_eq!(after, *original, "{path} after {titles:#?}, {} ({} judged)", found.end, found.judged);
-    }
-    assert!(found.green, "{titles:?}");
-}
-
-async fn healed(breakages: &[(&str, &str, &str)]) {
-    healed_by("python3 -m unittest -q", breakages).await;
-}
+const BENCH: Bench = Bench {
+    files: FILES,
+    goal: "python3 -m unittest -q",
+    said: "Traceback (most recent call last):",
+    language: |check, red, _| Some(Box::new(Python::of(check, red)?)),
+    prepare: |_| true,
+};
 
 #[tokio::test]
 async fn a_misspelt_variable() {
-    healed(&[("shop/prices.py", "return result", "return reslut")]).await;
+    BENCH.healed(&[("shop/prices.py", "return result", "return reslut")]).await;
 }
 
 #[tokio::test]
 async fn two_misspellings_in_two_files() {
-    healed(&[
-        ("shop/prices.py", "return amount * factor", "return amount * facotr"),
-        ("shop/cart.py", "json.dumps(data)", "json.dumps(dta)"),
-    ])
-    .await;
+    BENCH
+        .healed(&[
+            ("shop/prices.py", "return amount * factor", "return amount * facotr"),
+            ("shop/cart.py", "json.dumps(data)", "json.dumps(dta)"),
+        ])
+        .await;
 }
 
 #[tokio::test]
 async fn a_dropped_import_of_a_module() {
-    healed(&[("shop/cart.py", "import math\n", "")]).await;
+    BENCH.healed(&[("shop/cart.py", "import math\n", "")]).await;
 }
 
 #[tokio::test]
 async fn a_dropped_name_of_an_import() {
-    healed(&[("shop/cart.py", "import discount, total", "import discount")]).await;
+    BENCH.healed(&[("shop/cart.py", "import discount, total", "import discount")]).await;
 }
 
 #[tokio::test]
 async fn a_dropped_import_of_names() {
-    healed(&[("shop/cart.py", "from dataclasses import dataclass, field\n", "")]).await;
+    BENCH.healed(&[("shop/cart.py", "from dataclasses import dataclass, field\n", "")]).await;
 }
 
 #[tokio::test]
 async fn a_dropped_self() {
-    healed(&[
-        ("shop/cart.py", "math.ceil(self.sum())", "math.ceil(total())"),
-        ("shop/cart.py", "ceil(total())", "ceil(self.sm())"),
-    ])
-    .await;
+    BENCH
+        .healed(&[
+            ("shop/cart.py", "math.ceil(self.sum())", "math.ceil(total())"),
+            ("shop/cart.py", "ceil(total())", "ceil(self.sm())"),
+        ])
+        .await;
 }
 
 #[tokio::test]
 async fn a_method_without_self() {
-    healed(&[("shop/cart.py", "def rounded(self):", "def rounded():")]).await;
+    BENCH.healed(&[("shop/cart.py", "def rounded(self):", "def rounded():")]).await;
 }
 
 #[tokio::test]
 async fn a_misspelt_attribute() {
-    healed(&[("shop/cart.py", "line.price * line.count", "line.price * line.cuont")]).await;
+    BENCH.healed(&[("shop/cart.py", "line.price * line.count", "line.price * line.cuont")]).await;
 }
 
 #[tokio::test]
 async fn a_misspelt_keyword_argument() {
-    healed(&[("shop/cart.py", "percent=percent)", "precent=percent)")]).await;
+    BENCH.healed(&[("shop/cart.py", "percent=percent)", "precent=percent)")]).await;
 }
 
 #[tokio::test]
 async fn a_renamed_function_gets_its_name_back() {
-    healed(&[("shop/prices.py", "def discount(", "def discounted(")]).await;
+    BENCH.healed(&[("shop/prices.py", "def discount(", "def discounted(")]).await;
 }
 
 #[tokio::test]
 async fn a_misspelt_module() {
-    healed(&[("shop/cart.py", "from shop.prices", "from shop.price")]).await;
+    BENCH.healed(&[("shop/cart.py", "from shop.prices", "from shop.price")]).await;
 }
 
 #[tokio::test]
 async fn a_dropped_colon_and_a_dropped_bracket() {
-    healed(&[
-        ("shop/cart.py", "if percent > 0:", "if percent > 0"),
-        ("shop/prices.py", "(100 - percent) / 100", "(100 - percent / 100"),
-    ])
-    .await;
+    BENCH
+        .healed(&[
+            ("shop/cart.py", "if percent > 0:", "if percent > 0"),
+            ("shop/prices.py", "(100 - percent) / 100", "(100 - percent / 100"),
+        ])
+        .await;
 }
 
 #[tokio::test]
 async fn a_string_without_its_end() {
-    healed(&[("shop/cart.py", "in all\"", "in all")]).await;
+    BENCH.healed(&[("shop/cart.py", "in all\"", "in all")]).await;
 }
 
 #[tokio::test]
 async fn a_string_without_its_beginning() {
-    healed(&[("shop/cart.py", "{\"lines\": [", "{lines\": [")]).await;
+    BENCH.healed(&[("shop/cart.py", "{\"lines\": [", "{lines\": [")]).await;
 }
 
 #[tokio::test]
 async fn a_block_without_indentation() {
-    healed(&[("shop/prices.py", "        result += amount", "    result += amount")]).await;
+    BENCH.healed(&[("shop/prices.py", "        result += amount", "    result += amount")]).await;
 }
 
 #[tokio::test]
 async fn an_indentation_that_no_block_has() {
-    healed(&[("shop/cart.py", "        return total(amounts)", "       return total(amounts)")]).await;
-    healed(&[("shop/prices.py", "    return result", "   return result")]).await;
+    BENCH.healed(&[("shop/cart.py", "        return total(amounts)", "       return total(amounts)")]).await;
+    BENCH.healed(&[("shop/prices.py", "    return result", "   return result")]).await;
 }
 
 #[test]
@@ -151,8 +138,8 @@ fn one_odd_problem_hides_no_other() {
 
 #[tokio::test]
 async fn a_misspelt_function_of_the_standard_library() {
-    healed(&[("shop/cart.py", "math.ceil(", "math.ciel(")]).await;
-    healed(&[("shop/cart.py", "json.dumps(", "json.dmps(")]).await;
+    BENCH.healed(&[("shop/cart.py", "math.ceil(", "math.ciel(")]).await;
+    BENCH.healed(&[("shop/cart.py", "json.dumps(", "json.dmps(")]).await;
 }
 
 #[tokio::test]
@@ -174,18 +161,12 @@ async fn a_misspelt_module_of_the_same_package() {
 
 #[tokio::test]
 async fn a_misspelt_keyword() {
-    healed(&[("shop/prices.py", "    return result", "    retrun result")]).await;
+    BENCH.healed(&[("shop/prices.py", "    return result", "    retrun result")]).await;
 }
 
 #[tokio::test]
 async fn a_wrong_result_is_left_alone() {
-    let files = Project::breakage(FILES, "shop/prices.py", "100 - percent", "100 + percent");
-    let borrowed: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-    let project = Project::new(&borrowed);
-    let mut python =
-        Python::of(&check("python3 -m unittest -q"), &outcome("Traceback (most recent call last):")).unwrap();
-    let found = project.heal(&mut python).await;
-    assert!(found.patch.is_empty(), "{:?}", found.steps);
+    BENCH.left_alone(&[("shop/prices.py", "100 - percent", "100 + percent")]).await;
 }
 
 #[test]

@@ -140,6 +140,9 @@ fn stage(code: &str, message: &str) -> Stage {
             Stage::Names
         }
         "" if message.starts_with("cannot find derive") => Stage::Names,
+        "" if message.starts_with("lifetime may not live") || message.starts_with("captured variable") => {
+            Stage::Borrows
+        }
         "" => Stage::Syntax,
         "E0583" | "E0584" | "E0585" | "E0586" | "E0765" | "E0766" | "E0758" => Stage::Syntax,
         "E0425" | "E0412" | "E0432" | "E0433" | "E0405" | "E0404" | "E0407" | "E0437" | "E0438" | "E0408"
@@ -203,24 +206,38 @@ fn suggestions(
                     return None;
                 }
                 let file = folders.file(&span.file_name)?;
-                Some(Edit::new(&file, span.byte_start, span.byte_end, span.suggested_replacement.clone()?))
+                Some(Edit::new(
+                    &file,
+                    span.byte_start,
+                    span.byte_end,
+                    plain(span.suggested_replacement.as_ref()?),
+                ))
             })
             .collect();
         let Some(edits) = edits else { continue };
         // A conversion that panics is no repair while anything else helps.
         let panics = edits.iter().any(|edit| edit.text.contains("unwrap()") || edit.text.contains("expect("));
+        // A keyword that stands where a name is wanted is seldom meant as a name.
+        let raw = edits.iter().any(|edit| edit.text.trim() == "r#");
         let rank = tier
             + order.min(9) * 2
             + (number as u32).min(20)
             + u32::from(many > 1) * 20
             + import_distance(&edits, folders.tree)
-            + if panics { 600 } else { 0 };
+            + if panics || raw { 600 } else { 0 };
         let brings = edits.iter().map(|edit| edit.text.trim()).collect::<Vec<_>>().join(" … ");
         let brings: String = brings.chars().take(80).collect();
         let title =
             if brings.is_empty() { child.message.clone() } else { format!("{}: `{brings}`", child.message) };
         candidates.push(Candidate { title, source: "rustc", rank, cause: cause.to_owned(), edits });
     }
+}
+
+/// A crate that the root names by `extern crate` is known everywhere: nobody imports it through the root.
+fn plain(text: &str) -> String {
+    let through =
+        ["alloc", "core", "std"].iter().find(|name| text.starts_with(&format!("use crate::{name}::")));
+    if through.is_some() { text.replacen("crate::", "", 1) } else { text.to_owned() }
 }
 
 /// Spans where one place repeats but the others do not fit a pattern: each is an alternative by itself.

@@ -161,7 +161,9 @@ function formatting(one, source) {
   const ended = lines.filter((line) => line.trimEnd().endsWith(";")).length;
   if (lines.length) options.semicolons = ended * 2 >= lines.length ? ts.SemicolonPreference.Insert : ts.SemicolonPreference.Remove;
   const single = (text.match(/from '/g) || []).length, double = (text.match(/from "/g) || []).length;
-  return [options, { quotePreference: single > double ? "single" : double ? "double" : "auto", importModuleSpecifierPreference: "shortest",
+  const compiler = one.host.getCompilationSettings();
+  const apart = compiler.verbatimModuleSyntax || compiler.isolatedModules || /^import type /m.test(text);
+  return [options, { preferTypeOnlyAutoImports: apart, quotePreference: single > double ? "single" : double ? "double" : "auto", importModuleSpecifierPreference: "shortest",
     includeCompletionsForModuleExports: false, includeCompletionsWithInsertText: true }];
 }
 
@@ -269,8 +271,26 @@ function names(one, diagnostic, answer, preferences) {
     answer.at.text = node.text;
     return;
   }
-  const meaning = ts.SymbolFlags.Value | ts.SymbolFlags.Type | ts.SymbolFlags.Namespace | ts.SymbolFlags.Alias;
-  if (ts.isIdentifier(node) && !answer.names.length) put(checker.getSymbolsInScope(node, meaning));
+  // Where a value is wanted no type will do, and the other way round.
+  const flags = ts.SymbolFlags;
+  const type = !!ts.findAncestor(node, (up) => ts.isTypeNode(up) && !(ts.isExpressionWithTypeArguments(up) && up.parent.token === ts.SyntaxKind.ExtendsKeyword && ts.isClassLike(up.parent.parent)));
+  const qualifies = node.parent && ts.isQualifiedName(node.parent) && node.parent.left === node;
+  const meaning = qualifies ? flags.Namespace : type ? flags.Type : flags.Value;
+  const fits = (symbol) => {
+    if (!(symbol.flags & flags.Alias)) return true;
+    const target = checker.getAliasedSymbol(symbol);
+    return !target.declarations || (target.flags & meaning) !== 0;
+  };
+  if (ts.isIdentifier(node) && !answer.names.length) {
+    put(checker.getSymbolsInScope(node, meaning | flags.Alias).filter(fits));
+    // What other files of the project export: the import follows as a step of its own.
+    for (const other of program.getSourceFiles()) {
+      const symbol = inside(other.fileName) && other !== source && checker.getSymbolAtLocation(other);
+      for (const exported of symbol ? checker.getExportsOfModule(symbol) : []) {
+        if (answer.names.length < MOST_NAMES && (exported.flags & (meaning | flags.Alias)) && fits(exported)) answer.names.push({ text: exported.name, declared: null });
+      }
+    }
+  }
 }
 
 readline.createInterface({ input: process.stdin, crlfDelay: Infinity }).on("line", (line) => {
