@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::paint::say;
+use super::page::Page;
+use super::paint::{DIM, line, paint, say};
 use super::session::{Session, new_id, sweep};
 use super::summary::summary;
 use crate::config::{self, FixerKind, GOAL, NetworkAccess, SandboxMode, Thinking};
@@ -39,38 +40,45 @@ pub(super) struct Options {
     /// Use no model: only what costs nothing
     #[arg(long)]
     no_model: bool,
-    /// The most attempts over the whole ladder
+    /// The most attempts over the whole ladder [default: what the ladder adds up to]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
-    /// The most money that models may cost in this run
+    /// The most money that models may cost in this run, such as 0.50 [default: 1.00, or budget.run_usd]
     #[arg(long, value_name = "USD", value_parser = money)]
     budget: Option<Money>,
-    /// Wall time for the whole run: 90s, 10m, 1h30m
+    /// Wall time for the whole run: 90s, 10m, 1h30m [default: 1h, or limits.run]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     timeout: Option<Duration>,
-    /// Isolation of everything that is run
+    /// Isolation of everything that is run [default: auto, or sandbox.mode]
     #[arg(long, value_name = "MODE")]
     sandbox: Option<SandboxMode>,
-    /// What commands may reach over the network
+    /// What commands may reach over the network [default: none, or sandbox.network]
     #[arg(long, value_name = "WHAT")]
     allow_net: Option<NetworkAccess>,
-    /// Only find out whether it is red, and what would be tried
+    /// Only find out whether it is really red: nothing is tried (exit 0 if green, 1 if red)
     #[arg(long)]
     dry_run: bool,
-    /// Print one event per line as JSON on standard output
+    /// Print one event per line as JSON on standard output (docs/events.md)
     #[arg(long)]
     pub(super) json: bool,
 }
 
 /// Make a failing command green, and prove it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regreen heal -- cargo test
+  regreen heal --land commit -- npm test
+  regreen heal --check lint='npm run lint' -- npm run build
+  regreen heal --dry-run -- pytest          only find out whether it is really red
+  regreen heal --json -- cargo test > events.jsonl")]
 pub(super) struct Heal {
-    #[command(flatten)]
-    options: Options,
-    /// Where the proven patch goes: worktree, commit, branch[=NAME], none
+    /// Where the proven patch goes: worktree, commit, branch[=NAME], none [default: worktree]
     #[arg(long, value_name = "WHERE")]
     land: Option<Land>,
-    /// The failing command
+    #[command(flatten)]
+    options: Options,
+    /// The failing command: everything behind `--`
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<String>,
 }
@@ -120,7 +128,7 @@ pub(super) async fn drive(session: &Session, journal: &Journal, json: bool) -> R
     }
     let exit = done?;
     if !json {
-        say(&summary(&journal.run()));
+        say(&summary(&journal.run(), Page::of_stderr()));
     }
     Ok(exit)
 }
@@ -210,12 +218,16 @@ impl Ground {
                 let found: Vec<Check> =
                     detected.checks.into_iter().filter(|check| beside(check, goal)).collect();
                 if !found.is_empty() && !options.json {
-                    let names: Vec<String> = found.iter().map(|check| check.run.display()).collect();
-                    say(&format!(
-                        "no {}: checking {} as well, as the project's files suggest (`regreen init` writes them down)",
+                    let names: Vec<String> =
+                        found.iter().map(|check| line(&check.run.display(), 60)).collect();
+                    let text = format!(
+                        "no {}: checking {} as well, as the project's files suggest (`regreen init` writes it down)",
                         config::REPO_FILE,
                         names.join(", ")
-                    ));
+                    );
+                    for part in Page::of_stderr().wrap(&text, 0, 0) {
+                        say(&paint(DIM, part));
+                    }
                 }
                 checks.extend(found);
             }
@@ -262,7 +274,7 @@ impl Ground {
         };
         let sandbox = options.sandbox.unwrap_or(user.sandbox.mode);
         if sandbox == SandboxMode::Off {
-            say(&super::paint::paint(
+            say(&paint(
                 super::paint::CARE,
                 "warning: --sandbox off: what the repo and a model wrote runs with all of your rights",
             ));
@@ -313,7 +325,32 @@ pub(super) fn read_repo_file(root: &Path) -> Option<String> {
 /// Whether a detected check is worth running beside the goal: not the same, and no formatter or linter whose complaints a person did not
 /// ask about.
 fn beside(check: &Check, goal: &Check) -> bool {
-    check.name.contains("test") && check.run.display() != goal.run.display()
+    check.name.contains("test") && !(check.dir == goal.dir && same_command(&check.run, &goal.run))
+}
+
+/// Options that change what a command prints or fetches, and not what it checks.
+const QUIET: &[&str] = &[
+    "-q",
+    "-qq",
+    "--quiet",
+    "-s",
+    "--silent",
+    "-v",
+    "-vv",
+    "--verbose",
+    "--offline",
+    "--locked",
+    "--frozen",
+];
+
+/// Whether two commands check the same, but for how much they say.
+fn same_command(one: &CommandLine, two: &CommandLine) -> bool {
+    let words = |command: &CommandLine| {
+        let mut words = shell_words::split(&command.display()).unwrap_or_default();
+        words.retain(|word| !QUIET.contains(&word.as_str()));
+        words
+    };
+    words(one) == words(two)
 }
 
 /// The rungs that are to be tried, by name.
@@ -422,5 +459,20 @@ fn duration(text: &str) -> Result<Duration, String> {
     match config::parse_duration(text) {
         Ok(duration) if duration.is_zero() => Err("give more than no time at all".into()),
         other => other.map_err(|error| error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_only_says_more_is_the_goal_itself() {
+        let argv = |line: &str| CommandLine::Argv(line.split(' ').map(str::to_owned).collect());
+        let shell = |line: &str| CommandLine::Shell(line.to_owned());
+        assert!(same_command(&shell("cargo test"), &argv("cargo test --offline -q")));
+        assert!(same_command(&argv("npm test"), &shell("npm test --silent")));
+        assert!(!same_command(&shell("cargo test"), &argv("cargo test --lib")));
+        assert!(!same_command(&shell("cargo test"), &argv("cargo build")));
     }
 }

@@ -3,15 +3,17 @@
 use anyhow::Result;
 
 use super::live::short;
-use super::paint::{line, out, table};
+use super::page::Page;
+use super::paint::{BAD, CARE, GOOD, NAME, line, out, paint, table};
 use super::session::Session;
+use crate::clock::human;
 use crate::fault::Exit;
-use crate::store::RunFilter;
+use crate::store::{RunFilter, RunRow};
 
-/// List runs.
+/// List runs, newest first.
 #[derive(Debug, clap::Args)]
 pub(super) struct Runs {
-    /// How many
+    /// The most that are listed
     #[arg(long, short = 'n', default_value_t = 20)]
     limit: u32,
     /// One JSON object per line
@@ -22,7 +24,11 @@ pub(super) struct Runs {
 impl Runs {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
-        let mut rows = vec![["RUN", "WHEN", "STATUS", "COST", "GOAL", "REPO"].map(String::from).to_vec()];
+        let mut rows = vec![
+            ["RUN", "BEGAN (UTC)", "STATUS", "TOOK", "TRIES", "COST", "GOAL", "REPO"]
+                .map(String::from)
+                .to_vec(),
+        ];
         for row in session.store.runs(&RunFilter::default(), self.limit).await? {
             if self.json {
                 out(&serde_json::to_string(&row)?)?;
@@ -31,19 +37,33 @@ impl Runs {
             rows.push(vec![
                 short(&row.id).to_owned(),
                 row.created_at.strftime("%Y-%m-%d %H:%M").to_string(),
-                row.outcome.clone().unwrap_or_else(|| row.status.as_str().to_owned()),
-                row.cost.to_string(),
+                status(&row),
+                human(row.updated_at.duration_since(row.created_at).unsigned_abs()),
+                row.attempts.to_string(),
+                if row.cost.0 == 0 { "–".to_owned() } else { row.cost.to_string() },
                 line(&row.goal, 40),
-                line(&row.repo, 60),
+                line(&row.repo, 80),
             ]);
         }
         if !self.json {
             out(&if rows.len() == 1 {
-                "no runs yet: regreen heal -- CMD\n".to_owned()
+                "no runs yet; `regreen heal -- CMD` begins one, `regreen demo` shows some\n".to_owned()
             } else {
-                table(&rows)
+                table(&rows, Page::of_stdout())
             })?;
         }
         Ok(Exit::Green)
     }
+}
+
+/// How a run stands, in a word.
+fn status(row: &RunRow) -> String {
+    let word = row.outcome.clone().unwrap_or_else(|| row.status.as_str().to_owned());
+    let style = match row.exit {
+        Some(0) => GOOD,
+        Some(1) => BAD,
+        Some(_) => CARE,
+        None => NAME,
+    };
+    paint(style, line(&word, 20))
 }

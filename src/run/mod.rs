@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::fault::Exit;
 use crate::fixers::Tried;
 use crate::outcome::Outcome;
@@ -350,6 +351,24 @@ impl Run {
         !self.approval.is_empty() && !agreed && self.stopped.is_none()
     }
 
+    /// What was wrong: the first error of the untouched tree that names a file of the project's own, or the first at all.
+    pub fn cause(&self) -> Option<&Diagnostic> {
+        let errors = || {
+            let all = self.before.iter().flat_map(|outcome| &outcome.diagnostics);
+            all.filter(|one| one.severity == Severity::Error)
+        };
+        errors().find(|one| one.is_own()).or_else(|| errors().next())
+    }
+
+    /// How many errors the goal's tools told of on the untouched tree.
+    pub fn complaints(&self) -> usize {
+        let goal = self.before.iter().find(|outcome| outcome.check == self.spec.goal.name);
+        let errors = |outcome: &Outcome| {
+            outcome.diagnostics.iter().filter(|one| one.severity == Severity::Error).count()
+        };
+        goal.map_or(0, errors)
+    }
+
     /// The changes on disk's tree that the next attempt starts from.
     pub fn base(&self) -> Patch {
         self.spec.base.then(&self.kept)
@@ -523,7 +542,7 @@ fn exhausted(ladder: &[Rung]) -> String {
     if ladder.iter().any(|rung| rung.model) {
         "every fixer of the ladder has had its tries".into()
     } else {
-        "the fixers that need no key found no repair; no model is configured".into()
+        "the fixers that need no key found no repair, and no model was to be asked".into()
     }
 }
 
