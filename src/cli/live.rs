@@ -7,6 +7,7 @@ use anstyle::Style;
 use console::measure_text_width;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::keys::Unseen;
 use super::page::Page;
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, say};
 use crate::clock::human;
@@ -33,6 +34,7 @@ impl Listener for Lines {
 /// elsewhere.
 pub struct Tree {
     bar: Option<ProgressBar>,
+    _unseen: Option<Unseen>,
     state: Mutex<State>,
 }
 
@@ -56,7 +58,8 @@ impl Tree {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, state: Mutex::default() }
+        let _unseen = if terminal { Unseen::begin() } else { None };
+        Self { bar, _unseen, state: Mutex::default() }
     }
 
     fn print(&self, text: &str) {
@@ -71,6 +74,15 @@ impl Tree {
         let money = if run.spent.0 > 0 { format!(" · {}", run.spent) } else { String::new() };
         state.doing = format!("{what}{money}");
         bar.set_message(state.doing.clone());
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // A run that is cut off leaves no half a line behind.
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 
@@ -107,7 +119,11 @@ impl Listener for Tree {
         let Some(bar) = &self.bar else { return };
         let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // The bar does not go through anstream, so the colour is left out here where nobody wants any.
-        bar.set_message(format!("{}  {}", state.doing, console::style(line(said, 200)).dim().for_stderr()));
+        bar.set_message(format!(
+            "{}  {}",
+            state.doing,
+            console::style(line(said.trim(), 200)).dim().for_stderr()
+        ));
     }
 }
 
@@ -373,14 +389,15 @@ fn shown(check: &str, command: &str) -> String {
     if check == "goal" { line(command, 60) } else { format!("{check}: {}", line(command, 60)) }
 }
 
-/// How a check went. What it complains about comes last, because that is what may be cut.
+/// How a check went.
 fn verdict(stem: &'static str, name: &str, outcome: &Outcome, run: &Run) -> Row {
     let check = if outcome.check == run.spec.goal.name {
         line(&run.spec.goal.run.display(), 36)
     } else {
         line(&outcome.check, 36)
     };
-    let time = paint(DIM, human(outcome.duration));
+    // Right-aligned, so that the eye finds it; first, because what comes last may be cut.
+    let time = paint(DIM, format!("{:>6}", human(outcome.duration)));
     let tests = outcome.tests.as_ref().map(|report| {
         let failed = report.tests.values().filter(|s| **s == TestStatus::Failed).count() as u64;
         match failed.max(report.failed) {
@@ -389,7 +406,7 @@ fn verdict(stem: &'static str, name: &str, outcome: &Outcome, run: &Run) -> Row 
         }
     });
     let tests = tests.unwrap_or_default();
-    let row = |style, word| Row::new(stem, format!("{name} {} {check}{tests} {time}", paint(style, word)));
+    let row = |style, word| Row::new(stem, format!("{name} {} {time} {check}{tests}", paint(style, word)));
     match &outcome.verdict {
         Verdict::Green => row(GOOD, "green"),
         Verdict::Red => match outcome.diagnostics.first() {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use super::live::short;
 use super::page::Page;
-use super::paint::{line, out, plain, say, table};
+use super::paint::{folder, line, out, plain, say, table};
 use super::session::Session;
 use crate::fault::Exit;
 
@@ -62,7 +62,7 @@ impl Memory {
                         line(&one.fixer, 40),
                         format!("{} of {}", one.successes, one.uses),
                         short(&one.run).to_owned(),
-                        line(&one.repo, 80),
+                        folder(&one.repo),
                     ]);
                 }
                 if !json {

@@ -6,6 +6,7 @@ mod demo_content;
 mod doctor;
 mod heal;
 mod init;
+mod keys;
 mod live;
 mod logs;
 mod memory;

@@ -50,6 +50,12 @@ pub fn line(text: &str, most: usize) -> String {
     }
 }
 
+/// The last folder of a path, which is what people call a repo.
+pub fn folder(path: &str) -> String {
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
+    line(if name.is_empty() { path } else { name }, 40)
+}
+
 /// A patch as a coloured unified diff, at most `most` lines; where there are more, `all` is the command that shows them.
 pub fn diff(patch: &Patch, most: usize, all: &str) -> String {
     let mut lines = Vec::new();

@@ -4,10 +4,11 @@ use anyhow::Result;
 
 use super::live::short;
 use super::page::Page;
-use super::paint::{BAD, CARE, GOOD, NAME, line, out, paint, table};
+use super::paint::{BAD, CARE, GOOD, NAME, folder, line, out, paint, table};
 use super::session::Session;
 use crate::clock::human;
 use crate::fault::Exit;
+use crate::run::journal::load;
 use crate::store::{RunFilter, RunRow};
 
 /// List runs, newest first.
@@ -25,7 +26,7 @@ impl Runs {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
         let mut rows = vec![
-            ["RUN", "BEGAN (UTC)", "STATUS", "TOOK", "TRIES", "COST", "GOAL", "REPO"]
+            ["RUN", "BEGAN (UTC)", "STATUS", "TOOK", "TRIES", "COST", "REPO", "GOAL"]
                 .map(String::from)
                 .to_vec(),
         ];
@@ -38,11 +39,12 @@ impl Runs {
                 short(&row.id).to_owned(),
                 row.created_at.strftime("%Y-%m-%d %H:%M").to_string(),
                 status(&row),
-                human(row.updated_at.duration_since(row.created_at).unsigned_abs()),
+                // The moments of the row would count the time until it was taken up again, or back.
+                load(&session.store, &row.id).await.map_or("–".to_owned(), |run| human(run.took)),
                 row.attempts.to_string(),
                 if row.cost.0 == 0 { "–".to_owned() } else { row.cost.to_string() },
-                line(&row.goal, 40),
-                line(&row.repo, 80),
+                folder(&row.repo),
+                line(&row.goal, 80),
             ]);
         }
         if !self.json {

@@ -86,7 +86,7 @@ impl Figures {
             Some(_) => self.still_red += 1,
         }
         if healed {
-            times.push(run.last.duration_since(run.began).unsigned_abs());
+            times.push(run.took);
             for fixer in run.credited() {
                 *self.by_fixer.entry(fixer).or_default() += 1;
             }

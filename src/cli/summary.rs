@@ -40,12 +40,11 @@ pub fn summary(run: &Run, page: Page) -> String {
         Some(Exit::CannotJudge) if run.stopped.is_none() => cannot_judge(run, &mut said),
         _ => failed(run, &mut said),
     }
-    let total = run.last.duration_since(run.began).unsigned_abs();
-    let own = total.saturating_sub(run.ran);
+    let own = run.took.saturating_sub(run.ran);
     let money = if run.spent.0 == 0 { "no money spent".to_owned() } else { run.spent.to_string() };
     let time = format!(
         "{}: {} in commands of the project, {} in regreen · {money} · run {}",
-        human(total),
+        human(run.took),
         human(run.ran),
         human(own),
         short(&run.id)

@@ -144,6 +144,8 @@ pub struct Run {
     pub spent: Money,
     /// How long commands of the repo ran; what is left of the run's time is Regreen's own.
     pub ran: std::time::Duration,
+    /// How long processes worked on it that came to an end; the time of one that was cut off is not known.
+    pub took: std::time::Duration,
     /// A ticket's plan.
     pub plan: Option<serde_json::Value>,
     /// A ticket's finished sub-tasks: number, run, commit.
@@ -200,6 +202,7 @@ impl Run {
             rolled_back: None,
             spent: Money(0),
             ran: std::time::Duration::ZERO,
+            took: std::time::Duration::ZERO,
             plan: None,
             subtasks: Vec::new(),
             finished: None,
@@ -307,6 +310,7 @@ impl Run {
             Event::Finished { exit, ran } => {
                 self.finished = Some(*exit);
                 self.ran += *ran;
+                self.took += record.at.duration_since(self.taken_up).unsigned_abs();
             }
         }
     }
