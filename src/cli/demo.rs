@@ -88,12 +88,14 @@ impl Demo {
         say("\nThe repositories are yours to look into:");
         if let Some(project) = last {
             say(&format!("  cd {}", paint(NAME, of(project.name))));
-            say(&format!("  git diff {}", paint(DIM, "                # what was changed")));
-            say(&format!(
-                "  {name} show {}",
-                paint(DIM, "            # what was tried, and how it was proven")
-            ));
-            say(&format!("  {name} rollback last {}", paint(DIM, "   # take it back")));
+            let width = name.len() + " rollback last".len();
+            for (command, what) in [
+                ("git diff".to_owned(), "what was changed"),
+                (format!("{name} show"), "what was tried, and how it was proven"),
+                (format!("{name} rollback last"), "take it back"),
+            ] {
+                say(&format!("  {command:width$}  {}", paint(DIM, format!("# {what}"))));
+            }
         }
         if folder.join("ticket-notes").exists() {
             say(&format!("  git -C {} log -p --branches", of("ticket-notes")));
@@ -123,8 +125,15 @@ fn place(asked: Option<PathBuf>) -> Result<PathBuf> {
     Ok(folder.canonicalize()?)
 }
 
+fn title(text: &str) {
+    say("");
+    for (number, part) in Page::of_stderr().wrap(text, 3, 3).into_iter().enumerate() {
+        say(&paint(STRONG, format!("{} {part}", if number == 0 { "━━" } else { "  " })));
+    }
+}
+
 async fn heal(me: &Path, project: &DemoProject, root: &Path) -> Result<Part> {
-    say(&paint(STRONG, format!("\n━━ {} ({}): {}", project.name, project.language, project.fault)));
+    title(&format!("{} ({}): {}", project.name, project.language, project.fault));
     if let Some(missing) = missing(project.needs) {
         return Ok(Part::LeftOut(missing));
     }
@@ -148,11 +157,11 @@ async fn heal(me: &Path, project: &DemoProject, root: &Path) -> Result<Part> {
 }
 
 async fn ticket(me: &Path, folder: &Path) -> Result<Part> {
-    say(&paint(STRONG, "\n━━ ticket (Python): a note gets an address"));
-    say(&paint(
-        CARE,
-        "the model's answers in this part are recorded ones, played back; everything is really built and tested",
-    ));
+    title("ticket (Python): a note gets an address");
+    let label = "The model's answers in this part are recorded ones, played back. Everything is really built and tested.";
+    for part in Page::of_stderr().wrap(label, 0, 0) {
+        say(&paint(CARE, part));
+    }
     if let Some(missing) = missing(TICKET.needs) {
         return Ok(Part::LeftOut(missing));
     }

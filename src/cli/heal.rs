@@ -166,7 +166,10 @@ impl Ground {
             None if land == Some(Land::Worktree) => place.clone(),
             None => {
                 return Err(Fault::usage(format!("{} is in no git repository", place.display()))
-                    .hint("run `git init` there, or say --land worktree: a backup of the folder is kept in the state folder")
+                    .hint(format!(
+                        "git init {}, or add --land worktree: a backup of the folder is then kept in the state folder",
+                        shell_words::quote(&place.to_string_lossy())
+                    ))
                     .into());
             }
         };

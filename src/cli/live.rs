@@ -102,12 +102,12 @@ impl Listener for Tree {
                 self.doing(&mut state, &format!("{what} · {}", shown(check, command)), run);
             }
             Event::AttemptStarted { fixer, .. } => self.doing(&mut state, &format!("asking {fixer}"), run),
-            Event::Finished { .. } => {
-                if let Some(bar) = &self.bar {
-                    bar.finish_and_clear();
-                }
-            }
             _ => {}
+        }
+        // Once a ticket has its plan, the views of its sub-tasks' runs take over.
+        let planned = matches!(run.spec.trigger, Trigger::Ticket { .. }) && run.plan.is_some();
+        if let Some(bar) = self.bar.as_ref().filter(|_| planned || run.finished.is_some()) {
+            bar.finish_and_clear();
         }
         let rows = state.teller.told(&record.event, run);
         if !rows.is_empty() {
@@ -340,8 +340,8 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
             Row::new(INNER_END, format!("{}: ", paint(style, word))).says(Style::new(), reason)
         }
         Event::Minimised { dropped, of, .. } if *of > 1 => match dropped {
-            0 => said(STEP, DIM, "minimise ", &format!("all {of} hunks are needed")),
-            _ => said(STEP, DIM, "minimise ", &format!("{dropped} of {of} hunks were not needed")),
+            0 => said(STEP, DIM, "minimise  ", &format!("all {of} hunks are needed")),
+            _ => said(STEP, DIM, "minimise  ", &format!("{dropped} of {of} hunks were not needed")),
         },
         Event::Proven { proof, .. } => {
             let rounds = proof.checks.iter().filter(|one| one.check.name == run.spec.goal.name).count();
@@ -389,6 +389,11 @@ fn shown(check: &str, command: &str) -> String {
     if check == "goal" { line(command, 60) } else { format!("{check}: {}", line(command, 60)) }
 }
 
+/// So many tests, in words.
+pub fn tests(count: u64) -> String {
+    if count == 1 { "1 test".to_owned() } else { format!("{count} tests") }
+}
+
 /// How a check went.
 fn verdict(stem: &'static str, name: &str, outcome: &Outcome, run: &Run) -> Row {
     let check = if outcome.check == run.spec.goal.name {
@@ -398,21 +403,21 @@ fn verdict(stem: &'static str, name: &str, outcome: &Outcome, run: &Run) -> Row 
     };
     // Right-aligned, so that the eye finds it; first, because what comes last may be cut.
     let time = paint(DIM, format!("{:>6}", human(outcome.duration)));
-    let tests = outcome.tests.as_ref().map(|report| {
+    let root = format!("{}/", run.spec.root.to_string_lossy());
+    let counted = outcome.tests.as_ref().map(|report| {
         let failed = report.tests.values().filter(|s| **s == TestStatus::Failed).count() as u64;
         match failed.max(report.failed) {
-            0 => format!(" · {} tests", report.ran()),
-            failed => format!(" · {failed} of {} tests fail", report.ran()),
+            0 => format!(" · {}", tests(report.ran())),
+            failed => format!(" · {failed} of {} fail", tests(report.ran())),
         }
     });
-    let tests = tests.unwrap_or_default();
-    let row = |style, word| Row::new(stem, format!("{name} {} {time} {check}{tests}", paint(style, word)));
+    let counted = counted.unwrap_or_default();
+    let row = |style, word| Row::new(stem, format!("{name} {} {time} {check}{counted}", paint(style, word)));
     match &outcome.verdict {
         Verdict::Green => row(GOOD, "green"),
         Verdict::Red => match outcome.diagnostics.first() {
-            Some(first) => {
-                row(BAD, "red  ").shows(Style::new(), &format!(" · {}", line(&first.message, 120)))
-            }
+            Some(first) => row(BAD, "red  ")
+                .shows(Style::new(), &format!(" · {}", line(&first.message.replace(&root, ""), 120))),
             None => row(BAD, "red  "),
         },
         Verdict::Infra { reason, .. } => {

@@ -5,6 +5,9 @@ use console::{Term, measure_text_width, truncate_str};
 /// Below this a line is broken as if there were so many columns: less cannot be read in any case.
 const NARROWEST: usize = 30;
 
+/// Lines that are shown however low the page is: a screen can be scrolled.
+const LEAST: usize = 12;
+
 /// A terminal's size, as it is now; of a pipe or a file there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Page {
@@ -34,9 +37,9 @@ impl Page {
         Self { columns: Some(columns.max(NARROWEST)), rows: Some(rows) }
     }
 
-    /// How many of `most` lines may be shown where `others` have to be on the page as well; never less than eight.
+    /// How many of `most` lines may be shown where `others` have to be on the page as well; never less than twelve.
     pub fn lines(self, most: usize, others: usize) -> usize {
-        self.rows.map_or(most, |rows| rows.saturating_sub(others).clamp(8, most.max(8)))
+        self.rows.map_or(most, |rows| rows.saturating_sub(others).clamp(LEAST, most.max(LEAST)))
     }
 
     /// A line, which may be painted, cut where the page ends.
@@ -119,8 +122,8 @@ mod tests {
 
     #[test]
     fn a_low_page_leaves_room_for_what_else_has_to_be_on_it() {
-        assert_eq!(Page::sized(80, 24).lines(40, 14), 10);
-        assert_eq!(Page::sized(80, 10).lines(40, 14), 8);
+        assert_eq!(Page::sized(80, 30).lines(40, 14), 16);
+        assert_eq!(Page::sized(80, 10).lines(40, 14), 12);
         assert_eq!(Page::sized(80, 100).lines(40, 14), 40);
     }
 }

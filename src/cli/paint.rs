@@ -69,9 +69,10 @@ pub fn diff(patch: &Patch, most: usize, all: &str) -> String {
         lines.push(paint(STRONG, heading));
         changed_lines(change, &mut lines);
     }
-    let left_out = lines.len().saturating_sub(most);
-    lines.truncate(most);
+    // Nobody is sent to another command for the last three lines.
+    let left_out = if lines.len() > most.saturating_add(3) { lines.len() - most } else { 0 };
     if left_out > 0 {
+        lines.truncate(most);
         lines.push(paint(DIM, format!("… {left_out} more lines: {all}")));
     }
     lines.join("\n")

@@ -30,6 +30,7 @@ impl Runs {
                 .map(String::from)
                 .to_vec(),
         ];
+        let cut_off = session.store.unfinished(&session.state).await?;
         for row in session.store.runs(&RunFilter::default(), self.limit).await? {
             if self.json {
                 out(&serde_json::to_string(&row)?)?;
@@ -38,7 +39,7 @@ impl Runs {
             rows.push(vec![
                 short(&row.id).to_owned(),
                 row.created_at.strftime("%Y-%m-%d %H:%M").to_string(),
-                status(&row),
+                status(&row, cut_off.iter().any(|one| one.id == row.id)),
                 // The moments of the row would count the time until it was taken up again, or back.
                 load(&session.store, &row.id).await.map_or("–".to_owned(), |run| human(run.took)),
                 row.attempts.to_string(),
@@ -58,13 +59,15 @@ impl Runs {
     }
 }
 
-/// How a run stands, in a word.
-fn status(row: &RunRow) -> String {
-    let word = row.outcome.clone().unwrap_or_else(|| row.status.as_str().to_owned());
+/// How a run stands, in a word. One that is under way and that no process has was cut off, and waits for `resume`.
+fn status(row: &RunRow, cut_off: bool) -> String {
+    let stands = || if cut_off { "cut off" } else { row.status.as_str() }.to_owned();
+    let word = row.outcome.clone().unwrap_or_else(stands);
     let style = match row.exit {
         Some(0) => GOOD,
         Some(1) => BAD,
         Some(_) => CARE,
+        None if cut_off => CARE,
         None => NAME,
     };
     paint(style, line(&word, 20))

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 
-use super::live::short;
+use super::live::{short, tests};
 use super::page::Page;
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, diff, line, paint};
 use crate::clock::human;
@@ -23,14 +23,15 @@ const EXPLAINED: usize = 6;
 const LABEL: usize = 12;
 
 /// Lines of the page that are not the diff's.
-const BESIDE_DIFF: usize = 15;
+const BESIDE_DIFF: usize = 12;
 
 /// What is told of the attempts that came to nothing, at most.
 const TRIED: usize = 8;
 
 /// The summary of a finished run.
 pub fn summary(run: &Run, page: Page) -> String {
-    let mut said = Said { text: String::from("\n"), page };
+    let root = format!("{}/", run.spec.root.to_string_lossy());
+    let mut said = Said { text: String::from("\n"), page, root };
     match run.finished {
         Some(Exit::Green) if run.baseline == Some(Baseline::Green) && run.landed.is_none() => {
             said.heading(GOOD, "✔", run, "is green already; nothing was changed.");
@@ -41,7 +42,7 @@ pub fn summary(run: &Run, page: Page) -> String {
         _ => failed(run, &mut said),
     }
     let own = run.took.saturating_sub(run.ran);
-    let money = if run.spent.0 == 0 { "no money spent".to_owned() } else { run.spent.to_string() };
+    let money = if run.spent.0 == 0 { "$0".to_owned() } else { run.spent.to_string() };
     let time = format!(
         "{}: {} in commands of the project, {} in regreen · {money} · run {}",
         human(run.took),
@@ -59,6 +60,8 @@ pub fn summary(run: &Run, page: Page) -> String {
 struct Said {
     text: String,
     page: Page,
+    /// What paths in the repo begin with where a tool names them in full.
+    root: String,
 }
 
 impl Said {
@@ -82,7 +85,8 @@ impl Said {
 
     /// A labelled field: foreign text, broken into lines that stand below each other.
     fn field(&mut self, label: &str, style: Style, text: &str) {
-        for (number, part) in self.page.wrap(&line(text, 320), LABEL, LABEL).into_iter().enumerate() {
+        let text = text.replace(&self.root, "");
+        for (number, part) in self.page.wrap(&line(&text, 320), LABEL, LABEL).into_iter().enumerate() {
             let label = if number == 0 { label } else { "" };
             self.line(&format!("  {} {}", paint(STRONG, format!("{label:9}")), paint(style, part)));
         }
@@ -163,8 +167,10 @@ fn proven(run: &Run, proof: &crate::run::events::Proof) -> String {
     }
     let others = if others.is_empty() { String::new() } else { format!(", and so is {}", others.join(", ")) };
     let tests = match (proof.tests_before, proof.tests_after) {
-        (Some(before), Some(after)) if before != after => format!(" · {before} tests before, {after} after"),
-        (_, Some(after)) => format!(" · {after} tests"),
+        (Some(before), Some(after)) if before != after => {
+            format!(" · {} before, {after} after", tests(before))
+        }
+        (_, Some(after)) => format!(" · {}", tests(after)),
         _ => String::new(),
     };
     let times = if rounds == 1 { "once".to_owned() } else { format!("{rounds} times") };
@@ -249,7 +255,9 @@ fn failed(run: &Run, said: &mut Said) {
     if !look_at.is_empty() && unread.is_none() {
         said.line(&format!("  {}", paint(STRONG, "look first at")));
         for place in look_at {
-            for (number, part) in said.page.wrap(&line(place, 240), 4, 8).into_iter().enumerate() {
+            for (number, part) in
+                said.page.wrap(&line(&place.replace(&said.root, ""), 240), 4, 8).into_iter().enumerate()
+            {
                 said.line(&format!("{:width$}{part}", "", width = if number == 0 { 4 } else { 8 }));
             }
         }

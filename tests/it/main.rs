@@ -8,6 +8,7 @@ mod languages;
 mod layers;
 mod model_tier;
 mod models;
+mod pages;
 mod project;
 mod scripted;
 mod setup;
