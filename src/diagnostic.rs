@@ -90,6 +90,28 @@ pub struct Diagnostic {
     pub detail: Option<String>,
 }
 
+/// Folders that hold what others wrote: packages, toolchains, what was built.
+const FOREIGN: &[&str] =
+    &["node_modules", "site-packages", "dist-packages", ".venv", "venv", "vendor", "target"];
+
+impl Diagnostic {
+    /// Where it is, for people: `src/lib.rs:10`, or the file alone where there is no line. `None` where the tool named no file.
+    pub fn place(&self) -> Option<String> {
+        let file = self.file.as_deref()?;
+        Some(match &self.range {
+            Some(range) => format!("{file}:{}", range.start.line),
+            None => file.to_owned(),
+        })
+    }
+
+    /// Whether it names a file of the project's own: inside the repo, and in no folder of packages or of what was built.
+    pub fn is_own(&self) -> bool {
+        let inside = |file: &str| !file.starts_with(['/', '<']) && !file.starts_with("node:");
+        let foreign = |file: &str| file.split('/').any(|folder| FOREIGN.contains(&folder));
+        self.file.as_deref().is_some_and(|file| inside(file) && !foreign(file))
+    }
+}
+
 /// The stable identity of a failure: the same fault gives the same fingerprint though lines moved, temporary folders
 /// were renamed or the order changed. Lower-case hexadecimal SHA-256, cut to 32 characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

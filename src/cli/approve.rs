@@ -13,9 +13,9 @@ use crate::store::Decision;
 /// Land a proven patch that waits for a person.
 #[derive(Debug, clap::Args)]
 pub(super) struct Approve {
-    /// The run: its id, or the end of it
+    /// The run: its id, the start or the end of it, or `last`
     run: String,
-    /// Print events as JSON
+    /// Print one event per line as JSON on standard output (docs/events.md)
     #[arg(long)]
     json: bool,
 }
@@ -23,7 +23,7 @@ pub(super) struct Approve {
 /// Drop a proven patch that waits for a person.
 #[derive(Debug, clap::Args)]
 pub(super) struct Reject {
-    /// The run: its id, or the end of it
+    /// The run: its id, the start or the end of it, or `last`
     run: String,
     /// Why
     #[arg(long, default_value = "no reason given")]

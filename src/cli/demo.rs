@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::demo_content::{self, DemoProject, PROJECTS, TICKET};
+use super::page::Page;
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, paint, say, table};
 use crate::clock::human;
 use crate::fault::{Exit, Fault};
@@ -40,25 +41,66 @@ impl Demo {
         let wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);
         let folder = place(self.dir.clone())?;
         let me = std::env::current_exe().context("cannot tell where regreen itself is")?;
-        let mut rows = vec![["PROJECT", "LANGUAGE", "FAULT", "RESULT"].map(String::from).to_vec()];
+        let page = Page::of_stderr();
+        let shown = shell_words::quote(&folder.to_string_lossy()).into_owned();
+        let intro = format!(
+            "Small broken projects are healed here, one after the other, by what the compilers and interpreters say: no key, no model. \
+             Everything is really built and tested, in {shown}."
+        );
+        for part in page.wrap(&intro, 0, 0) {
+            say(&part);
+        }
+        let start = Instant::now();
+        let mut rows = vec![["PROJECT", "LANGUAGE", "RESULT", "FAULT"].map(String::from).to_vec()];
         let mut all_good = true;
         for project in PROJECTS.iter().filter(|project| wanted(project.name)) {
             let began = Instant::now();
             let root = folder.join(project.name);
             let part = heal(&me, project, &root).await?;
             all_good &= !matches!(part, Part::Failed(_));
-            let row = [project.name, project.language, project.fault].map(String::from);
-            rows.push(row.into_iter().chain([told(&part, began.elapsed())]).collect());
+            rows.push(vec![
+                project.name.to_owned(),
+                project.language.to_owned(),
+                told(&part, began.elapsed()),
+                project.fault.to_owned(),
+            ]);
         }
         if wanted("ticket") {
             let began = Instant::now();
             let part = ticket(&me, &folder).await?;
             all_good &= !matches!(part, Part::Failed(_));
-            let row = ["ticket", "Python", "a feature, from recorded answers"].map(String::from);
-            rows.push(row.into_iter().chain([told(&part, began.elapsed())]).collect());
+            rows.push(vec![
+                "ticket".to_owned(),
+                "Python".to_owned(),
+                told(&part, began.elapsed()),
+                "a feature, from recorded answers".to_owned(),
+            ]);
         }
-        say(&format!("\n{}", table(&rows)));
-        say(&format!("look into them: {}", paint(NAME, folder.display())));
+        say(&format!("\n{}", table(&rows, page)));
+        say(&paint(DIM, format!("{} in all", human(start.elapsed()))));
+        // What is to be typed must work as it stands, on the path or not.
+        let found =
+            which::which("regreen").is_ok_and(|found| found.canonicalize().ok() == me.canonicalize().ok());
+        let name =
+            if found { "regreen".to_owned() } else { shell_words::quote(&me.to_string_lossy()).into_owned() };
+        let of = |part: &str| shell_words::quote(&folder.join(part).to_string_lossy()).into_owned();
+        let last = PROJECTS.iter().rev().find(|project| folder.join(project.name).exists());
+        say("\nThe repositories are yours to look into:");
+        if let Some(project) = last {
+            say(&format!("  cd {}", paint(NAME, of(project.name))));
+            let width = name.len() + " rollback last".len();
+            for (command, what) in [
+                ("git diff".to_owned(), "what was changed"),
+                (format!("{name} show"), "what was tried, and how it was proven"),
+                (format!("{name} rollback last"), "take it back"),
+            ] {
+                say(&format!("  {command:width$}  {}", paint(DIM, format!("# {what}"))));
+            }
+        }
+        if folder.join("ticket-notes").exists() {
+            say(&format!("  git -C {} log -p --branches", of("ticket-notes")));
+        }
+        say(&format!("And in a project of your own:\n  {name} heal -- CMD"));
         Ok(if all_good { Exit::Green } else { Exit::Red })
     }
 }
@@ -83,8 +125,15 @@ fn place(asked: Option<PathBuf>) -> Result<PathBuf> {
     Ok(folder.canonicalize()?)
 }
 
+fn title(text: &str) {
+    say("");
+    for (number, part) in Page::of_stderr().wrap(text, 3, 3).into_iter().enumerate() {
+        say(&paint(STRONG, format!("{} {part}", if number == 0 { "━━" } else { "  " })));
+    }
+}
+
 async fn heal(me: &Path, project: &DemoProject, root: &Path) -> Result<Part> {
-    say(&paint(STRONG, format!("\n━━ {} ({}): {}", project.name, project.language, project.fault)));
+    title(&format!("{} ({}): {}", project.name, project.language, project.fault));
     if let Some(missing) = missing(project.needs) {
         return Ok(Part::LeftOut(missing));
     }
@@ -108,11 +157,11 @@ async fn heal(me: &Path, project: &DemoProject, root: &Path) -> Result<Part> {
 }
 
 async fn ticket(me: &Path, folder: &Path) -> Result<Part> {
-    say(&paint(STRONG, "\n━━ ticket (Python): a note gets an address"));
-    say(&paint(
-        CARE,
-        "the model's answers in this part are recorded ones, played back; everything is really built and tested",
-    ));
+    title("ticket (Python): a note gets an address");
+    let label = "The model's answers in this part are recorded ones, played back. Everything is really built and tested.";
+    for part in Page::of_stderr().wrap(label, 0, 0) {
+        say(&paint(CARE, part));
+    }
     if let Some(missing) = missing(TICKET.needs) {
         return Ok(Part::LeftOut(missing));
     }

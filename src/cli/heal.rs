@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::paint::{line, say};
+use super::page::Page;
+use super::paint::{DIM, line, paint, say};
 use super::session::{Session, new_id, sweep};
 use super::summary::summary;
 use crate::config::{self, FixerKind, GOAL, NetworkAccess, SandboxMode, Thinking};
@@ -40,38 +41,45 @@ pub(super) struct Options {
     /// Use no model: only what costs nothing
     #[arg(long)]
     no_model: bool,
-    /// The most attempts over the whole ladder
+    /// The most attempts over the whole ladder [default: what the ladder adds up to]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
-    /// The most money that models may cost in this run
+    /// The most money that models may cost in this run, such as 0.50 [default: 1.00, or budget.run_usd]
     #[arg(long, value_name = "USD", value_parser = money)]
     budget: Option<Money>,
-    /// Wall time for the whole run: 90s, 10m, 1h30m
+    /// Wall time for the whole run: 90s, 10m, 1h30m [default: 1h, or limits.run]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     timeout: Option<Duration>,
-    /// Isolation of everything that is run
+    /// Isolation of everything that is run [default: auto, or sandbox.mode]
     #[arg(long, value_name = "MODE")]
     sandbox: Option<SandboxMode>,
-    /// What commands may reach over the network
+    /// What commands may reach over the network [default: none, or sandbox.network]
     #[arg(long, value_name = "WHAT")]
     allow_net: Option<NetworkAccess>,
-    /// Only find out whether it is red, and what would be tried
+    /// Only find out whether it is really red: nothing is tried (exit 0 if green, 1 if red)
     #[arg(long)]
     dry_run: bool,
-    /// Print one event per line as JSON on standard output
+    /// Print one event per line as JSON on standard output (docs/events.md)
     #[arg(long)]
     pub(super) json: bool,
 }
 
 /// Make a failing command green, and prove it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regreen heal -- cargo test
+  regreen heal --land commit -- npm test
+  regreen heal --check lint='npm run lint' -- npm run build
+  regreen heal --dry-run -- pytest          only find out whether it is really red
+  regreen heal --json -- cargo test > events.jsonl")]
 pub(super) struct Heal {
-    #[command(flatten)]
-    options: Options,
-    /// Where the proven patch goes: worktree, commit, branch[=NAME], none
+    /// Where the proven patch goes: worktree, commit, branch[=NAME], none [default: worktree]
     #[arg(long, value_name = "WHERE")]
     land: Option<Land>,
-    /// The failing command
+    #[command(flatten)]
+    options: Options,
+    /// The failing command: everything behind `--`
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<String>,
 }
@@ -122,7 +130,7 @@ pub(super) async fn drive(session: &Session, journal: &Journal, json: bool) -> R
     }
     let exit = done?;
     if !json {
-        say(&summary(&journal.run()));
+        say(&summary(&journal.run(), Page::of_stderr()));
     }
     Ok(exit)
 }
@@ -230,11 +238,14 @@ impl Ground {
                 let found = beside(detected(&self.session, &self.root).checks, goal);
                 if !found.is_empty() && !options.json {
                     let names: Vec<String> = found.iter().map(named).collect();
-                    say(&format!(
-                        "no {}: checking {} as well, as the project's files suggest (`regreen init` writes them down)",
+                    let text = format!(
+                        "no {}: checking {} as well, as the project's files suggest (`regreen init` writes it down)",
                         config::REPO_FILE,
                         names.join(", ")
-                    ));
+                    );
+                    for part in Page::of_stderr().wrap(&text, 0, 0) {
+                        say(&paint(DIM, part));
+                    }
                 }
                 checks.extend(found);
             }
@@ -278,7 +289,7 @@ impl Ground {
         };
         let sandbox = options.sandbox.unwrap_or(user.sandbox.mode);
         if sandbox == SandboxMode::Off {
-            say(&super::paint::paint(
+            say(&paint(
                 super::paint::CARE,
                 "warning: --sandbox off: what the repo and a model wrote runs with all of your rights",
             ));
@@ -362,8 +373,8 @@ fn beside(detected: Vec<Check>, goal: &Check) -> Vec<Check> {
 /// A check as a person is told of it, with its folder.
 fn named(check: &Check) -> String {
     match check.dir.as_str() {
-        "" => check.run.display(),
-        dir => format!("{} (in {dir})", check.run.display()),
+        "" => line(&check.run.display(), 60),
+        dir => format!("{} (in {dir})", line(&check.run.display(), 60)),
     }
 }
 

@@ -3,14 +3,18 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use anstyle::Style;
+use console::measure_text_width;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::keys::Unseen;
+use super::page::Page;
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, say};
 use crate::clock::human;
 use crate::guards::Weight;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Outcome, TestStatus, Verdict};
 use crate::run::Run;
-use crate::run::events::{Baseline, Decision, Event, Phase, Record};
+use crate::run::events::{Baseline, Decision, Event, Phase, Record, Trigger};
 use crate::run::journal::Listener;
 
 /// Prints each event as one line of JSON on standard output.
@@ -30,7 +34,16 @@ impl Listener for Lines {
 /// elsewhere.
 pub struct Tree {
     bar: Option<ProgressBar>,
-    doing: Mutex<String>,
+    _unseen: Option<Unseen>,
+    state: Mutex<State>,
+}
+
+/// What the view remembers between two events.
+#[derive(Default)]
+struct State {
+    teller: Teller,
+    /// What is being done, with what it has cost so far.
+    doing: String,
 }
 
 impl Tree {
@@ -38,14 +51,15 @@ impl Tree {
     pub fn new(terminal: bool) -> Self {
         let bar = terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style =
-                ProgressStyle::with_template("{spinner:.cyan} {elapsed:.dim} {prefix} {wide_msg:.dim}")
-                    .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            // Only the message stands here besides, because it is what is cut to the terminal's width.
+            let style = ProgressStyle::with_template("{spinner:.cyan} {elapsed:.dim} {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
             bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, doing: Mutex::new(String::new()) }
+        let _unseen = if terminal { Unseen::begin() } else { None };
+        Self { bar, _unseen, state: Mutex::default() }
     }
 
     fn print(&self, text: &str) {
@@ -55,121 +69,263 @@ impl Tree {
         }
     }
 
-    fn doing(&self, what: String, run: &Run) {
+    fn doing(&self, state: &mut State, what: &str, run: &Run) {
         let Some(bar) = &self.bar else { return };
-        let money = if run.spent.0 > 0 { format!(" {}", run.spent) } else { String::new() };
-        bar.set_prefix(format!("{what}{money}"));
-        bar.set_message("");
-        if let Ok(mut doing) = self.doing.lock() {
-            *doing = what;
+        let money = if run.spent.0 > 0 { format!(" · {}", run.spent) } else { String::new() };
+        state.doing = format!("{what}{money}");
+        bar.set_message(state.doing.clone());
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // A run that is cut off leaves no half a line behind.
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }
 
 impl Listener for Tree {
     fn heard(&self, record: &Record, run: &Run) {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match &record.event {
             Event::CheckStarted { phase, check, command, .. } => {
                 let what = match phase {
-                    Phase::Setup => format!("setting up · {}", line(command, 60)),
-                    Phase::Baseline => format!("baseline · {}", shown(check, command)),
-                    Phase::Attempt => format!("verifying · {}", shown(check, command)),
-                    Phase::Minimise => format!("minimising · {}", shown(check, command)),
-                    Phase::Proof => format!("proving · {}", shown(check, command)),
+                    Phase::Setup => "setting up",
+                    Phase::Baseline if check == "goal" && state.teller.red_once() => "confirming",
+                    Phase::Baseline => "baseline",
+                    Phase::Attempt => "verifying",
+                    Phase::Minimise => "minimising",
+                    Phase::Proof => "proving",
                 };
-                self.doing(what, run);
+                self.doing(&mut state, &format!("{what} · {}", shown(check, command)), run);
             }
-            Event::AttemptStarted { fixer, .. } => self.doing(format!("asking {fixer}"), run),
-            Event::Finished { .. } => {
-                if let Some(bar) = &self.bar {
-                    bar.finish_and_clear();
-                }
-            }
+            Event::AttemptStarted { fixer, .. } => self.doing(&mut state, &format!("asking {fixer}"), run),
             _ => {}
         }
-        if let Some(text) = told(&record.event, run) {
-            self.print(&text);
+        // Once a ticket has its plan, the views of its sub-tasks' runs take over.
+        let planned = matches!(run.spec.trigger, Trigger::Ticket { .. }) && run.plan.is_some();
+        if let Some(bar) = self.bar.as_ref().filter(|_| planned || run.finished.is_some()) {
+            bar.finish_and_clear();
+        }
+        let rows = state.teller.told(&record.event, run);
+        if !rows.is_empty() {
+            self.print(&lay_out(&rows, "", Page::of_stderr()));
         }
     }
 
     fn murmur(&self, said: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(line(said, 100));
+        let Some(bar) = &self.bar else { return };
+        let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // The bar does not go through anstream, so the colour is left out here where nobody wants any.
+        bar.set_message(format!(
+            "{}  {}",
+            state.doing,
+            console::style(line(said.trim(), 200)).dim().for_stderr()
+        ));
+    }
+}
+
+/// One line of the tree. Where the page is too narrow for it, what it says is broken into more of them, or cut.
+#[derive(Debug)]
+pub struct Row {
+    stem: &'static str,
+    /// Painted, and never broken.
+    head: String,
+    /// What is said behind it: foreign text.
+    says: String,
+    style: Style,
+    cut: bool,
+}
+
+const STEP: &str = "├─ ";
+const END: &str = "└─ ";
+const INNER: &str = "│  ├─ ";
+const INNER_END: &str = "│  └─ ";
+
+impl Row {
+    fn new(stem: &'static str, head: String) -> Self {
+        Self { stem, head, says: String::new(), style: Style::new(), cut: true }
+    }
+
+    /// With `text` behind the head, which is broken into lines.
+    fn says(mut self, style: Style, text: &str) -> Self {
+        (self.style, self.says, self.cut) = (style, line(text, 240), false);
+        self
+    }
+
+    /// With `text` behind the head, which is cut where the page ends.
+    fn shows(mut self, style: Style, text: &str) -> Self {
+        (self.style, self.says) = (style, line(text, 120));
+        self
+    }
+
+    /// Its lines behind `lead` columns.
+    fn lines(&self, lead: usize, page: Page, to: &mut Vec<String>) {
+        let start = format!("{}{}", paint(DIM, self.stem), self.head);
+        if self.cut {
+            to.push(match self.says.is_empty() {
+                true => start,
+                false => format!("{start}{}", paint(self.style, &self.says)),
+            });
+            return;
+        }
+        let below = match self.stem {
+            STEP => "│    ",
+            INNER => "│  │    ",
+            INNER_END => "│       ",
+            _ => "     ",
+        };
+        let first = lead + measure_text_width(&start);
+        let broken = page.wrap(&self.says, first, lead + measure_text_width(below));
+        for (number, part) in broken.into_iter().enumerate() {
+            let part = paint(self.style, part);
+            to.push(if number == 0 {
+                format!("{start}{part}")
+            } else {
+                format!("{}{part}", paint(DIM, below))
+            });
         }
     }
 }
 
-/// One event as a line of the tree; `None` for those that only matter to machines.
-pub fn told(event: &Event, run: &Run) -> Option<String> {
-    Some(match event {
-        // Most of these are red on purpose: they ask what happens without a hunk.
-        Event::Checked { phase: Phase::Minimise, .. } => return None,
-        Event::Checked { phase, outcome, .. } => {
-            let (indent, name) = match phase {
-                Phase::Setup => ("├─", "setup   "),
-                Phase::Baseline => ("├─", "baseline"),
-                Phase::Attempt => ("│  ├─", "verify"),
-                Phase::Minimise | Phase::Proof => ("├─", "prove"),
-            };
-            format!("{} {name}  {}", paint(DIM, indent), verdict(outcome, run))
-        }
-        Event::Prepared { reused: true, .. } => {
-            format!("{} setup     reused from an earlier run", paint(DIM, "├─"))
-        }
-        Event::Prepared { .. } => return None,
-        Event::Baseline(Baseline::Green) => paint(GOOD, "├─ green already"),
-        Event::Baseline(Baseline::Red) => return None,
-        Event::Baseline(Baseline::Flaky { what }) => {
-            paint(CARE, format!("├─ flaky: red, then not: {}", line(&what.join(", "), 120)))
-        }
-        Event::Baseline(Baseline::Infra { reason, .. }) => {
-            paint(CARE, format!("├─ cannot judge: {}", line(reason, 120)))
-        }
-        // A fixer that asks nobody is told of when it has something to propose.
-        Event::AttemptStarted { rung, fixer, .. } if asks(run, *rung) => heading(run, fixer),
-        Event::AttemptStarted { .. } => return None,
-        Event::Asked { call, .. } => {
-            let what = match &call.answer {
-                Ok(_) => call.usage.describe(),
-                Err(why) => paint(BAD, line(why, 100)),
-            };
-            let about = if call.usage.estimated { "about " } else { "" };
-            let cost = call.cost.map(|cost| format!(", {about}{cost}")).unwrap_or_default();
-            let indent = if run.attempts.is_empty() { "├─" } else { "│  ├─" };
-            paint(DIM, format!("{indent} {} answered in {}: {what}{cost}", call.model, human(call.duration)))
-        }
-        Event::Proposed { fixer, patch, .. } => {
-            let stat = patch.stat();
-            let heading = match run.attempts.last() {
-                Some(state) if asks(run, state.rung) => String::new(),
-                _ => format!("{}\n", heading(run, fixer)),
-            };
-            format!(
-                "{heading}{} proposes {} {} {}",
-                paint(DIM, "│  ├─"),
-                files(patch),
-                paint(GOOD, format!("+{}", stat.added)),
-                paint(BAD, format!("−{}", stat.removed)),
-            )
-        }
-        Event::Guarded { findings, .. } => {
-            let lines: Vec<String> = findings
+/// Rows as text for `page`, the first line behind `lead` and the others behind as much space.
+pub fn lay_out(rows: &[Row], lead: &str, page: Page) -> String {
+    let width = measure_text_width(lead);
+    let mut lines = Vec::new();
+    for row in rows {
+        row.lines(width, page, &mut lines);
+    }
+    let space = " ".repeat(width);
+    let lead = |number: usize| if number == 0 { lead } else { space.as_str() };
+    let lines = lines.iter().enumerate().map(|(number, line)| page.fit(&format!("{}{line}", lead(number))));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Tells a run's events as rows of the tree. It has to hear all of them, in their order.
+#[derive(Debug, Default)]
+pub struct Teller {
+    /// What the goal complained about when it was red for the first time.
+    red: Option<String>,
+}
+
+impl Teller {
+    /// Whether the goal was red at the baseline, and runs again to confirm that.
+    fn red_once(&self) -> bool {
+        self.red.is_some()
+    }
+
+    /// One event as rows of the tree; none for those that only matter to machines.
+    pub fn told(&mut self, event: &Event, run: &Run) -> Vec<Row> {
+        match event {
+            // Most of these are red on purpose: they ask what happens without a hunk.
+            Event::Checked { phase: Phase::Minimise, .. } => vec![],
+            Event::Checked { phase: Phase::Baseline, outcome, .. } => vec![self.baseline(outcome, run)],
+            Event::Checked { phase, outcome, .. } => {
+                let (stem, name) = match phase {
+                    Phase::Setup => (STEP, "setup    "),
+                    Phase::Attempt => (INNER, "verify "),
+                    Phase::Baseline | Phase::Minimise | Phase::Proof => (STEP, "prove    "),
+                };
+                vec![verdict(stem, name, outcome, run)]
+            }
+            Event::Prepared { reused, .. } => {
+                self.red = None;
+                let told = reused.then(|| Row::new(STEP, "setup     reused from an earlier run".into()));
+                told.into_iter().collect()
+            }
+            Event::Guarded { findings, .. } => findings
                 .iter()
                 .map(|finding| {
                     let (style, word) = match finding.weight {
-                        Weight::Refuse => (BAD, "refused"),
-                        Weight::NeedsApproval => (CARE, "needs approval"),
+                        Weight::Refuse => (BAD, "refused "),
+                        Weight::NeedsApproval => (CARE, "needs approval "),
                     };
-                    format!("{} {} {}", paint(DIM, "│  ├─"), paint(style, word), line(&finding.reason, 140))
+                    Row::new(INNER, paint(style, word)).says(Style::new(), &finding.reason)
                 })
-                .collect();
-            lines.join("\n")
+                .collect(),
+            Event::Proposed { fixer, patch, .. } => {
+                let asked = run.attempts.last().is_some_and(|state| asks(run, state.rung));
+                let stat = patch.stat();
+                let (more, less) =
+                    (paint(GOOD, format!("+{}", stat.added)), paint(BAD, format!("−{}", stat.removed)));
+                let proposes =
+                    Row::new(INNER, format!("proposes {more} {less} ")).shows(Style::new(), &files(patch));
+                if asked { vec![proposes] } else { vec![heading(run, fixer), proposes] }
+            }
+            _ => {
+                if matches!(event, Event::Resumed { .. }) {
+                    self.red = None;
+                }
+                step(event, run).into_iter().collect()
+            }
+        }
+    }
+
+    /// An execution at the baseline. The goal's second one confirms the first.
+    fn baseline(&mut self, outcome: &Outcome, run: &Run) -> Row {
+        let complaint = outcome.diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
+        if outcome.check != run.spec.goal.name {
+            return verdict(STEP, "baseline ", outcome, run);
+        }
+        match self.red.take() {
+            None => {
+                if outcome.verdict == Verdict::Red {
+                    self.red = Some(complaint);
+                }
+                verdict(STEP, "baseline ", outcome, run)
+            }
+            Some(first) if outcome.verdict == Verdict::Red && first == complaint => {
+                let row = verdict(STEP, "confirm  ", outcome, run);
+                if row.says.is_empty() { row } else { row.shows(Style::new(), " · the same") }
+            }
+            Some(_) => verdict(STEP, "confirm  ", outcome, run),
+        }
+    }
+}
+
+/// An event that is one row at most.
+fn step(event: &Event, run: &Run) -> Option<Row> {
+    let said = |stem, style, word: &str, text: &str| Row::new(stem, paint(style, word)).says(style, text);
+    Some(match event {
+        Event::Started(spec) => match &spec.trigger {
+            Trigger::Heal => {
+                let head = format!("{} {}", paint(STRONG, "run"), paint(STRONG, short(&run.id)));
+                Row::new("", head).shows(Style::new(), &format!(" · {}", spec.goal.run.display()))
+            }
+            Trigger::Ticket { title, .. } => {
+                let head = format!("{} {}", paint(STRONG, "run"), paint(STRONG, short(&run.id)));
+                Row::new("", head).shows(Style::new(), &format!(" · {title}"))
+            }
+            Trigger::Subtask { .. } => return None,
+        },
+        Event::Baseline(Baseline::Green) => Row::new(STEP, paint(GOOD, "green already")),
+        Event::Baseline(Baseline::Flaky { what }) => {
+            said(STEP, CARE, "flaky: ", &format!("red, then not: {}", what.join(", ")))
+        }
+        Event::Baseline(Baseline::Infra { reason, .. }) => said(STEP, CARE, "cannot judge: ", reason),
+        // A fixer that asks nobody is told of when it has something to propose.
+        Event::AttemptStarted { rung, fixer, .. } if asks(run, *rung) => heading(run, fixer),
+        Event::Asked { call, .. } => {
+            let stem = if run.attempts.is_empty() { STEP } else { INNER };
+            let head =
+                paint(DIM, format!("{} answered in {}: ", line(&call.model, 40), human(call.duration)));
+            let about = if call.usage.estimated { "about " } else { "" };
+            let cost = call.cost.map(|cost| format!(", {about}{cost}")).unwrap_or_default();
+            match &call.answer {
+                Ok(_) => Row::new(stem, head).says(DIM, &format!("{}{cost}", call.usage.describe())),
+                Err(why) => {
+                    let head = paint(DIM, format!("{} did not answer: ", line(&call.model, 40)));
+                    Row::new(stem, head).says(BAD, &format!("{}{cost}", line(why, 160)))
+                }
+            }
         }
         Event::Decided { decision: Decision::Pass, reason, .. }
             if run.attempts.last().is_some_and(|a| !asks(run, a.rung)) =>
         {
             let fixer = run.attempts.last().map_or("", |attempt| attempt.fixer.as_str());
-            paint(DIM, format!("├─ {fixer}: {}", line(reason, 140)))
+            said(STEP, DIM, &format!("{fixer}: "), reason)
         }
         Event::Decided { decision, reason, .. } => {
             let (style, word) = match decision {
@@ -178,46 +334,37 @@ pub fn told(event: &Event, run: &Run) -> Option<String> {
                 Decision::Drop => (BAD, "dropped"),
                 Decision::Pass => (DIM, "passed on"),
             };
-            format!("{} {}: {}", paint(DIM, "│  └─"), paint(style, word), line(reason, 140))
+            Row::new(INNER_END, format!("{}: ", paint(style, word))).says(Style::new(), reason)
         }
         Event::Minimised { dropped, of, .. } if *of > 1 => match dropped {
-            0 => paint(DIM, format!("├─ minimise: all {of} hunks are needed")),
-            _ => format!("{} minimise: {dropped} of {of} hunks were not needed", paint(DIM, "├─")),
+            0 => said(STEP, DIM, "minimise  ", &format!("all {of} hunks are needed")),
+            _ => said(STEP, DIM, "minimise  ", &format!("{dropped} of {of} hunks were not needed")),
         },
         Event::Proven { proof, .. } => {
             let rounds = proof.checks.iter().filter(|one| one.check.name == run.spec.goal.name).count();
-            let tests = match (proof.tests_before, proof.tests_after) {
-                (Some(before), Some(after)) => format!(", {before} → {after} tests"),
-                (None, Some(after)) => format!(", {after} tests"),
-                _ => String::new(),
-            };
-            paint(GOOD, format!("├─ proven in fresh workspaces: goal green {rounds} of {rounds}{tests}"))
+            said(STEP, GOOD, "proven: ", &format!("green {rounds} of {rounds} times in fresh workspaces"))
         }
-        Event::NotProven { reason } => paint(BAD, format!("├─ not proven: {}", line(reason, 140))),
-        Event::ApprovalNeeded { reasons } => {
-            paint(CARE, format!("├─ waits for approval: {}", line(&reasons.join("; "), 160)))
-        }
-        Event::Approved { by } => format!("├─ approved by {}", line(by, 60)),
-        Event::Moved { files, .. } => paint(
+        Event::NotProven { reason } => said(STEP, BAD, "not proven: ", reason),
+        Event::ApprovalNeeded { reasons } => said(STEP, CARE, "waits for approval: ", &reasons.join("; ")),
+        Event::Approved { by } => said(STEP, GOOD, "approved by ", by),
+        Event::Moved { files, .. } => said(
+            STEP,
             CARE,
-            format!("├─ the tree moved meanwhile ({}); proving again", line(&files.join(", "), 100)),
+            "the tree moved meanwhile: ",
+            &format!("{}; proving again", line(&files.join(", "), 160)),
         ),
-        Event::Landed { record: None } => paint(GOOD, "└─ proven; it was to land nowhere"),
-        Event::Landed { record: Some(landed) } => {
-            paint(GOOD, format!("└─ landed in {}", line(&landed.place(), 160)))
+        Event::Landed { record: None } => Row::new(END, paint(GOOD, "proven; it was to land nowhere")),
+        Event::Landed { record: Some(landed) } => said(END, GOOD, "landed in ", &landed.place()),
+        Event::Recovered { how } => said(STEP, Style::new(), "a landing that was cut off: ", how),
+        Event::Allowed { budget, .. } => Row::new(STEP, format!("{budget} allowed for the run")),
+        Event::Resumed { why } => said(STEP, Style::new(), "taken up again: ", why),
+        Event::SubtaskDone { id, child, .. } => {
+            Row::new(STEP, paint(GOOD, format!("sub-task {} done", line(id, 20))))
+                .shows(DIM, &format!(" · run {}", short(child)))
         }
-        Event::Recovered { how } => format!("├─ a landing that was cut off: {how}"),
-        Event::Allowed { budget, .. } => format!("├─ {budget} allowed for the run"),
-        Event::Resumed { why } => format!("├─ taken up again ({why})"),
-        Event::SubtaskDone { id, child, .. } => format!("├─ sub-task {id} done (run {})", short(child)),
-        Event::Stopped { why, .. } => paint(BAD, format!("└─ stopped: {}", line(why, 200))),
-        Event::RolledBack { how } => format!("└─ rolled back: {}", line(how, 160)),
-        Event::Started(_)
-        | Event::CheckStarted { .. }
-        | Event::Minimised { .. }
-        | Event::LandingStarted { .. }
-        | Event::Planned { .. }
-        | Event::Finished { .. } => return None,
+        Event::Stopped { why, .. } => said(END, BAD, "stopped: ", why),
+        Event::RolledBack { how } => said(END, Style::new(), "rolled back: ", how),
+        _ => return None,
     })
 }
 
@@ -228,46 +375,50 @@ fn asks(run: &Run, rung: usize) -> bool {
 }
 
 /// The heading of the attempt under way. A fixer that had nothing to offer does not count as an attempt for people.
-fn heading(run: &Run, fixer: &str) -> String {
+fn heading(run: &Run, fixer: &str) -> Row {
     let passed = |attempt: &&crate::run::AttemptState| matches!(attempt.decision, Some((Decision::Pass, _)));
     let number = run.attempts.len() - run.attempts.iter().filter(passed).count();
-    format!("{} {}", paint(STRONG, format!("├─ attempt {number}")), paint(NAME, fixer))
+    let head = format!("{} {}", paint(STRONG, format!("attempt {number}")), paint(NAME, line(fixer, 60)));
+    Row::new(STEP, head)
 }
 
 fn shown(check: &str, command: &str) -> String {
     if check == "goal" { line(command, 60) } else { format!("{check}: {}", line(command, 60)) }
 }
 
-fn verdict(outcome: &Outcome, run: &Run) -> String {
-    let name = if outcome.check == run.spec.goal.name {
-        line(&run.spec.goal.run.display(), 60)
+/// So many tests, in words.
+pub fn tests(count: u64) -> String {
+    if count == 1 { "1 test".to_owned() } else { format!("{count} tests") }
+}
+
+/// How a check went.
+fn verdict(stem: &'static str, name: &str, outcome: &Outcome, run: &Run) -> Row {
+    let check = if outcome.check == run.spec.goal.name {
+        line(&run.spec.goal.run.display(), 36)
     } else {
-        line(&outcome.check, 40)
+        line(&outcome.check, 36)
     };
-    let time = paint(DIM, human(outcome.duration));
-    let tests = outcome.tests.as_ref().map(|report| {
-        let failed =
-            report.tests.values().filter(|s| **s == crate::outcome::TestStatus::Failed).count() as u64;
-        let failed = failed.max(report.failed);
-        if failed == 0 {
-            format!(" · {} tests", report.ran())
-        } else {
-            format!(" · {failed} of {} tests fail", report.ran())
+    // Right-aligned, so that the eye finds it; first, because what comes last may be cut.
+    let time = paint(DIM, format!("{:>6}", human(outcome.duration)));
+    let root = format!("{}/", run.spec.root.to_string_lossy());
+    let counted = outcome.tests.as_ref().map(|report| {
+        let failed = report.tests.values().filter(|s| **s == TestStatus::Failed).count() as u64;
+        match failed.max(report.failed) {
+            0 => format!(" · {}", tests(report.ran())),
+            failed => format!(" · {failed} of {} fail", tests(report.ran())),
         }
     });
-    let tests = tests.unwrap_or_default();
+    let counted = counted.unwrap_or_default();
+    let row = |style, word| Row::new(stem, format!("{name} {} {time} {check}{counted}", paint(style, word)));
     match &outcome.verdict {
-        Verdict::Green => format!("{} {name}{tests} {time}", paint(GOOD, "green")),
-        Verdict::Red => {
-            let first = outcome
-                .diagnostics
-                .first()
-                .map(|d| format!(" · {}", line(&d.message, 80)))
-                .unwrap_or_default();
-            format!("{} {name}{tests}{first} {time}", paint(BAD, "red"))
-        }
+        Verdict::Green => row(GOOD, "green"),
+        Verdict::Red => match outcome.diagnostics.first() {
+            Some(first) => row(BAD, "red  ")
+                .shows(Style::new(), &format!(" · {}", line(&first.message.replace(&root, ""), 120))),
+            None => row(BAD, "red  "),
+        },
         Verdict::Infra { reason, .. } => {
-            format!("{} {name} · {} {time}", paint(CARE, "cannot judge"), line(reason, 100))
+            row(CARE, "cannot judge").says(Style::new(), &format!(" · {}", line(reason, 200)))
         }
     }
 }

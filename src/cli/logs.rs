@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::live::told;
+use super::live::{Teller, lay_out};
+use super::page::Page;
 use super::paint::{DIM, out, paint, plain};
 use super::session::Session;
 use crate::clock::human;
@@ -16,7 +17,7 @@ use crate::run::journal::records;
 /// Print what happened in a run, and follow it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Logs {
-    /// The run: its id, or the end of it; the newest where none is given
+    /// The run: its id, the start or the end of it, or `last`; the newest where none is given
     run: Option<String>,
     /// Go on until the run is over
     #[arg(long, short)]
@@ -37,6 +38,7 @@ impl Logs {
         let session = Session::open(None).await?;
         let id = session.find(self.run.as_deref()).await?.id;
         let mut state: Option<Run> = None;
+        let mut teller = Teller::default();
         let mut seen = 0;
         loop {
             for record in records(&session.store, &id, seen).await? {
@@ -49,7 +51,7 @@ impl Logs {
                     }
                 }
                 if let Some(run) = &state {
-                    self.print(&session, &record, run)?;
+                    self.print(&session, &record, run, &mut teller)?;
                 }
             }
             let over = state.as_ref().is_none_or(|run| run.finished.is_some());
@@ -60,13 +62,15 @@ impl Logs {
         }
     }
 
-    fn print(&self, session: &Session, record: &Record, run: &Run) -> Result<()> {
+    fn print(&self, session: &Session, record: &Record, run: &Run, teller: &mut Teller) -> Result<()> {
         if self.json {
             return out(&serde_json::to_string(record)?);
         }
-        if let Some(text) = told(&record.event, run) {
+        let rows = teller.told(&record.event, run);
+        if !rows.is_empty() {
             let since = human(record.at.duration_since(run.began).unsigned_abs());
-            out(&format!("{} {text}", paint(DIM, format!("{since:>8}"))))?;
+            let since = paint(DIM, format!("{since:>8} "));
+            out(&lay_out(&rows, &since, Page::of_stdout()))?;
         }
         let (Event::Checked { outcome, .. }, Some(wanted)) = (&record.event, &self.check) else {
             return Ok(());

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 
 use super::live::short;
-use super::paint::{line, out, plain, say, table};
+use super::page::Page;
+use super::paint::{folder, line, out, plain, say, table};
 use super::session::Session;
 use crate::fault::Exit;
 
@@ -44,7 +45,11 @@ impl Memory {
         let store = &session.store;
         match self.what {
             What::List { json } => {
-                let mut rows = vec![["ID", "FIXER", "USED", "RUN", "REPO"].map(String::from).to_vec()];
+                let mut rows = vec![
+                    ["ID", "PROVEN (UTC)", "FAULT", "FIXER", "WORKED", "RUN", "REPO"]
+                        .map(String::from)
+                        .to_vec(),
+                ];
                 for one in crate::memory::list(store, None).await? {
                     if json {
                         out(&serde_json::to_string(&one)?)?;
@@ -52,17 +57,19 @@ impl Memory {
                     }
                     rows.push(vec![
                         one.id.chars().take(8).collect(),
+                        one.verified_at.strftime("%Y-%m-%d").to_string(),
+                        line(one.category.as_deref().unwrap_or("–"), 20),
                         line(&one.fixer, 40),
                         format!("{} of {}", one.successes, one.uses),
                         short(&one.run).to_owned(),
-                        line(&one.repo, 60),
+                        folder(&one.repo),
                     ]);
                 }
                 if !json {
                     out(&if rows.len() == 1 {
-                        "nothing is remembered yet\n".to_owned()
+                        "nothing is remembered yet; every proven repair of `regreen heal` is\n".to_owned()
                     } else {
-                        table(&rows)
+                        table(&rows, Page::of_stdout())
                     })?;
                 }
             }

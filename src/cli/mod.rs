@@ -6,9 +6,11 @@ mod demo_content;
 mod doctor;
 mod heal;
 mod init;
+mod keys;
 mod live;
 mod logs;
 mod memory;
+mod page;
 mod paint;
 mod plan;
 mod resume;
@@ -30,11 +32,21 @@ use crate::fault::{Exit, Fault};
 
 /// Regreen turns red into green and proves it.
 #[derive(Debug, Parser)]
-#[command(name = "regreen", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "regreen", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  regreen heal -- cargo test       repair what keeps it from passing, in the working tree
+  regreen heal --land commit -- npm test
+  regreen run ticket.md            implement a ticket, on a branch of its own
+  regreen demo                     see it work, without a key
+
+Exit codes: 0 green, 1 still red, 2 usage, 3 waits for approval or refused, 4 a limit,
+5 cannot judge (flaky or infrastructure), 70 a bug in regreen, 130 interrupted";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -91,12 +103,18 @@ pub fn main() -> u8 {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
+            if error.kind() == clap::error::ErrorKind::UnknownArgument
+                && let Some(hint) = behind_dashes(std::env::args().skip(1).collect())
+            {
+                paint::say(&format!("\n{} {hint}", paint::paint(paint::CARE, "hint:")));
+            }
             return if error.use_stderr() { Exit::Usage.code() } else { Exit::Green.code() };
         }
     };
     report_panics();
     crate::process::hide_memory();
     trace();
+    let resumable = arguments.command.works_on_a_run();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -119,7 +137,30 @@ pub fn main() -> u8 {
     };
     // Whatever still runs in a sandbox dies with its handle; a blocking read of a terminal must not keep the program.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    // Only now is the live view gone, and with it what would draw over this.
+    if code == INTERRUPTED && resumable {
+        paint::say(
+            "stopped; nothing is left running. `regreen resume` goes on, `regreen runs` shows where it stands.",
+        );
+    }
     code
+}
+
+/// What to type where the failing command was given without `--` before it.
+fn behind_dashes(words: Vec<String>) -> Option<String> {
+    let (first, rest) = words.split_first()?;
+    let at = rest.iter().position(|word| !word.starts_with('-'))?;
+    if first != "heal" || at > 0 || rest.iter().any(|word| word == "--") {
+        return None;
+    }
+    Some(format!("put the failing command behind `--`: regreen heal -- {}", shell_words::join(rest)))
+}
+
+impl Command {
+    /// Whether it works on a run, which `resume` can go on with.
+    fn works_on_a_run(&self) -> bool {
+        matches!(self, Command::Heal(_) | Command::Run(_) | Command::Resume(_) | Command::Approve(_))
+    }
 }
 
 /// The exit code of a program that a person interrupted, by the shells' convention: 128 + SIGINT.
@@ -166,7 +207,6 @@ async fn interrupted() {
     }
     // A landing or a rollback under way is finished first: between its steps nothing may be cut off.
     let _nothing_lands = crate::process::landing().await;
-    paint::say("\nstopped. `regreen runs` shows where the run stands, `regreen resume` goes on with it.");
 }
 
 /// Tells the person what is wrong and what to do, and returns the exit code.
@@ -200,5 +240,82 @@ fn trace() {
             .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
             .with_writer(std::io::stderr)
             .init();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The commands that a page tells its readers to type: lines of code blocks, and what stands in backquotes.
+    fn told(page: &str) -> Vec<String> {
+        let quoted = page
+            .lines()
+            .filter(|line| !line.starts_with("    "))
+            .flat_map(|line| line.split('`').skip(1).step_by(2));
+        let blocks = page.lines().map(|line| line.trim_start().trim_start_matches("$ "));
+        let commands = blocks.chain(quoted).filter(|text| text.starts_with("regreen "));
+        let bare = commands
+            .map(|text| text.split(['#', '|', '>', '…']).next().unwrap_or_default().trim().to_owned());
+        bare.collect()
+    }
+
+    #[test]
+    fn every_command_of_the_documentation_exists_with_its_options() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut pages = vec![root.join("README.md"), root.join("ARCHITECTURE.md")];
+        pages.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+        let program = Arguments::command();
+        let mut seen = 0;
+        for page in pages {
+            for command in told(&std::fs::read_to_string(&page).unwrap()) {
+                let words = command.split(' ').skip(1).take_while(|word| *word != "--");
+                let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+                let Some(name) = words.first() else { continue };
+                let at = format!("{}: {command}", page.display());
+                let sub =
+                    program.find_subcommand(name.trim_end_matches(',')).unwrap_or_else(|| panic!("{at}"));
+                for flag in words.iter().filter(|word| word.starts_with('-') && word.len() > 1) {
+                    let flag = flag.split('=').next().unwrap_or_default();
+                    let known = sub.get_arguments().any(|argument| {
+                        let long = argument.get_long().is_some_and(|long| flag == format!("--{long}"));
+                        long || argument.get_short().is_some_and(|short| flag == format!("-{short}"))
+                    });
+                    assert!(known, "{at}: there is no {flag}");
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen > 30, "only {seen} commands were found");
+    }
+
+    #[test]
+    fn every_event_is_documented() {
+        let page = include_str!("../../docs/events.md");
+        let kinds = include_str!("../run/events.rs")
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Event::")?.split_once("=> \""));
+        let kinds: Vec<&str> = kinds.map(|(_, name)| name.trim_end_matches("\",")).collect();
+        assert!(kinds.len() > 20, "{kinds:?}");
+        for kind in kinds {
+            assert!(page.contains(&format!("| `{kind}` |")), "docs/events.md lacks {kind}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_without_its_dashes_is_told_where_they_belong() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let hint = behind_dashes(words("heal cargo test -q"));
+        assert_eq!(
+            hint.as_deref(),
+            Some("put the failing command behind `--`: regreen heal -- cargo test -q")
+        );
+        assert_eq!(behind_dashes(words("heal --no-modle -- cargo test")), None);
+        assert_eq!(behind_dashes(words("show a b")), None);
     }
 }

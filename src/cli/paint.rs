@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
+use console::measure_text_width;
 use similar::{ChangeTag, TextDiff};
 
+use super::page::Page;
 use crate::patch::{Change, FileState, Patch};
 
 /// Green: passed.
@@ -48,8 +50,14 @@ pub fn line(text: &str, most: usize) -> String {
     }
 }
 
-/// A patch as a coloured unified diff, at most `most` lines.
-pub fn diff(patch: &Patch, most: usize) -> String {
+/// The last folder of a path, which is what people call a repo.
+pub fn folder(path: &str) -> String {
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
+    line(if name.is_empty() { path } else { name }, 40)
+}
+
+/// A patch as a coloured unified diff, at most `most` lines; where there are more, `all` is the command that shows them.
+pub fn diff(patch: &Patch, most: usize, all: &str) -> String {
     let mut lines = Vec::new();
     for (path, change) in patch.iter() {
         let path = plain(path.as_str());
@@ -61,10 +69,11 @@ pub fn diff(patch: &Patch, most: usize) -> String {
         lines.push(paint(STRONG, heading));
         changed_lines(change, &mut lines);
     }
-    let left_out = lines.len().saturating_sub(most);
-    lines.truncate(most);
+    // Nobody is sent to another command for the last three lines.
+    let left_out = if lines.len() > most.saturating_add(3) { lines.len() - most } else { 0 };
     if left_out > 0 {
-        lines.push(paint(DIM, format!("… {left_out} more lines")));
+        lines.truncate(most);
+        lines.push(paint(DIM, format!("… {left_out} more lines: {all}")));
     }
     lines.join("\n")
 }
@@ -89,18 +98,18 @@ fn changed_lines(change: &Change, lines: &mut Vec<String>) {
                 lines.push(match one.tag() {
                     ChangeTag::Delete => paint(BAD, format!("- {body}")),
                     ChangeTag::Insert => paint(GOOD, format!("+ {body}")),
-                    ChangeTag::Equal => format!("  {body}"),
+                    ChangeTag::Equal => format!("  {body}").trim_end().to_owned(),
                 });
             }
         }
     }
 }
 
-/// A table with aligned columns; the first row is the heading.
-pub fn table(rows: &[Vec<String>]) -> String {
+/// A table with aligned columns; the first row is the heading. Its lines are cut to the page.
+pub fn table(rows: &[Vec<String>], page: Page) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| measure_text_width(cell)).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
@@ -108,9 +117,10 @@ pub fn table(rows: &[Vec<String>]) -> String {
         let mut cells = String::new();
         for (column, cell) in row.iter().enumerate() {
             let last = column + 1 == row.len();
-            let pad = if last { 0 } else { widths[column] - cell.chars().count() + 2 };
+            let pad = if last { 0 } else { widths[column] - measure_text_width(cell) + 2 };
             let _ = write!(cells, "{cell}{:pad$}", "");
         }
+        let cells = page.fit(cells.trim_end());
         let _ = writeln!(text, "{}", if at == 0 { paint(DIM, cells) } else { cells });
     }
     text

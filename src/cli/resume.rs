@@ -17,12 +17,12 @@ use crate::usage::Money;
 /// Go on with runs that were cut off.
 #[derive(Debug, clap::Args)]
 pub(super) struct Resume {
-    /// The run: its id, or the end of it; every run that was cut off where none is given
+    /// The run: its id, the start or the end of it, or `last`; every run that was cut off where none is given
     run: Option<String>,
     /// The most money that models may cost in the run, what is spent already included
     #[arg(long, value_name = "USD", value_parser = money)]
     budget: Option<Money>,
-    /// Print events as JSON
+    /// Print one event per line as JSON on standard output (docs/events.md)
     #[arg(long)]
     json: bool,
 }

@@ -16,7 +16,7 @@ use crate::run::journal::Journal;
 /// Take a landing back.
 #[derive(Debug, clap::Args)]
 pub(super) struct Rollback {
-    /// The run: its id, or the end of it
+    /// The run: its id, the start or the end of it, or `last`
     run: String,
     /// Move the branch back instead of adding a commit that reverts
     #[arg(long)]

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 
 use super::heal::{Ground, Options, Want, drive};
 use super::live::short;
+use super::page::Page;
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, say};
 use super::plan::{last_plan, make, plan_of, read, spec};
 use super::session::{Session, new_id};
@@ -276,6 +277,24 @@ async fn subtask(
     load(&session.store, &journal.run().id).await
 }
 
+/// A labelled line of foreign text, broken where the page ends.
+fn field(label: &str, style: anstyle::Style, text: &str) -> Vec<String> {
+    let parts = Page::of_stderr().wrap(&line(text, 240), 10, 10);
+    let lines = parts.into_iter().enumerate().map(|(number, part)| {
+        let label = if number == 0 { label } else { "" };
+        format!("  {} {part}", paint(style, format!("{label:7}")))
+    });
+    lines.collect()
+}
+
+fn cost(money: Money) -> String {
+    if money.0 == 0 { "$0".to_owned() } else { money.to_string() }
+}
+
+fn tries(count: usize) -> String {
+    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") }
+}
+
 /// What was done, commit by commit, and what was not.
 async fn report(run: &Run, ground: &Ground) -> Result<String> {
     let mut lines = vec![String::new()];
@@ -306,14 +325,14 @@ async fn report(run: &Run, ground: &Ground) -> Result<String> {
                     paint(GOOD, "✔"),
                     paint(NAME, commit),
                     line(&task.title, 90),
-                    paint(DIM, format!("{} attempt(s){tests} · {}", child.attempts.len(), child.spent))
+                    paint(DIM, format!("{}{tests} · {}", tries(child.attempts.len()), cost(child.spent)))
                 )
             }
             None => format!("  {} {}", paint(DIM, "·"), line(&task.title, 90)),
         });
     }
     if let Some((rule, why, look_at)) = &run.stopped {
-        lines.push(format!("  {} {}", paint(STRONG, "stopped"), line(why, 240)));
+        lines.extend(field("stopped", STRONG, why));
         let heading = if *rule == StopRule::Questions { "answer first" } else { "look first at" };
         lines.push(format!("  {}", paint(STRONG, heading)));
         lines.extend(look_at.iter().map(|place| format!("    {}", line(place, 200))));
@@ -328,12 +347,13 @@ async fn report(run: &Run, ground: &Ground) -> Result<String> {
         lines.push(format!("  {} {}", paint(CARE, "tests"), line(&what, 160)));
     }
     for assumption in plan.iter().flat_map(|plan| &plan.assumptions) {
-        lines.push(format!("  {} {}", paint(CARE, "assumed"), line(assumption, 160)));
+        lines.extend(field("assumed", CARE, assumption));
     }
     if let (Some(branch), false) = (run.spec.land.strip_prefix("branch="), run.subtasks.is_empty()) {
         lines.push(format!("  {} git log -p HEAD..{branch}", paint(STRONG, "look at it")));
+        lines.push(format!("  {} regreen rollback {}", paint(STRONG, "undo      "), short(&run.id)));
     }
     let spent = total(run, &children(&ground.session, run).await?);
-    lines.push(paint(DIM, format!("  {spent} · run {}", short(&run.id))));
+    lines.push(paint(DIM, format!("  {} · run {}", cost(spent), short(&run.id))));
     Ok(lines.join("\n"))
 }

@@ -3,15 +3,18 @@
 use anyhow::Result;
 
 use super::live::short;
-use super::paint::{line, out, table};
+use super::page::Page;
+use super::paint::{BAD, CARE, GOOD, NAME, folder, line, out, paint, table};
 use super::session::Session;
+use crate::clock::human;
 use crate::fault::Exit;
-use crate::store::RunFilter;
+use crate::run::journal::load;
+use crate::store::{RunFilter, RunRow};
 
-/// List runs.
+/// List runs, newest first.
 #[derive(Debug, clap::Args)]
 pub(super) struct Runs {
-    /// How many
+    /// The most that are listed
     #[arg(long, short = 'n', default_value_t = 20)]
     limit: u32,
     /// One JSON object per line
@@ -22,7 +25,12 @@ pub(super) struct Runs {
 impl Runs {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
-        let mut rows = vec![["RUN", "WHEN", "STATUS", "COST", "GOAL", "REPO"].map(String::from).to_vec()];
+        let mut rows = vec![
+            ["RUN", "BEGAN (UTC)", "STATUS", "TOOK", "TRIES", "COST", "REPO", "GOAL"]
+                .map(String::from)
+                .to_vec(),
+        ];
+        let cut_off = session.store.unfinished(&session.state).await?;
         for row in session.store.runs(&RunFilter::default(), self.limit).await? {
             if self.json {
                 out(&serde_json::to_string(&row)?)?;
@@ -31,19 +39,36 @@ impl Runs {
             rows.push(vec![
                 short(&row.id).to_owned(),
                 row.created_at.strftime("%Y-%m-%d %H:%M").to_string(),
-                row.outcome.clone().unwrap_or_else(|| row.status.as_str().to_owned()),
-                row.cost.to_string(),
-                line(&row.goal, 40),
-                line(&row.repo, 60),
+                status(&row, cut_off.iter().any(|one| one.id == row.id)),
+                // The moments of the row would count the time until it was taken up again, or back.
+                load(&session.store, &row.id).await.map_or("–".to_owned(), |run| human(run.took)),
+                row.attempts.to_string(),
+                if row.cost.0 == 0 { "–".to_owned() } else { row.cost.to_string() },
+                folder(&row.repo),
+                line(&row.goal, 80),
             ]);
         }
         if !self.json {
             out(&if rows.len() == 1 {
-                "no runs yet: regreen heal -- CMD\n".to_owned()
+                "no runs yet; `regreen heal -- CMD` begins one, `regreen demo` shows some\n".to_owned()
             } else {
-                table(&rows)
+                table(&rows, Page::of_stdout())
             })?;
         }
         Ok(Exit::Green)
     }
+}
+
+/// How a run stands, in a word. One that is under way and that no process has was cut off, and waits for `resume`.
+fn status(row: &RunRow, cut_off: bool) -> String {
+    let stands = || if cut_off { "cut off" } else { row.status.as_str() }.to_owned();
+    let word = row.outcome.clone().unwrap_or_else(stands);
+    let style = match row.exit {
+        Some(0) => GOOD,
+        Some(1) => BAD,
+        Some(_) => CARE,
+        None if cut_off => CARE,
+        None => NAME,
+    };
+    paint(style, line(&word, 20))
 }

@@ -69,6 +69,12 @@ impl Session {
                         .hint("`regreen runs` lists those of all repos")
                 })?
             }
+            ("last", None) => {
+                let newest = self.store.runs(&RunFilter::default(), 1).await?.into_iter().next();
+                newest.map(|row| row.id).ok_or_else(|| {
+                    Fault::usage("there are no runs yet").hint("`regreen heal -- CMD` begins one")
+                })?
+            }
             _ => self.store.run(name).await?.id,
         };
         load(&self.store, &id).await

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::live::{short, told};
+use super::live::{Teller, lay_out, short};
+use super::page::Page;
 use super::paint::{DIM, NAME, STRONG, diff, line, out, out_exact, paint, plain};
 use super::session::Session;
 use super::summary::summary;
@@ -18,7 +19,7 @@ use crate::run::journal::records;
 /// Show a run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Show {
-    /// The run: its id, or the end of it; the newest where none is given
+    /// The run: its id, the start or the end of it, or `last`; the newest where none is given
     run: Option<String>,
     /// What models were sent and what they answered
     #[arg(long)]
@@ -29,7 +30,7 @@ pub(super) struct Show {
     /// Every attempt's patch in full
     #[arg(long)]
     full: bool,
-    /// The run as one JSON object
+    /// The run's events as one JSON array (docs/events.md)
     #[arg(long, conflicts_with_all = ["prompt", "patch"])]
     json: bool,
 }
@@ -57,6 +58,8 @@ impl Show {
 
 fn story(run: &Run, records: &[Record], most: usize) -> String {
     let mut text = String::new();
+    let page = Page::of_stdout();
+    let mut teller = Teller::default();
     let _ = writeln!(text, "{} {}", paint(STRONG, format!("run {}", short(&run.id))), paint(DIM, &run.id));
     let _ = writeln!(text, "  repo    {}", line(&run.spec.root.to_string_lossy(), 160));
     let _ = writeln!(text, "  goal    {}", line(&run.spec.goal.run.display(), 160));
@@ -75,21 +78,27 @@ fn story(run: &Run, records: &[Record], most: usize) -> String {
             Some(state) => state.apply(record),
         }
         let Some(now) = &state else { continue };
-        if let Some(shown) = told(&record.event, now) {
+        let rows = teller.told(&record.event, now);
+        if !rows.is_empty() {
             let since = human(record.at.duration_since(run.began).unsigned_abs());
-            let _ = writeln!(text, "{} {shown}", paint(DIM, format!("{since:>8}")));
+            let since = paint(DIM, format!("{since:>8} "));
+            let _ = writeln!(text, "{}", lay_out(&rows, &since, page));
         }
         if let Event::Proposed { patch, explanation, .. } = &record.event {
-            for said in plain(explanation).lines().take(6) {
-                let _ = writeln!(text, "           {}", paint(DIM, line(said, 140)));
+            let stem = format!("{:9}{}", "", paint(DIM, "│  │    "));
+            let said = plain(explanation);
+            let said = said.lines().filter(|said| !said.trim().is_empty()).take(6);
+            for said in said.map(|said| paint(DIM, line(said, 160))) {
+                let _ = writeln!(text, "{}", page.fit(&format!("{stem}{said}")));
             }
-            for shown in diff(patch, most).lines() {
-                let _ = writeln!(text, "           {shown}");
+            let all = format!("regreen show {} --full", short(&run.id));
+            for shown in diff(patch, most, &all).lines() {
+                let _ = writeln!(text, "{}", page.fit(&format!("{stem}{shown}")));
             }
         }
     }
     if run.finished.is_some() {
-        text.push_str(&summary(run));
+        text.push_str(&summary(run, page));
     } else {
         let _ = writeln!(text, "\nnot over: regreen resume {}", short(&run.id));
     }
@@ -139,7 +148,9 @@ fn prompts(records: &[Record]) -> Result<String> {
         }
     }
     if text.is_empty() {
-        return Err(Fault::usage("no model was asked in this run").into());
+        return Err(Fault::usage("no model was asked in this run")
+            .hint("`regreen show` tells what was tried")
+            .into());
     }
     Ok(text)
 }

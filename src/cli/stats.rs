@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::paint::{STRONG, out, paint, table};
+use super::page::Page;
+use super::paint::{line, out, table};
 use super::session::Session;
 use crate::clock::human;
 use crate::fault::Exit;
@@ -85,7 +86,7 @@ impl Figures {
             Some(_) => self.still_red += 1,
         }
         if healed {
-            times.push(run.last.duration_since(run.began).unsigned_abs());
+            times.push(run.took);
             for fixer in run.credited() {
                 *self.by_fixer.entry(fixer).or_default() += 1;
             }
@@ -111,6 +112,9 @@ impl Figures {
     }
 
     fn text(&self, days: u32) -> String {
+        if self.runs == 0 {
+            return format!("no runs in the last {days} days; `regreen heal -- CMD` begins one\n");
+        }
         let red = self.healed + self.still_red + self.limited + self.waiting;
         let rate = if red == 0 { "–".to_owned() } else { format!("{} of {red} red runs", self.healed) };
         let time =
@@ -126,25 +130,20 @@ impl Figures {
             ("rolled back", self.rolled_back.to_string()),
             ("median to green", time(self.median_seconds_to_green)),
             ("p95 to green", time(self.p95_seconds_to_green)),
-            ("models cost", self.cost.to_string()),
+            ("models cost", if self.cost.0 == 0 { "nothing".to_owned() } else { self.cost.to_string() }),
         ] {
             rows.push(vec![name.to_owned(), value]);
         }
-        let mut text = table(&rows);
-        for (title, entries) in [("FIXER", &self.attempts), ("CATEGORY", &self.by_category)] {
+        let mut text = table(&rows, Page::of_stdout());
+        for (title, entries) in [("FIXER", &self.attempts), ("FAULT", &self.by_category)] {
             if entries.is_empty() {
                 continue;
             }
-            let mut rows = vec![vec![title.to_owned(), "WORKED".to_owned(), "OF".to_owned()]];
+            let mut rows = vec![vec![title.to_owned(), "WORKED".to_owned()]];
             rows.extend(
-                entries
-                    .iter()
-                    .map(|(name, (all, good))| vec![name.clone(), good.to_string(), all.to_string()]),
+                entries.iter().map(|(name, (all, good))| vec![line(name, 60), format!("{good} of {all}")]),
             );
-            text += &format!("\n{}", table(&rows));
-        }
-        if self.runs == 0 {
-            text += &paint(STRONG, "\nno runs yet: regreen heal -- CMD\n");
+            text += &format!("\n{}", table(&rows, Page::of_stdout()));
         }
         text
     }

@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::live::short;
+use anstyle::Style;
+
+use super::live::{short, tests};
+use super::page::Page;
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, diff, line, paint};
 use crate::clock::human;
 use crate::fault::Exit;
 use crate::outcome::Verdict;
-use crate::run::Run;
 use crate::run::events::{Baseline, Decision, StopRule};
+use crate::run::{AttemptState, Run};
 
 /// Lines that are shown of an output that no parser could read.
 const LAST_WORDS: usize = 8;
@@ -16,102 +19,162 @@ const LAST_WORDS: usize = 8;
 /// Lines of an explanation that are shown.
 const EXPLAINED: usize = 6;
 
+/// The columns before what a field says.
+const LABEL: usize = 12;
+
+/// Lines of the page that are not the diff's.
+const BESIDE_DIFF: usize = 12;
+
+/// What is told of the attempts that came to nothing, at most.
+const TRIED: usize = 8;
+
 /// The summary of a finished run.
-pub fn summary(run: &Run) -> String {
-    let mut text = String::from("\n");
+pub fn summary(run: &Run, page: Page) -> String {
+    let root = format!("{}/", run.spec.root.to_string_lossy());
+    let mut said = Said { text: String::from("\n"), page, root };
     match run.finished {
         Some(Exit::Green) if run.baseline == Some(Baseline::Green) && run.landed.is_none() => {
-            let _ =
-                writeln!(text, "{} {} is green already; nothing was changed.", paint(GOOD, "✔"), goal(run));
+            said.heading(GOOD, "✔", run, "is green already; nothing was changed.");
         }
-        Some(Exit::Green) => healed(run, &mut text),
-        Some(Exit::Policy) if run.awaits_approval() => waiting(run, &mut text),
-        Some(Exit::CannotJudge) if run.stopped.is_none() => cannot_judge(run, &mut text),
-        _ => failed(run, &mut text),
+        Some(Exit::Green) => healed(run, &mut said),
+        Some(Exit::Policy) if run.awaits_approval() => waiting(run, &mut said),
+        Some(Exit::CannotJudge) if run.stopped.is_none() => cannot_judge(run, &mut said),
+        _ => failed(run, &mut said),
     }
-    let total = run.last.duration_since(run.began).unsigned_abs();
-    let own = total.saturating_sub(run.ran);
-    let _ = writeln!(
-        text,
-        "{}",
-        paint(
-            DIM,
-            format!(
-                "  {}: {} in commands of the project, {} in regreen · {} · run {}",
-                human(total),
-                human(run.ran),
-                human(own),
-                if run.spent.0 == 0 { "no money spent".to_owned() } else { run.spent.to_string() },
-                short(&run.id)
-            )
-        )
+    let own = run.took.saturating_sub(run.ran);
+    let money = if run.spent.0 == 0 { "$0".to_owned() } else { run.spent.to_string() };
+    let time = format!(
+        "{}: {} in commands of the project, {} in regreen · {money} · run {}",
+        human(run.took),
+        human(run.ran),
+        human(own),
+        short(&run.id)
     );
-    text
-}
-
-fn goal(run: &Run) -> String {
-    paint(STRONG, line(&run.spec.goal.run.display(), 80))
-}
-
-fn healed(run: &Run, text: &mut String) {
-    let _ = writeln!(text, "{} {} is green.", paint(GOOD, "✔"), goal(run));
-    if let Some(wrong) = run.before.iter().find_map(|outcome| outcome.diagnostics.first()) {
-        let place = match (&wrong.file, &wrong.range) {
-            (Some(file), Some(range)) => format!(" ({}:{})", line(file, 80), range.start.line),
-            _ => String::new(),
-        };
-        let _ = writeln!(text, "  {} {}{place}", paint(STRONG, "was wrong"), line(&wrong.message, 120));
+    for part in page.wrap(&time, 2, 2) {
+        said.line(&format!("  {}", paint(DIM, part)));
     }
-    for explanation in explanations(run) {
-        let said: Vec<&str> =
-            explanation.lines().filter(|line| !line.trim().is_empty()).take(EXPLAINED).collect();
-        for (number, said) in said.into_iter().enumerate() {
-            let name = if number == 0 { "repair   " } else { "         " };
-            let _ = writeln!(text, "  {} {}", paint(STRONG, name), line(said, 160));
+    said.text
+}
+
+/// A summary as it grows.
+struct Said {
+    text: String,
+    page: Page,
+    /// What paths in the repo begin with where a tool names them in full.
+    root: String,
+}
+
+impl Said {
+    fn line(&mut self, painted: &str) {
+        let _ = writeln!(self.text, "{}", painted.trim_end());
+    }
+
+    /// The first line: how the goal stands.
+    fn heading(&mut self, style: Style, mark: &str, run: &Run, stands: &str) {
+        let goal = line(&run.spec.goal.run.display(), 80);
+        let words = self.page.wrap(&format!("{goal} {stands}"), 2, 2);
+        for (number, part) in words.iter().enumerate() {
+            let mark = if number == 0 { paint(style, mark) } else { " ".to_owned() };
+            let part = match part.strip_prefix(&goal) {
+                Some(rest) => format!("{}{rest}", paint(STRONG, &goal)),
+                None => part.clone(),
+            };
+            self.line(&format!("{mark} {part}"));
         }
     }
-    let _ = writeln!(text, "{}", indent(&diff(&run.kept, 40)));
+
+    /// A labelled field: foreign text, broken into lines that stand below each other.
+    fn field(&mut self, label: &str, style: Style, text: &str) {
+        let text = text.replace(&self.root, "");
+        for (number, part) in self.page.wrap(&line(&text, 320), LABEL, LABEL).into_iter().enumerate() {
+            let label = if number == 0 { label } else { "" };
+            self.line(&format!("  {} {}", paint(STRONG, format!("{label:9}")), paint(style, part)));
+        }
+    }
+
+    /// A labelled command, which stays in one line so that it can be copied.
+    fn command(&mut self, label: &str, command: &str) {
+        self.line(&format!("  {} {command}", paint(STRONG, format!("{label:9}"))));
+    }
+
+    /// The diff, as much of it as leaves the page to the rest.
+    fn diff(&mut self, run: &Run) {
+        let all = format!("regreen show {} --patch", short(&run.id));
+        for shown in diff(&run.kept, self.page.lines(40, BESIDE_DIFF), &all).lines() {
+            let shown = self.page.fit(&format!("    {shown}"));
+            self.line(&shown);
+        }
+    }
+}
+
+fn healed(run: &Run, said: &mut Said) {
+    said.heading(GOOD, "✔", run, "is green.");
+    if let Some(wrong) = run.cause() {
+        said.field("was wrong", Style::new(), &wrong.message);
+        if let Some(place) = wrong.place() {
+            let more = match run.complaints() {
+                0 | 1 => String::new(),
+                all => format!(" (the first of {all} complaints)"),
+            };
+            said.field("", DIM, &format!("{place}{more}"));
+        }
+    }
+    let kept = |attempt: &&AttemptState| attempt.worked() && !attempt.explanation.is_empty();
+    let mut explained = 0;
+    for attempt in run.attempts.iter().filter(kept) {
+        let words = attempt.explanation.lines().filter(|one| !one.trim().is_empty());
+        for one in words.take(EXPLAINED) {
+            said.field(if explained == 0 { "repair" } else { "" }, Style::new(), one);
+            explained += 1;
+        }
+    }
+    said.diff(run);
     if let Some(proof) = &run.proof {
-        let mut checks: Vec<(&str, bool, usize)> = Vec::new();
-        for one in &proof.checks {
-            match checks.iter_mut().find(|(name, ..)| *name == one.check.name) {
-                Some((.., times)) => *times += 1,
-                None => checks.push((&one.check.name, one.green, 1)),
-            }
+        said.field("proof", Style::new(), &proven(run, proof));
+        for one in proof.checks.iter().filter(|one| !one.green) {
+            let name = line(&one.check.name, 40);
+            let how = if unjudged(run, &one.check.name) {
+                format!("{name} could not be judged, before or after")
+            } else {
+                format!("{name} is red, as it was before")
+            };
+            said.field("", CARE, &how);
         }
-        let told = |(name, green, times): (&str, bool, usize)| match (green, times) {
-            (true, 1) => format!("{name} green"),
-            (true, _) => format!("{name} green {times}×"),
-            (false, _) if unjudged(run, name) => {
-                paint(CARE, format!("{name} could not be judged, before or after"))
-            }
-            (false, _) => paint(CARE, format!("{name} red, as before")),
-        };
-        let checks: Vec<String> = checks.into_iter().map(told).collect();
-        let tests = match (proof.tests_before, proof.tests_after) {
-            (Some(before), Some(after)) => format!(" · {before} tests before, {after} after"),
-            (None, Some(after)) => format!(" · {after} tests"),
-            _ => String::new(),
-        };
-        let _ = writeln!(
-            text,
-            "  {} {} in fresh workspaces{tests} · sandbox {}",
-            paint(STRONG, "proof    "),
-            checks.join(", "),
-            proof.sandbox.as_str()
-        );
     }
-    let _ = writeln!(text, "  {} {}", paint(STRONG, "by       "), paint(NAME, run.credited().join(", ")));
+    said.field("by", NAME, &run.credited().join(", "));
     match &run.landed {
         Some(Some(landed)) => {
-            let _ = writeln!(text, "  {} {}", paint(STRONG, "landed   "), line(&landed.place(), 160));
-            let _ = writeln!(text, "  {} regreen rollback {}", paint(STRONG, "undo     "), short(&run.id));
+            said.field("landed", Style::new(), &landed.place());
+            said.command("undo", &format!("regreen rollback {}", short(&run.id)));
         }
         _ => {
-            let how = format!("nowhere, as asked; regreen show {} --patch | git apply", short(&run.id));
-            let _ = writeln!(text, "  {} {how}", paint(STRONG, "landed   "));
+            said.field("landed", Style::new(), "nowhere, as asked");
+            said.command("take it", &format!("regreen show {} --patch | git apply", short(&run.id)));
         }
     }
+}
+
+/// How it was proven, in one sentence.
+fn proven(run: &Run, proof: &crate::run::events::Proof) -> String {
+    let goal = &run.spec.goal.name;
+    let rounds = proof.checks.iter().filter(|one| one.check.name == *goal).count();
+    let mut others: Vec<String> = Vec::new();
+    for one in proof.checks.iter().filter(|one| one.green && one.check.name != *goal) {
+        let name = line(&one.check.name, 40);
+        if !others.contains(&name) {
+            others.push(name);
+        }
+    }
+    let others = if others.is_empty() { String::new() } else { format!(", and so is {}", others.join(", ")) };
+    let tests = match (proof.tests_before, proof.tests_after) {
+        (Some(before), Some(after)) if before != after => {
+            format!(" · {} before, {after} after", tests(before))
+        }
+        (_, Some(after)) => format!(" · {}", tests(after)),
+        _ => String::new(),
+    };
+    let times = if rounds == 1 { "once".to_owned() } else { format!("{rounds} times") };
+    format!("green {times} in fresh workspaces{others}{tests} · sandbox {}", proof.sandbox.as_str())
 }
 
 /// Whether a check could not be judged at the baseline already.
@@ -121,47 +184,40 @@ fn unjudged(run: &Run, check: &str) -> bool {
         .any(|outcome| outcome.check == check && matches!(outcome.verdict, Verdict::Infra { .. }))
 }
 
-fn waiting(run: &Run, text: &mut String) {
-    let _ = writeln!(
-        text,
-        "{} {} is green with this patch, which waits for a person:",
-        paint(CARE, "⏸"),
-        goal(run)
-    );
+fn waiting(run: &Run, said: &mut Said) {
+    said.heading(CARE, "⏸", run, "is green with this patch, which waits for a person:");
     for reason in &run.approval {
-        let _ = writeln!(text, "  · {}", line(reason, 160));
+        said.field("because", Style::new(), reason);
     }
-    let _ = writeln!(text, "{}", indent(&diff(&run.kept, 40)));
+    said.diff(run);
     let id = short(&run.id);
-    let _ = writeln!(text, "  regreen approve {id}    lands it\n  regreen reject {id}     drops it");
+    said.command("land it", &format!("regreen approve {id}"));
+    said.command("drop it", &format!("regreen reject {id}"));
 }
 
-fn cannot_judge(run: &Run, text: &mut String) {
+fn cannot_judge(run: &Run, said: &mut Said) {
     match &run.baseline {
         Some(Baseline::Flaky { what }) => {
-            let _ = writeln!(
-                text,
-                "{} {} is flaky: it failed and then passed on the same files. Editing code would prove nothing.",
-                paint(CARE, "?"),
-                goal(run)
-            );
-            for one in what.iter().take(5) {
-                let _ = writeln!(text, "  · {}", line(one, 140));
+            let stands =
+                "is flaky: it failed and then passed on the same files. Editing code would prove nothing.";
+            said.heading(CARE, "?", run, stands);
+            for (number, one) in what.iter().take(5).enumerate() {
+                said.field(if number == 0 { "failed" } else { "" }, Style::new(), one);
             }
         }
         Some(Baseline::Infra { reason, advice }) => {
-            let _ =
-                writeln!(text, "{} {} cannot be judged: {}", paint(CARE, "?"), goal(run), line(reason, 200));
-            for said in reason.lines().skip(1) {
-                let _ = writeln!(text, "    {}", paint(DIM, line(said, 160)));
+            said.heading(CARE, "?", run, "cannot be judged. Nothing was changed.");
+            said.field("because", Style::new(), reason);
+            for more in reason.lines().skip(1).take(LAST_WORDS) {
+                said.field("", DIM, more);
             }
-            let _ = writeln!(text, "  {} {}", paint(STRONG, "do"), line(advice, 300));
+            said.field("do", Style::new(), advice);
         }
         _ => {}
     }
 }
 
-fn failed(run: &Run, text: &mut String) {
+fn failed(run: &Run, said: &mut Said) {
     let (rule, why, look_at) = match &run.stopped {
         Some((rule, why, look_at)) => (Some(*rule), why.as_str(), look_at.as_slice()),
         None => (None, "it ended early", [].as_slice()),
@@ -177,62 +233,75 @@ fn failed(run: &Run, text: &mut String) {
         (Some(_), Some(_)) => "is green with a patch that is proven and could not land.",
         (Some(_), None) => "is still red.",
     };
-    let _ = writeln!(text, "{} {} {state} {changed}", paint(BAD, "✘"), goal(run));
-    let _ = writeln!(text, "  {} {}", paint(STRONG, "stopped"), line(why, 240));
-    if rule == Some(StopRule::Budget) || rule == Some(StopRule::Time) {
-        let _ = writeln!(text, "  {} regreen resume {}", paint(STRONG, "go on  "), short(&run.id));
-    }
+    let id = short(&run.id);
+    said.heading(BAD, "✘", run, &format!("{state} {changed}"));
+    said.field("stopped", Style::new(), why);
     if run.proof.is_some() {
-        let _ = writeln!(text, "  the patch: regreen show {} --patch", short(&run.id));
+        said.command("the patch", &format!("regreen show {id} --patch"));
         return;
     }
-    for (number, attempt) in run.attempts.iter().enumerate() {
+    tried(run, said);
+    let unread = run.before.iter().find(|outcome| {
+        !outcome.is_green() && outcome.diagnostics.is_empty() && !outcome.tail.trim().is_empty()
+    });
+    if let Some(outcome) = unread {
+        let lines: Vec<&str> = outcome.tail.lines().filter(|line| !line.trim().is_empty()).collect();
+        said.line(&format!("  {}", paint(STRONG, "it printed at last")));
+        for last in &lines[lines.len().saturating_sub(LAST_WORDS)..] {
+            let last = said.page.fit(&format!("    {}", paint(DIM, line(last, 200))));
+            said.line(&last);
+        }
+    }
+    if !look_at.is_empty() && unread.is_none() {
+        said.line(&format!("  {}", paint(STRONG, "look first at")));
+        for place in look_at {
+            for (number, part) in
+                said.page.wrap(&line(&place.replace(&said.root, ""), 240), 4, 8).into_iter().enumerate()
+            {
+                said.line(&format!("{:width$}{part}", "", width = if number == 0 { 4 } else { 8 }));
+            }
+        }
+    }
+    if let Some(outcome) = run.before.iter().find(|outcome| !outcome.is_green()) {
+        said.command("output", &format!("regreen logs {id} --check {}", line(&outcome.check, 40)));
+    }
+    if !run.kept.is_empty() {
+        said.command("part of it", &format!("regreen show {id} --patch"));
+    }
+    go_on(run, rule, said);
+}
+
+/// What a person can do next, where Regreen knows it.
+fn go_on(run: &Run, rule: Option<StopRule>, said: &mut Said) {
+    let id = short(&run.id);
+    match rule {
+        Some(StopRule::Budget) => {
+            let more = run.spec.budget + run.spec.budget;
+            said.command("go on", &format!("regreen resume {id} --budget {:.2}", more.usd()));
+        }
+        Some(StopRule::Time | StopRule::Attempts) => said.command("go on", &format!("regreen resume {id}")),
+        Some(StopRule::LadderExhausted) if !run.spec.ladder.iter().any(|rung| rung.model) => said.field(
+            "or",
+            Style::new(),
+            "let a model try: set ANTHROPIC_API_KEY or OPENAI_API_KEY, and leave --no-model away",
+        ),
+        _ => {}
+    }
+}
+
+/// What was tried, and what came of it.
+fn tried(run: &Run, said: &mut Said) {
+    let left_out = run.attempts.len().saturating_sub(TRIED);
+    for (number, attempt) in run.attempts.iter().skip(left_out).enumerate() {
         let outcome = match &attempt.decision {
             Some((Decision::Keep, reason)) => format!("kept: {reason}"),
             Some((_, reason)) => reason.clone(),
             None => "cut off".into(),
         };
-        let _ = writeln!(
-            text,
-            "  {} {} {}",
-            paint(DIM, format!("tried {}", number + 1)),
-            paint(NAME, &attempt.fixer),
-            line(&outcome, 140)
-        );
+        let label = if number == 0 { "tried" } else { "" };
+        said.field(label, Style::new(), &format!("{}: {}", attempt.fixer, line(&outcome, 200)));
     }
-    let unread = run.before.iter().find(|outcome| {
-        !outcome.is_green() && outcome.diagnostics.is_empty() && !outcome.tail.trim().is_empty()
-    });
-    if let Some(outcome) = unread {
-        let _ =
-            writeln!(text, "  {}", paint(STRONG, format!("{} printed at last", line(&outcome.check, 40))));
-        let lines: Vec<&str> = outcome.tail.lines().filter(|line| !line.trim().is_empty()).collect();
-        for said in &lines[lines.len().saturating_sub(LAST_WORDS)..] {
-            let _ = writeln!(text, "    {}", paint(DIM, line(said, 160)));
-        }
-        let _ = writeln!(
-            text,
-            "    all of it: regreen logs {} --check {}",
-            short(&run.id),
-            line(&outcome.check, 40)
-        );
+    if left_out > 0 {
+        said.command("", &format!("{left_out} more: regreen show {}", short(&run.id)));
     }
-    if !look_at.is_empty() {
-        let _ = writeln!(text, "  {}", paint(STRONG, "look first at"));
-        for place in look_at {
-            let _ = writeln!(text, "    {}", line(place, 160));
-        }
-    }
-    if !run.kept.is_empty() {
-        let _ = writeln!(text, "  part of it is repaired in: regreen show {} --patch", short(&run.id));
-    }
-}
-
-fn explanations(run: &Run) -> Vec<String> {
-    let kept = |attempt: &&crate::run::AttemptState| attempt.worked() && !attempt.explanation.is_empty();
-    run.attempts.iter().filter(kept).map(|attempt| attempt.explanation.clone()).collect()
-}
-
-fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }

@@ -284,6 +284,9 @@ impl Snapshots {
         )?;
         // An untracked folder with a repository in it ends in a slash.
         let mut paths: HashSet<Vec<u8>> = split(&others).filter(|path| !path.ends_with(b"/")).collect();
+        // A file that this very program writes to (`regreen heal --json … > events.jsonl`) is none of the user's, and never still.
+        let written = crate::process::written();
+        paths.retain(|path| !is_one_of(&self.root.join(std::ffi::OsStr::from_bytes(path)), &written));
         let tracked = index_entries(&tracked).into_iter().filter(|(_, entry, _)| entry.mode != "160000");
         paths.extend(tracked.map(|(path, _, _)| path));
         Ok(paths)
@@ -301,6 +304,12 @@ impl Snapshots {
         .await
         .context("looking at the files failed")
     }
+}
+
+/// Whether the file at `path` is one of `files`, given as device and inode.
+fn is_one_of(path: &Path, files: &[(u64, u64)]) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    !files.is_empty() && path.symlink_metadata().is_ok_and(|meta| files.contains(&(meta.dev(), meta.ino())))
 }
 
 fn split(listed: &[u8]) -> impl Iterator<Item = Vec<u8>> {

@@ -1,10 +1,14 @@
 //! Brings a proven patch to where it should go, settles what a crash cut off, and remembers what worked.
 
+use std::sync::LazyLock;
+
 use anyhow::Result;
 use async_trait::async_trait;
+use regex::Regex;
 
 use super::stop::stop;
 use super::{Place, Tools};
+use crate::diagnostic::Category;
 use crate::fault::{Exit, Fault};
 use crate::git::Difference;
 use crate::landing::{self, Base, Land, Landed, Plan, Record, Recovered, Story};
@@ -202,13 +206,14 @@ fn story(run: &Run) -> Story {
     let mut verified: Vec<String> = Vec::new();
     for Proven { check, green, .. } in run.proof.iter().flat_map(|proof| &proof.checks) {
         let name = if check.name == run.spec.goal.name { check.run.display() } else { check.name.clone() };
+        let name = without_places(&name, &run.spec.root.to_string_lossy());
         if *green && !verified.contains(&name) {
             verified.push(name);
         }
     }
     Story {
         subject,
-        body: explanations(run).join("\n\n"),
+        body: body(run),
         fixer: run.credited().join(", "),
         attempts: run.attempts.iter().filter(|attempt| attempt.patch.is_some()).count() as u32,
         verified,
@@ -216,14 +221,79 @@ fn story(run: &Run) -> Story {
     }
 }
 
-/// A subject that names what was wrong.
+/// The longest subject that leaves room for a prefix.
+const SUBJECT: usize = 66;
+
+/// A subject that names what was wrong: in the tool's words where they are short and hold no path, else by its kind.
 fn repaired(run: &Run) -> String {
-    let first = run.before.iter().flat_map(|outcome| &outcome.diagnostics).next();
-    match first {
-        Some(diagnostic) => {
-            let file = diagnostic.file.as_deref().map(|file| format!(" in {file}")).unwrap_or_default();
-            format!("repair \"{}\"{file}", diagnostic.message.lines().next().unwrap_or_default())
+    let Some(cause) = run.cause() else { return format!("make `{}` green", run.spec.goal.run.display()) };
+    let mut touched = run.kept.iter().map(|(path, _)| path.as_str());
+    let place = match (touched.next(), touched.count()) {
+        (Some(file), 0) => format!(" in {file}"),
+        (Some(_), more) => format!(" in {} files", more + 1),
+        (None, _) => String::new(),
+    };
+    let said = cause.message.lines().next().unwrap_or_default().trim();
+    let kind = match cause.category {
+        Category::Import => "a broken import",
+        Category::Export => "a missing export",
+        Category::Syntax => "a syntax error",
+        Category::Type => "a type error",
+        Category::UndefinedName => "an undefined name",
+        Category::MissingMember => "a missing member",
+        Category::Borrow => "a borrow error",
+        Category::Dependency => "a dependency",
+        Category::Configuration => "the configuration",
+        Category::TestAssertion => "a failing test",
+        Category::Runtime => "a failure at run time",
+        Category::Style => "the style",
+        Category::Other => "an error",
+    };
+    let fits = |subject: &String| subject.chars().count() <= SUBJECT;
+    let in_its_words =
+        Some(format!("repair \"{said}\"{place}")).filter(|_| !said.is_empty() && !said.contains('/'));
+    let by_kind = format!("repair {kind}{place}");
+    in_its_words.filter(fits).or(Some(by_kind).filter(fits)).unwrap_or_else(|| format!("repair {kind}"))
+}
+
+/// What was wrong, where, and why this repairs it.
+fn body(run: &Run) -> String {
+    let wrong = run.cause().map(|cause| {
+        let said = cause.message.lines().next().unwrap_or_default().trim();
+        match cause.place() {
+            Some(place) => format!("{place}: {said}"),
+            None => said.to_owned(),
         }
-        None => format!("make `{}` green", run.spec.goal.run.display()),
+    });
+    let parts: Vec<String> =
+        wrong.into_iter().chain(explanations(run).into_iter().map(str::to_owned)).collect();
+    without_places(&parts.join("\n\n"), &run.spec.root.to_string_lossy())
+}
+
+/// Text without the paths of this machine: those in the repo become relative to it, of others only the name stays.
+fn without_places(text: &str, root: &str) -> String {
+    let inside = text.replace(&format!("{}/", root.trim_end_matches('/')), "");
+    FOLDERS
+        .as_ref()
+        .map_or_else(|| inside.clone(), |folders| folders.replace_all(&inside, "${1}…/").into_owned())
+}
+
+/// Folders of a machine that mean nothing on another one.
+static FOLDERS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"(^|[\s"'`(<=:\[])/(?:home|root|tmp|var|Users|mnt|opt|srv|private)/(?:[^\s/"'`:()<>]+/)*"#)
+        .ok()
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_names_no_folder_of_this_machine() {
+        let told = "error in /home/me/my repo/src/a.py and \"/tmp/x1/y/b.py\", see /home/me/.cache/lib/c.py:3; GET /api/v1 of https://host/home/d stays";
+        assert_eq!(
+            without_places(told, "/home/me/my repo"),
+            "error in src/a.py and \"…/b.py\", see …/c.py:3; GET /api/v1 of https://host/home/d stays"
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! How a run ends without a landing.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
 use super::Tools;
@@ -24,26 +26,42 @@ pub(super) async fn wait_for_approval(journal: &Journal, tools: &Tools) -> Resul
     super::finish(journal, tools, Exit::Policy).await
 }
 
-/// The places that the remaining failures name, most telling first, at most five.
+/// How many places a person is pointed to.
+const PLACES: usize = 5;
+
+/// The places that the failures name, each once: the project's own files before those of others (a test's harness, a package).
 fn look_at(run: &Run) -> Vec<String> {
-    let mut places: Vec<String> = Vec::new();
+    let mut places: Vec<(bool, String, String, usize)> = Vec::new();
+    let mut seen = BTreeSet::new();
     // What was red before anything was tried: the user's own failures, not what a dropped or partial patch left.
     for outcome in run.before.iter().filter(|outcome| !outcome.is_green()) {
         if outcome.diagnostics.is_empty() {
-            places.push(format!("{}: {}", outcome.check, headline(outcome)));
+            places.push((false, outcome.check.clone(), headline(outcome), 1));
         }
-        for diagnostic in outcome.diagnostics.iter().filter(|one| one.severity == Severity::Error) {
-            let line = diagnostic.message.lines().next().unwrap_or_default();
-            let place = match (&diagnostic.file, &diagnostic.range) {
-                (Some(file), Some(range)) => format!("{file}:{}: {line}", range.start.line),
-                (Some(file), None) => format!("{file}: {line}"),
-                (None, _) => line.to_owned(),
+        for one in outcome.diagnostics.iter().filter(|one| one.severity == Severity::Error) {
+            let said = one.message.lines().next().unwrap_or_default();
+            let said = match &one.test {
+                Some(test) => format!("{said} (test {test})"),
+                None => said.to_owned(),
             };
-            if !places.contains(&place) {
-                places.push(place);
+            let place = one.place().unwrap_or_default();
+            // Two checks may see the same failure.
+            if !seen.insert((place.clone(), said.clone())) {
+                continue;
+            }
+            // One line where a hundred cases of a test fail is one place.
+            match places.iter_mut().find(|(_, known, ..)| *known == place && !place.is_empty()) {
+                Some((.., count)) => *count += 1,
+                None => places.push((!one.is_own(), place, said, 1)),
             }
         }
     }
-    places.truncate(5);
-    places
+    places.sort_by_key(|(foreign, ..)| *foreign);
+    places.truncate(PLACES);
+    let told = |(_, place, said, count): (bool, String, String, usize)| {
+        let place = if place.is_empty() { place } else { format!("{place}: ") };
+        let more = if count > 1 { format!(", and {} more there", count - 1) } else { String::new() };
+        format!("{place}{said}{more}")
+    };
+    places.into_iter().map(told).collect()
 }

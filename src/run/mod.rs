@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::fault::Exit;
 use crate::fixers::Tried;
 use crate::outcome::Outcome;
@@ -143,6 +144,8 @@ pub struct Run {
     pub spent: Money,
     /// How long commands of the repo ran; what is left of the run's time is Regreen's own.
     pub ran: std::time::Duration,
+    /// How long processes worked on it that came to an end; the time of one that was cut off is not known.
+    pub took: std::time::Duration,
     /// A ticket's plan.
     pub plan: Option<serde_json::Value>,
     /// A ticket's finished sub-tasks: number, run, commit.
@@ -199,6 +202,7 @@ impl Run {
             rolled_back: None,
             spent: Money(0),
             ran: std::time::Duration::ZERO,
+            took: std::time::Duration::ZERO,
             plan: None,
             subtasks: Vec::new(),
             finished: None,
@@ -305,6 +309,7 @@ impl Run {
             Event::Finished { exit, ran } => {
                 self.finished = Some(*exit);
                 self.ran += *ran;
+                self.took += record.at.duration_since(self.taken_up).unsigned_abs();
             }
         }
     }
@@ -354,6 +359,24 @@ impl Run {
         self.finished.is_none()
             || self.awaits_approval()
             || self.stopped.as_ref().is_some_and(|(rule, ..)| rule.can_go_on())
+    }
+
+    /// What was wrong: the first error of the untouched tree that names a file of the project's own, or the first at all.
+    pub fn cause(&self) -> Option<&Diagnostic> {
+        let errors = || {
+            let all = self.before.iter().flat_map(|outcome| &outcome.diagnostics);
+            all.filter(|one| one.severity == Severity::Error)
+        };
+        errors().find(|one| one.is_own()).or_else(|| errors().next())
+    }
+
+    /// How many errors the goal's tools told of on the untouched tree.
+    pub fn complaints(&self) -> usize {
+        let goal = self.before.iter().find(|outcome| outcome.check == self.spec.goal.name);
+        let errors = |outcome: &Outcome| {
+            outcome.diagnostics.iter().filter(|one| one.severity == Severity::Error).count()
+        };
+        goal.map_or(0, errors)
     }
 
     /// The changes on disk's tree that the next attempt starts from.
@@ -529,7 +552,7 @@ fn exhausted(ladder: &[Rung]) -> String {
     if ladder.iter().any(|rung| rung.model) {
         "every fixer of the ladder has had its tries".into()
     } else {
-        "the fixers that need no key found no repair; no model is configured".into()
+        "the fixers that need no key found no repair, and no model was to be asked".into()
     }
 }
 

@@ -9,6 +9,7 @@ mod languages;
 mod layers;
 mod model_tier;
 mod models;
+mod pages;
 mod project;
 mod scripted;
 mod setup;
