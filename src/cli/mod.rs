@@ -9,7 +9,7 @@ mod init;
 mod live;
 mod logs;
 mod memory;
-mod paint;
+pub(crate) mod paint;
 mod plan;
 mod resume;
 mod rollback;

@@ -8,6 +8,8 @@
 mod blobs;
 mod command;
 mod difference;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod notes;
 mod snapshot;
 
@@ -57,6 +59,20 @@ pub struct StatusEntry {
     pub unstaged: bool,
     /// Git does not know the path.
     pub untracked: bool,
+}
+
+/// Entries of `status --porcelain=v1 -z --no-renames`.
+fn status_entries(listed: &[u8]) -> Vec<StatusEntry> {
+    let entry = |record: &[u8]| {
+        let (&x, &y) = (record.first()?, record.get(1)?);
+        Some(StatusEntry {
+            path: String::from_utf8_lossy(record.get(3..)?).into_owned(),
+            staged: !b" ?".contains(&x),
+            unstaged: !b" ?".contains(&y),
+            untracked: x == b'?',
+        })
+    };
+    listed.split(|byte| *byte == 0).filter_map(entry).collect()
 }
 
 impl Repo {
@@ -246,16 +262,7 @@ impl Repo {
                 "--ignore-submodules=all",
             ])
             .await?;
-        let entry = |record: &[u8]| {
-            let (&x, &y) = (record.first()?, record.get(1)?);
-            Some(StatusEntry {
-                path: String::from_utf8_lossy(record.get(3..)?).into_owned(),
-                staged: !b" ?".contains(&x),
-                unstaged: !b" ?".contains(&y),
-                untracked: x == b'?',
-            })
-        };
-        Ok(listed.split(|byte| *byte == 0).filter_map(entry).collect())
+        Ok(status_entries(&listed))
     }
 
     /// Moves `reference` from `old` (`None`: it must not exist) to `new`, or fails.

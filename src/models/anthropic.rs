@@ -75,7 +75,12 @@ impl Anthropic {
         Ok(body)
     }
 
-    fn read(&self, request: &Request, json: &Value, id: Option<String>) -> Result<Answer, Failure> {
+    pub(super) fn read(
+        &self,
+        request: &Request,
+        json: &Value,
+        id: Option<String>,
+    ) -> Result<Answer, Failure> {
         if json["type"] == "error" {
             let error = VendorError::of(json);
             let words = self.http.words(&error.message);

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::usage::Usage;
 
 mod anthropic;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod http;
 pub mod ledger;
 mod openai_chat;

@@ -18,6 +18,8 @@ mod command;
 pub mod compare;
 mod data;
 mod fingerprint;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod matcher;
 pub mod minimise;
 pub mod needs;

@@ -1,6 +1,6 @@
 //! JavaScript without types: the check itself judges, stack traces and the sources' own words give the candidates.
 
-mod stack;
+pub(super) mod stack;
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

@@ -2,8 +2,8 @@
 
 mod cargo;
 mod names;
-mod suggestions;
-mod syntax;
+pub(super) mod suggestions;
+pub(super) mod syntax;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use crate::patch::{RelPath, Tree};
 
 /// Something that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::fixers::codefix) enum Fault {
     /// A variable.
     Undefined(String),
     /// A method or property.
@@ -78,7 +78,7 @@ pub(super) fn read(message: &str) -> Option<Fault> {
 }
 
 /// The faults in an output, each with the first place of it that lies in the repo (line 0 where none was told).
-pub(super) fn faults(
+pub(in crate::fixers::codefix) fn faults(
     output: &str,
     root: &Path,
     dir: &str,
@@ -138,7 +138,7 @@ pub(super) fn faults(
 }
 
 /// How many tests failed, as the usual runners say in their summaries.
-pub(super) fn failures(output: &str) -> Option<u32> {
+pub(in crate::fixers::codefix) fn failures(output: &str) -> Option<u32> {
     static SUMMARY: LazyLock<Regex> = LazyLock::new(|| {
         regex(r"(?m)^\s*(?:#|ℹ)\s*fail (\d{1,7})|^\s*Tests:?\s+(\d{1,7}) failed|^\s*(\d{1,7}) failing\b")
     });
