@@ -115,9 +115,14 @@ fn holds(target: &str, run: fn(&[u8]), cases: u32) {
     for seed in &seeds {
         run(seed);
     }
-    // The same inputs each time: it is for the fuzzers to find new ones.
+    // The same inputs each time, unless somebody wants new ones: FUZZ_ROUNDS=100 makes a hundred times as many, at random.
+    let rounds = std::env::var("FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse::<u32>().ok());
+    let cases = cases * rounds.unwrap_or(1);
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner = match rounds {
+        Some(_) => TestRunner::new(config),
+        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+    };
     let made = runner.run(&prop::collection::vec(piece(), 0..24), |pieces| {
         run(&input(&pieces, &seeds, &words));
         Ok(())
