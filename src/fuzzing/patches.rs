@@ -61,11 +61,12 @@ fn read_back(patch: &Patch, path: &RelPath, before: &[u8]) {
     }
 }
 
-/// What an edit by lines can tell: not line ends, nor whether the last line has one.
+/// What an edit by lines can tell: not line ends, nor whether the last line has one; an empty last line without an end is no line.
 fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    text.split_terminator('\n').flat_map(|line| [line.trim_end_matches('\r'), "\n"]).collect()
+    let lines = text.trim_end_matches(['\r', '\n']).split('\n');
+    lines.flat_map(|line| [line.trim_end_matches('\r'), "\n"]).collect()
 }
 
 fn on_disk(patch: &Patch) {
