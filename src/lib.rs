@@ -8,6 +8,9 @@
 // Tests start real tools and read what the machine has.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 pub mod cli;
 
 pub mod heal;
@@ -44,6 +47,7 @@ pub mod usage;
 
 /// The layers from top to bottom: a module may use modules of lower layers, and of its own only itself.
 pub const LAYERS: &[&[&str]] = &[
+    &["fuzzing"],
     &["cli"],
     &["plan"],
     &["heal"],

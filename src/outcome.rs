@@ -139,6 +139,6 @@ impl TestReport {
     /// How many tests ran: by their identities, or by the summary where that says more.
     pub fn ran(&self) -> u64 {
         let named = self.tests.values().filter(|status| **status != TestStatus::Skipped).count() as u64;
-        named.max(self.passed + self.failed)
+        named.max(self.passed.saturating_add(self.failed))
     }
 }

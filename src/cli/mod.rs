@@ -11,7 +11,7 @@ mod live;
 mod logs;
 mod memory;
 mod page;
-mod paint;
+pub(crate) mod paint;
 mod plan;
 mod resume;
 mod rollback;

@@ -5,6 +5,8 @@
 
 mod detect;
 mod environment;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod quantity;
 mod reader;
 mod repo;

@@ -175,6 +175,9 @@ pub(crate) fn edit_path(text: &str) -> Result<RelPath, Refused> {
     if let Some(reason) = forbidden(&path) {
         return Err(refuse(reason.to_owned()));
     }
+    if text.contains('`') {
+        return Err(refuse("it has a back quote; write the path alone, or between two of them".to_owned()));
+    }
     Ok(path)
 }
 

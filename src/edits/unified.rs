@@ -37,7 +37,10 @@ pub(super) fn read(lines: &[&str], at: usize) -> Result<Option<(Vec<Edit>, usize
                 edits.push(Edit::Rename { from: edit_path(old)?, to: path.clone() });
             }
             for hunk in hunks {
-                if hunk.old.trim().is_empty() && !hunk.new.trim().is_empty() {
+                if hunk.old == hunk.new {
+                    continue;
+                }
+                if hunk.old.trim().is_empty() {
                     return Err(Refused::Malformed(format!(
                         "a hunk of the diff of {path} has no context; give the lines around the change, or a \
                          SEARCH/REPLACE block"

@@ -102,6 +102,14 @@ impl Version {
     /// The oldest version whose overrides by environment can be relied on.
     pub const OLDEST: Version = Version(2, 36, 0);
 
+    /// Reads what `git version` prints; 0 for a number that is none.
+    pub(super) fn read(text: &str) -> Self {
+        let numbers = text.split_whitespace().nth(2).unwrap_or_default();
+        let mut numbers = numbers.split('.').map(|number| number.parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        Self(next(), next(), next())
+    }
+
     /// # Errors
     /// A [`Fault`] where it is too old.
     pub fn require(self) -> Result<(), Fault> {
@@ -191,11 +199,7 @@ impl Git {
     /// # Errors
     /// A [`Fault`] where there is no git.
     pub async fn version(&self) -> Result<Version> {
-        let text = self.text(&["version"]).await?;
-        let numbers = text.split_whitespace().nth(2).unwrap_or_default();
-        let mut numbers = numbers.split('.').map(|number| number.parse().unwrap_or(0));
-        let mut next = || numbers.next().unwrap_or(0);
-        Ok(Version(next(), next(), next()))
+        Ok(Version::read(&self.text(&["version"]).await?))
     }
 
     /// Runs it to its end, whatever that is.

@@ -296,8 +296,11 @@ async fn blobs(git: &Git, ids: &[String]) -> Result<HashMap<String, Vec<u8>>> {
         return Ok(HashMap::new());
     }
     let asked = ids.join("\n") + "\n";
-    let said = git.bytes_from(&["cat-file", "--batch"], Some(asked.into_bytes())).await?;
-    let mut rest = said.as_slice();
+    read_blobs(&git.bytes_from(&["cat-file", "--batch"], Some(asked.into_bytes())).await?)
+}
+
+/// The blobs that `cat-file --batch` printed, by id.
+pub(super) fn read_blobs(mut rest: &[u8]) -> Result<HashMap<String, Vec<u8>>> {
     let mut found = HashMap::new();
     while !rest.is_empty() {
         let end =
@@ -307,9 +310,10 @@ async fn blobs(git: &Git, ids: &[String]) -> Result<HashMap<String, Vec<u8>>> {
         let (id, kind, size) = (words.next().unwrap_or_default(), words.next(), words.next());
         anyhow::ensure!(kind == Some("blob"), "git has no file {id}");
         let size: usize = size.unwrap_or_default().parse()?;
-        let body = rest.get(end + 1..end + 1 + size).context("git cat-file ended within a file")?;
+        let (body, after) =
+            rest[end + 1..].split_at_checked(size).context("git cat-file ended within a file")?;
         found.insert(id.to_owned(), body.to_vec());
-        rest = rest.get(end + 2 + size..).unwrap_or_default();
+        rest = after.get(1..).unwrap_or_default();
     }
     Ok(found)
 }

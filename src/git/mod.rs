@@ -8,6 +8,8 @@
 mod blobs;
 mod command;
 mod difference;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod notes;
 mod snapshot;
 

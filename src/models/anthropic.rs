@@ -74,7 +74,7 @@ impl Anthropic {
         Ok(body)
     }
 
-    fn read(&self, json: &Value, id: Option<String>) -> Result<Answer, Failure> {
+    pub(super) fn read(&self, json: &Value, id: Option<String>) -> Result<Answer, Failure> {
         if json["type"] == "error" {
             let error = VendorError::of(json);
             let words = self.http.words(&error.message);

@@ -43,7 +43,12 @@ impl Chat {
         Ok(body)
     }
 
-    fn read(&self, request: &Request, json: &Value, id: Option<String>) -> Result<Answer, Failure> {
+    pub(super) fn read(
+        &self,
+        request: &Request,
+        json: &Value,
+        id: Option<String>,
+    ) -> Result<Answer, Failure> {
         let choice = &json["choices"][0];
         if !choice.is_object() {
             let error = VendorError::of(json);

@@ -59,7 +59,7 @@ impl Responses {
         Ok(body)
     }
 
-    fn read(&self, json: &Value, id: Option<String>) -> Result<Answer, Failure> {
+    pub(super) fn read(&self, json: &Value, id: Option<String>) -> Result<Answer, Failure> {
         let id = id.or_else(|| json["id"].as_str().map(str::to_owned));
         let (text, refusal) = texts(json);
         let stop = match (json["status"].as_str(), json["incomplete_details"]["reason"].as_str()) {

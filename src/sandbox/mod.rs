@@ -10,7 +10,7 @@ mod confine;
 mod gitdir;
 mod launch;
 mod mounts;
-mod proxy;
+pub(crate) mod proxy;
 mod registries;
 mod running;
 mod spec;

@@ -21,13 +21,16 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 use rustls::server::Acceptor;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::registries::Registries;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 
 /// The port on the job's own loopback.
 pub(super) const PORT: u16 = 51_790;
@@ -185,7 +188,7 @@ async fn refuse(client: &mut TcpStream, status: u16, error: anyhow::Error) -> Re
 }
 
 /// The head of a request, and what came after it.
-async fn head(client: &mut TcpStream) -> Result<(String, Vec<u8>)> {
+async fn head(client: &mut (impl AsyncRead + Unpin)) -> Result<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -240,7 +243,7 @@ async fn reach(host: &str, port: u16, private: bool) -> Result<(TcpStream, Socke
 }
 
 /// Reads the first message of the TLS handshake, and compares the name in it with `host`.
-async fn hello(client: &mut TcpStream, early: Vec<u8>, host: &str) -> Result<Vec<u8>> {
+async fn hello(client: &mut (impl AsyncRead + Unpin), early: Vec<u8>, host: &str) -> Result<Vec<u8>> {
     let mut acceptor = Acceptor::default();
     let (mut all, mut fed) = (early, 0);
     loop {
@@ -274,7 +277,7 @@ async fn hello(client: &mut TcpStream, early: Vec<u8>, host: &str) -> Result<Vec
 
 /// Carries one direction to its end; what the whole job carried counts against `most`.
 async fn pump(
-    mut from: impl tokio::io::AsyncRead + Unpin,
+    mut from: impl AsyncRead + Unpin,
     mut to: impl tokio::io::AsyncWrite + Unpin,
     used: &AtomicU64,
     most: u64,

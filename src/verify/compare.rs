@@ -258,7 +258,7 @@ pub fn stage(outcome: &Outcome) -> Stage {
         };
         stage = stage.min(at);
     }
-    let tested = outcome.tests.as_ref().is_some_and(|t| t.passed + t.failed > 0);
+    let tested = outcome.tests.as_ref().is_some_and(|t| t.passed.saturating_add(t.failed) > 0);
     if tested { Stage::Tested } else { stage }
 }
 

@@ -19,6 +19,8 @@ pub mod compare;
 mod data;
 mod fingerprint;
 pub mod flaky;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod matcher;
 pub mod minimise;
 pub mod needs;

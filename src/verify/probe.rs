@@ -134,7 +134,9 @@ fn runners(
     add: &mut impl FnMut(&'static str, Vec<String>, bool),
 ) {
     let Some(tests) = &outcome.tests else { return };
-    if tests.tests.len() as u64 >= tests.passed + tests.failed || outcome.duration > Duration::from_secs(45) {
+    if tests.tests.len() as u64 >= tests.passed.saturating_add(tests.failed)
+        || outcome.duration > Duration::from_secs(45)
+    {
         return;
     }
     if let Some((command, at)) = words.find("jest")

@@ -1,13 +1,13 @@
 //! How long commands ran: the union of the spans in which at least one did, so that two side by side count once.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time in which commands ran.
-#[derive(Debug, Default)]
-pub(super) struct Busy(Mutex<Spans>);
+/// The time in which commands ran. A clone counts into the same.
+#[derive(Debug, Clone, Default)]
+pub struct Busy(Arc<Mutex<Spans>>);
 
 #[derive(Debug, Default)]
 struct Spans {
@@ -17,15 +17,16 @@ struct Spans {
 }
 
 /// A command that runs, until it is dropped.
-pub(super) struct Span<'a>(&'a Busy);
+#[derive(Debug)]
+pub struct Span(Busy);
 
 impl Busy {
     /// A command begins.
-    pub(super) fn begin(&self) -> Span<'_> {
+    pub fn begin(&self) -> Span {
         let mut spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         spans.running += 1;
         spans.since.get_or_insert_with(Instant::now);
-        Span(self)
+        Span(self.clone())
     }
 
     /// The time so far, spans under way left out.
@@ -34,7 +35,7 @@ impl Busy {
     }
 }
 
-impl Drop for Span<'_> {
+impl Drop for Span {
     fn drop(&mut self) {
         let mut spans = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         spans.running -= 1;

@@ -20,7 +20,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use busy::Busy;
+pub use busy::{Busy, Span};
 
 use crate::patch::{Patch, RelPath, read_beneath};
 use crate::sandbox::{Ended, Job, LaunchFailed, Leash, Limits, Mode, Network, Running, Sandbox, View};
@@ -132,7 +132,8 @@ impl Workspaces {
         hidden.extend_from_slice(files);
     }
 
-    /// How long commands ran in attempts so far; commands that ran side by side count once, helpers that stay do not count.
+    /// How long commands ran in attempts so far; commands that ran side by side count once, those that stay only while they are asked
+    /// (see [`Attempt::meter`]).
     pub fn busy(&self) -> Duration {
         self.0.busy.total()
     }
@@ -407,6 +408,11 @@ impl Attempt {
         let running = self.base.sandbox.spawn_apart(&self.job(command)?).await?;
         self.watch(&running);
         Ok(running)
+    }
+
+    /// Where the time counts in which a command that stays works on what it was asked.
+    pub fn meter(&self) -> Busy {
+        self.base.busy.clone()
     }
 
     /// What commands changed in the files that `keep` names, as a patch against the tree with the applied patches. Regular files

@@ -212,10 +212,14 @@ async fn a_helper_stays_until_the_attempt_goes() {
     let attempt = workspaces.attempt(&Patch::new()).await.unwrap();
     let mut helper = attempt.spawn(&shell("while read line; do cat $line; done")).await.unwrap();
     let (mut input, mut output) = (helper.take_input().unwrap(), helper.take_output().unwrap());
+    assert_eq!(workspaces.busy(), Duration::ZERO, "nothing was asked yet");
+    let asked = attempt.meter().begin();
     input.write_all(b"file\n").await.unwrap();
     let mut answer = [0; 4];
     output.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"text");
+    drop(asked);
+    assert!(workspaces.busy() > Duration::ZERO, "what it was asked for counts");
     // Other commands run meanwhile, on the same layers; what they write to new files is seen by both.
     assert_eq!(run(&attempt, "echo new > other; cat file").await, (End::Exited(0), "text".into()));
     input.write_all(b"other\n").await.unwrap();

@@ -2,7 +2,7 @@
 
 mod known;
 mod names;
-mod stack;
+pub(super) mod stack;
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

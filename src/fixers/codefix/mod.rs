@@ -5,6 +5,8 @@
 
 mod edit;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod guard;
 mod imports;
 mod index;

@@ -122,6 +122,7 @@ struct Pipes {
     input: tokio::process::ChildStdin,
     output: BufReader<tokio::net::unix::pipe::Receiver>,
     wait: Duration,
+    meter: crate::workspace::Busy,
 }
 
 /// The longest answer of a program that stays, in bytes.
@@ -130,6 +131,8 @@ const MOST_ANSWER: u64 = 64 << 20;
 #[async_trait]
 impl Talk for Pipes {
     async fn ask(&mut self, line: &str) -> Result<String> {
+        // What a language service does is the project's own compiler at work.
+        let _working = self.meter.begin();
         let talk = async {
             self.input.write_all(line.as_bytes()).await?;
             self.input.write_all(b"\n").await?;
@@ -199,7 +202,8 @@ impl Site for AttemptSite {
         let mut running = self.attempt.spawn(&Self::command(tool)).await?;
         let input = running.take_input().context("the program has no standard input")?;
         let output = running.take_output().context("the program has no standard output")?;
-        Ok(Box::new(Pipes { _running: running, input, output: BufReader::new(output), wait: tool.timeout }))
+        let (output, meter) = (BufReader::new(output), self.attempt.meter());
+        Ok(Box::new(Pipes { _running: running, input, output, wait: tool.timeout, meter }))
     }
 
     async fn harvest(&mut self, keep: Keep) -> Result<Patch> {

@@ -3,8 +3,8 @@
 mod imports;
 mod names;
 mod survey;
-mod syntax;
-mod traceback;
+pub(super) mod syntax;
+pub(super) mod traceback;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

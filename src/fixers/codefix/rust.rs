@@ -6,8 +6,8 @@ mod dependencies;
 mod imports;
 mod known;
 mod names;
-mod suggestions;
-mod syntax;
+pub(super) mod suggestions;
+pub(super) mod syntax;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

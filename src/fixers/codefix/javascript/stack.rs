@@ -10,7 +10,7 @@ use crate::patch::{RelPath, Tree};
 
 /// Something that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::fixers::codefix) enum Fault {
     /// A variable.
     Undefined(String),
     /// A method or property.
@@ -87,7 +87,7 @@ pub(super) fn read(message: &str) -> Option<Fault> {
 }
 
 /// A fault as it was told.
-pub(super) struct Told {
+pub(in crate::fixers::codefix) struct Told {
     pub fault: Fault,
     pub message: String,
     /// Where it may stand (line 0 where none was told), the likeliest first: the frames of the stack in the repo's own code from the
@@ -96,7 +96,7 @@ pub(super) struct Told {
 }
 
 /// The faults in an output that have a place in the repo.
-pub(super) fn faults(output: &str, root: &Path, dir: &str, tree: Tree<'_>) -> Vec<Told> {
+pub(in crate::fixers::codefix) fn faults(output: &str, root: &Path, dir: &str, tree: Tree<'_>) -> Vec<Told> {
     let own = |path: &str| {
         let path = inside(root, dir, path)?;
         let foreign = path.as_str().split('/').any(|part| part == "node_modules");
@@ -154,7 +154,7 @@ pub(super) fn is_test(path: &RelPath) -> bool {
 }
 
 /// How many tests failed, as the usual runners say in their summaries.
-pub(super) fn failures(output: &str) -> Option<u32> {
+pub(in crate::fixers::codefix) fn failures(output: &str) -> Option<u32> {
     static SUMMARY: LazyLock<Regex> = LazyLock::new(|| {
         regex(r"(?m)^\s*(?:#|ℹ)\s*fail (\d{1,7})|^\s*Tests:?\s+(\d{1,7}) failed|^\s*(\d{1,7}) failing\b")
     });

@@ -63,7 +63,12 @@ impl Draft<'_> {
 }
 
 /// Adds what could be tried for a syntax error.
-pub(super) fn candidates(tree: Tree<'_>, finding: &Finding, index: &Index, all: &mut Vec<Candidate>) {
+pub(in crate::fixers::codefix) fn candidates(
+    tree: Tree<'_>,
+    finding: &Finding,
+    index: &Index,
+    all: &mut Vec<Candidate>,
+) {
     let Some(file) = &finding.file else { return };
     let Some(text) = tree.read_text(file) else { return };
     let mut draft = Draft { file, text: &text, cause: finding.cause(), all };

@@ -30,7 +30,12 @@ static QUOTED: LazyLock<Regex> = LazyLock::new(|| regex(r"'([^'\n]{1,200})'"));
 const MOST_FINDINGS: usize = 100;
 
 /// The exceptions that ended something, each at the innermost frame inside the repo.
-pub(super) fn findings(output: &str, root: &Path, dir: &str, tree: Tree<'_>) -> Vec<Finding> {
+pub(in crate::fixers::codefix) fn findings(
+    output: &str,
+    root: &Path,
+    dir: &str,
+    tree: Tree<'_>,
+) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut frames: Vec<(RelPath, u32)> = Vec::new();
@@ -144,7 +149,7 @@ pub(super) fn wanted(kind: &str, message: &str) -> Option<String> {
 }
 
 /// How many tests (and modules that could not be loaded) failed, as the runner's summary says.
-pub(super) fn failures(output: &str) -> Option<u32> {
+pub(in crate::fixers::codefix) fn failures(output: &str) -> Option<u32> {
     static SUMMARY: LazyLock<Regex> = LazyLock::new(|| regex(r"(\d{1,7}) (failed|errors?)\b"));
     static UNITTEST: LazyLock<Regex> = LazyLock::new(|| regex(r"(?:failures|errors)=(\d{1,7})"));
     let lines = output.lines().rev().take(30);

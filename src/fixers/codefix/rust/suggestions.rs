@@ -52,7 +52,7 @@ const MOST_FINDINGS: usize = 300;
 
 /// Reads the errors out of cargo's output. Warnings are left out: they keep nothing from being green. Paths are relative to the
 /// workspace's root, which is `dir` or a folder above it.
-pub(super) fn read(output: &str, root: &Path, dir: &str, tree: Tree<'_>) -> Vec<Finding> {
+pub(in crate::fixers::codefix) fn read(output: &str, root: &Path, dir: &str, tree: Tree<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     let mut seen = BTreeSet::new();
     let folders = Folders::of(root, dir, tree);

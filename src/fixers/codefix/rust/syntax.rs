@@ -6,7 +6,7 @@ use super::super::index::{line_of, line_span};
 use crate::patch::{RelPath, Tree};
 
 /// Adds what could be tried.
-pub(super) fn candidates(tree: Tree<'_>, finding: &Finding, all: &mut Vec<Candidate>) {
+pub(in crate::fixers::codefix) fn candidates(tree: Tree<'_>, finding: &Finding, all: &mut Vec<Candidate>) {
     let Some(file) = &finding.file else { return };
     let Some(text) = tree.read_text(file) else { return };
     let mut draft = Draft { file, text: &text, cause: finding.cause(), all };
