@@ -149,7 +149,7 @@ fn same_but_for_endings(one: &FileState, other: &FileState) -> bool {
 }
 
 /// The entries of a tree by path; paths that no patch can name are left out.
-async fn files(git: &Git, tree: &str) -> Result<BTreeMap<RelPath, Entry>> {
+pub(super) async fn files(git: &Git, tree: &str) -> Result<BTreeMap<RelPath, Entry>> {
     let listed = git.bytes(&["ls-tree", "-r", "-z", "--full-tree", tree]).await?;
     let named = tree_entries(&listed).into_iter().filter_map(|(path, entry)| {
         let path = RelPath::new(std::str::from_utf8(&path).ok()?).ok()?;
@@ -171,7 +171,7 @@ async fn size(git: &Git, ids: &[String]) -> Result<u64> {
 }
 
 /// The contents of blobs by id.
-async fn blobs(git: &Git, ids: &[String]) -> Result<HashMap<String, Vec<u8>>> {
+pub(super) async fn blobs(git: &Git, ids: &[String]) -> Result<HashMap<String, Vec<u8>>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }

@@ -8,6 +8,7 @@
 mod blobs;
 mod command;
 mod difference;
+mod history;
 mod notes;
 mod snapshot;
 
@@ -20,6 +21,7 @@ use anyhow::{Context, Result, bail};
 
 pub use blobs::{Entry, ScratchIndex};
 pub use command::{Git, Version};
+pub use history::{Past, Scene};
 pub use notes::NOTES_REF;
 pub use snapshot::{Snapshot, Snapshots};
 

@@ -58,6 +58,11 @@ pub(super) fn check(delta: &Delta<'_>, allow_lock_changes: bool, found: &mut Fin
     }
 }
 
+/// Whether a file of this name says what the project depends on.
+pub(super) fn concerns(name: &str) -> bool {
+    LOCKS.contains(&name) || read(name, "").is_some() || name == "package.json"
+}
+
 /// The dependencies of a manifest, by name, with what is asked of each. `None` where the file is no manifest.
 fn read(name: &str, text: &str) -> Option<BTreeMap<String, String>> {
     match name {
