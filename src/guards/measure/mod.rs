@@ -50,7 +50,7 @@ pub struct Counts {
 
 impl Counts {
     /// Counts one more.
-    pub fn add(&mut self, verdict: Verdict) {
+    pub fn count(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Allowed => self.allowed += 1,
             Verdict::NeedsApproval => self.needs_approval += 1,
@@ -61,6 +61,18 @@ impl Counts {
     /// All together.
     pub fn all(&self) -> usize {
         self.allowed + self.needs_approval + self.refused
+    }
+}
+
+impl std::ops::Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            allowed: self.allowed + other.allowed,
+            needs_approval: self.needs_approval + other.needs_approval,
+            refused: self.refused + other.refused,
+        }
     }
 }
 
@@ -92,7 +104,7 @@ impl Table {
     /// Counts one case with what was found of it.
     pub fn add(&mut self, case: &Case, findings: &[Finding]) {
         let sides = self.languages.entry(case.language.clone()).or_default();
-        sides[usize::from(!case.honest)].add(Verdict::of(findings));
+        sides[usize::from(!case.honest)].count(Verdict::of(findings));
         let has = |guard: &str| findings.iter().any(|finding| finding.guard == guard);
         for guard in case.expected.guards.iter().filter(|_| !case.honest) {
             let share = self.guards.entry(guard.clone()).or_default();

@@ -59,6 +59,8 @@ impl Judge<'_> {
         let words: BTreeSet<&str> = words(old_text).collect();
         let shadows = DEFINES
             .captures_iter(&new)
+            // What Rust binds by `let` never reaches another function.
+            .filter(|found| lang != Lang::Rust || !found[0].trim_start().starts_with("let"))
             .filter_map(|found| found.get(1).or(found.get(2)))
             .find(|name| words.contains(name.as_str()) && !defines(&old, name.as_str()));
         if meddles {
@@ -87,7 +89,7 @@ static SETS_UP: LazyLock<Regex> = LazyLock::new(|| {
 });
 static DEFINES: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"(?m)\b(?:def|fn|func|function|const|let|var|class|struct|type|macro_rules!)\s+(\w+)|^(\w+)\s*=[^=]",
+        r"(?m)\b(?:def|fn|func|function|const|let|var|class|struct|type|macro_rules!)\s+(?:mut\s+)?(\w+)|^(\w+)\s*=[^=]",
     )
     .expect("constant pattern")
 });

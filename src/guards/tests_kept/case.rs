@@ -26,6 +26,8 @@ pub(super) struct Case {
     pub checks: Checks,
     /// What it does: its words and signs without comments and white space.
     pub body: String,
+    /// The same without the rows of its table.
+    pub frame: String,
 }
 
 /// What a test checks, as counts.
@@ -45,13 +47,67 @@ pub(super) struct Checks {
     pub conditions: usize,
     /// Returns with no value.
     pub returns: usize,
-    /// Rows of the table that it runs over.
-    pub rows: usize,
+    /// Rows of the table that it runs over, as they are written.
+    pub rows: Vec<String>,
 }
 
 impl Case {
     pub(super) fn tokens(&self) -> impl Iterator<Item = &str> {
         tokens(&self.body)
+    }
+
+    /// Whether `new` is this test with nothing but more: rows in its table, or something done after all that it did.
+    pub(super) fn grows_to(&self, new: &Self, lang: Option<Lang>) -> bool {
+        let mut rows = new.checks.rows.clone();
+        let kept = self.checks.rows.iter().all(|row| match rows.iter().position(|other| other == row) {
+            Some(at) => {
+                rows.swap_remove(at);
+                true
+            }
+            None => false,
+        });
+        if !self.checks.rows.is_empty() && kept && self.frame == new.frame {
+            return true;
+        }
+        self.goes_on_to(new, lang)
+    }
+
+    /// Whether `new` does all that this test does and then something more, in statements of their own.
+    fn goes_on_to(&self, new: &Self, lang: Option<Lang>) -> bool {
+        let (old, new): (Vec<&str>, Vec<&str>) = (self.tokens().collect(), new.tokens().collect());
+        // What closes the test stays last; Python's blocks close without a sign.
+        let end = match lang {
+            Some(Lang::Python) => old.len(),
+            _ => old.iter().rposition(|token| *token == "}").unwrap_or(old.len()),
+        };
+        let (start, close) = old.split_at(end);
+        let Some(rest) = new.strip_prefix(start).and_then(|rest| rest.strip_suffix(close)) else {
+            return false;
+        };
+        // A word after a whole statement starts another one, unless it goes on with the first.
+        const GOES_ON: [&str; 16] = [
+            "or",
+            "and",
+            "if",
+            "is",
+            "in",
+            "not",
+            "else",
+            "elif",
+            "for",
+            "as",
+            "except",
+            "finally",
+            "catch",
+            "instanceof",
+            "of",
+            "while",
+        ];
+        // JavaScript knows a name before it is declared.
+        const EARLY: [&str; 8] = ["function", "var", "class", "global", "nonlocal", "mock", "jest", "vi"];
+        let word = |token: &str| token.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        rest.first().is_some_and(|first| word(first) && !GOES_ON.contains(first))
+            && !rest.iter().any(|token| EARLY.contains(token))
     }
 
     /// What it does, without its name.
@@ -103,7 +159,6 @@ impl Checks {
             hollow: shapes.hollow.find_iter(part).count() + same.count(),
             swallowed: shapes.swallows.find_iter(part).count(),
             returns: RETURN.find_iter(part).count(),
-            rows: rows(lang, tree, code, range),
             ..Self::default()
         };
         for found in shapes.asserts.find_iter(part) {
@@ -176,17 +231,22 @@ fn swallows(node: Node<'_>, code: &str, at: usize) -> bool {
     }
 }
 
-/// The rows of the tables that a test in `range` runs over.
-fn rows(lang: Lang, tree: &Tree, code: &str, range: &Range<usize>) -> usize {
+/// Where the rows of the tables stand that a test in `range` runs over.
+pub(super) fn rows(lang: Lang, tree: &Tree, code: &str, range: &Range<usize>) -> Vec<Range<usize>> {
     static CASES: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"#\s*\[\s*(?:\w+::)?(?:case|test_case|values)\b|@CsvSource|@ValueSource"));
-    let part = code.get(range.clone()).unwrap_or_default();
-    let attributes = if lang == Lang::Rust { CASES.find_iter(part).count() } else { 0 };
-    let Some(node) = tree.root_node().descendant_for_byte_range(range.start, range.end.saturating_sub(1))
-    else {
-        return attributes;
+        LazyLock::new(|| pattern(r"(?m)^\s*#\s*\[\s*(?:\w+::)?(?:case|test_case|values)\b.*$"));
+    if lang == Lang::Rust {
+        let part = code.get(range.clone()).unwrap_or_default();
+        return CASES
+            .find_iter(part)
+            .map(|found| range.start + found.start()..range.start + found.end())
+            .collect();
+    }
+    let mut all = Vec::new();
+    let root = tree.root_node();
+    let Some(node) = root.descendant_for_byte_range(range.start, range.end.saturating_sub(1)) else {
+        return all;
     };
-    let mut count = attributes;
     let mut pending = vec![(node, 0)];
     while let Some((node, depth)) = pending.pop() {
         let list = match lang {
@@ -196,16 +256,18 @@ fn rows(lang: Lang, tree: &Tree, code: &str, range: &Range<usize>) -> usize {
             Lang::Go => node.kind() == "literal_value" && node.parent().is_some_and(is_slice),
             Lang::Rust => false,
         };
+        let mut cursor = node.walk();
+        let children = node.named_children(&mut cursor);
         if list {
-            count += node.named_child_count();
-            continue;
-        }
-        if depth < 60 {
-            let mut cursor = node.walk();
-            pending.extend(node.named_children(&mut cursor).map(|child| (child, depth + 1)));
+            all.extend(
+                children.filter(|child| !child.kind().ends_with("comment")).map(|child| child.byte_range()),
+            );
+        } else if depth < 60 {
+            pending.extend(children.map(|child| (child, depth + 1)));
         }
     }
-    count
+    all.sort_by_key(|row| row.start);
+    all
 }
 
 fn inside(node: Node<'_>, kind: &str) -> bool {

@@ -8,7 +8,7 @@ use regex::Regex;
 use tree_sitter::{Node, Tree};
 
 use super::super::syntax::{Lang, masked, walk};
-use super::case::{Case, Checks, tokens};
+use super::case::{Case, Checks, rows, tokens};
 use super::is_test_path;
 use super::script::script;
 use super::shapes::{Shapes, pattern};
@@ -114,12 +114,29 @@ impl Found<'_> {
     pub(super) fn add(&mut self, test: Seen) {
         let Seen { scope, name, range, skipped, focused } = test;
         let code = Self::slice(&self.code, &range);
+        let mut checks = Checks::of(self.lang, self.tree, &self.code, &range);
+        let rows = rows(self.lang, self.tree, &self.code, &range);
+        let written =
+            |range: &Range<usize>| tokens(Self::slice(&self.bare, range)).collect::<Vec<_>>().join(" ");
+        checks.rows = rows.iter().map(written).collect();
+        let (mut frame, mut at) = (String::new(), range.start);
+        for row in &rows {
+            frame.push_str(&written(&(at..row.start)));
+            // The comma after a row goes with it.
+            at = row.end
+                + Self::slice(&self.bare, &(row.end..range.end))
+                    .chars()
+                    .take_while(|c| c.is_whitespace() || *c == ',')
+                    .count();
+        }
+        frame.push_str(&written(&(at..range.end)));
         let case = Case {
             line: self.breaks.partition_point(|&at| at < range.start) + 1,
             skipped: skipped || Shapes::of(self.lang).skips.is_match(code),
             focused,
-            checks: Checks::of(self.lang, self.tree, &self.code, &range),
-            body: tokens(Self::slice(&self.bare, &range)).collect::<Vec<_>>().join(" "),
+            checks,
+            body: written(&range),
+            frame,
             range,
             name: name.clone(),
         };

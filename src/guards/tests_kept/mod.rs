@@ -9,6 +9,7 @@ mod script;
 mod shapes;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -16,10 +17,10 @@ use regex::Regex;
 use self::case::Case;
 use self::inventory::cases;
 use self::renamed::renamed;
-use super::delta::Delta;
+use super::delta::{Delta, line_at};
 use super::syntax::Lang;
 use super::{Findings, Proposed, Weight, before, config};
-use crate::patch::RelPath;
+use crate::patch::{Change, FileState, Patch, RelPath};
 
 const GUARD: &str = "tests";
 
@@ -88,6 +89,21 @@ pub(super) fn check(proposed: &Proposed<'_>, deltas: &[Delta<'_>], found: &mut F
     }
 }
 
+/// The lines, from 1, of what is new in a test file or of tests that are new in another.
+pub(super) fn fresh(delta: &Delta<'_>) -> Vec<Range<usize>> {
+    let Some(after) = delta.after else { return Vec::new() };
+    if is_test_path(delta.path) && !delta.existed {
+        return vec![1..usize::MAX];
+    }
+    let new = cases(delta.path, after);
+    if new.is_empty() {
+        return Vec::new();
+    }
+    let old = cases(delta.old_path(), before(delta));
+    let fresh = new.into_iter().filter(|(id, _)| !old.contains_key(id));
+    fresh.map(|(_, case)| line_at(after, case.range.start)..line_at(after, case.range.end) + 1).collect()
+}
+
 /// What a change does to tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Touched {
@@ -101,18 +117,11 @@ pub(super) enum Touched {
 
 /// What a file's change does to tests, told by lines and by what stands in each test, without judging it.
 pub(super) fn touched(delta: &Delta<'_>) -> Touched {
-    let was = Delta {
-        path: delta.old_path(),
-        from: None,
-        before: delta.after,
-        after: delta.before,
-        existed: true,
-        exists: true,
-    };
     if is_test_path(delta.old_path()) {
-        let gone = !delta.exists
-            || delta.before.is_none()
-            || was.added().iter().any(|(_, line)| !line.trim().is_empty());
+        let side = |text: Option<&str>| text.map(FileState::text);
+        let change = Change { before: side(delta.before), after: side(delta.after) };
+        let lines = Patch::from_iter([(delta.path.clone(), change)]).stat();
+        let gone = !delta.exists || delta.before.is_none() || lines.removed > 0;
         return if delta.existed && (gone || delta.from.is_some()) {
             Touched::Changed
         } else {
@@ -244,7 +253,7 @@ impl Judge<'_> {
                 "an assertion of it depends on a condition",
             ),
             (now.returns > was.returns, "it returns early"),
-            (now.rows < was.rows, "rows of its table are gone"),
+            (now.rows.len() < was.rows.len(), "rows of its table are gone"),
         ];
         if let Some((_, what)) = weaker.into_iter().find(|(weaker, _)| *weaker) {
             return self.grave(
@@ -254,6 +263,7 @@ impl Judge<'_> {
             );
         }
         if old.body != new.body
+            && !old.grows_to(new, Lang::of(path))
             && !renamed(old.tokens(), new.tokens(), before(delta), delta.after.unwrap_or_default(), delta)
         {
             self.changed(path, line, format!("the existing test {id} is changed; that needs an approval"));

@@ -12,7 +12,7 @@ use crate::patch::RelPath;
 
 /// Words whose change is never a mere renaming.
 static MEANINGFUL: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)assert|expect|should|^to[A-Z]|^to_|^not$|equal|^is$|^in$|^or$|^and$|true|false|none|null|nil|undefined|skip|only|ignore|todo|xfail|^any$|raises|throws|panic|^if$|^return$|^\d|^(?:eq|ne|lt|le|gt|ge|ok|err|some)$")
+    Regex::new(r"(?i)assert|expect|should|(?-i:^to[A-Z])|^to_|^not$|equal|^is$|^in$|^or$|^and$|true|false|none|null|nil|undefined|skip|only|ignore|todo|xfail|^any$|raises|throws|panic|^if$|^return$|^\d|^(?:eq|ne|lt|le|gt|ge|ok|err|some)$")
         .expect("constant pattern")
 });
 
