@@ -93,7 +93,7 @@ pub(super) fn cargo(delta: &Delta<'_>, found: &mut Findings) {
             let reason = "a test target runs only with some features; repair the code instead";
             found.refuse("config", delta.path, line(last), reason);
         } else if key == "package.build"
-            || (target && last == "path" && get(&was, key).is_some())
+            || (target && last == "path" && (key == "lib.path" || get(&was, key).is_some()))
             || key.starts_with("features.default")
             || key == "workspace.exclude"
             || key == "workspace.default-members"

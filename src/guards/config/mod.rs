@@ -53,6 +53,10 @@ pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
         _ => {}
     }
     let path = delta.old_path().as_str();
+    if name == "go.mod" && !delta.existed && path.contains('/') {
+        let reason = "a module of its own takes the folder's tests out of the others; that needs an approval";
+        found.approval("config", delta.path, None, reason);
+    }
     if !sets_up(delta) {
         return;
     }
@@ -101,7 +105,10 @@ fn is_compiler(name: &str) -> bool {
 
 /// Scripts that run the checks, by their name.
 static RUNS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:[\w.-]+/)?(?:run[-_]?)?(?:all[-_])?(?:tests?|ci|checks?|lint|verify|validate)(?:[-_]all)?\.(?:sh|bash)$")
+    Regex::new(concat!(
+        r"^(?:(?:scripts?|bin|ci|tools|hack|dev|build)/(?:run[-_]?)?(?:all[-_])?(?:tests?|ci|checks?|lint|verify|validate)(?:[-_]all)?(?:\.\w+)?",
+        r"|(?:run[-_]?)?(?:tests?|ci|checks?|lint|verify)(?:[-_]all)?(?:\.(?:sh|bash))?)$"
+    ))
         .expect("constant pattern")
 });
 

@@ -117,8 +117,12 @@ pub(super) fn package(delta: &Delta<'_>, found: &mut Findings) {
     }
 }
 
-/// Tables of a manifest that set up the checks.
-const TOOLS: [&str; 16] = [
+/// Tables of a manifest that set up the checks, or say what a name leads to.
+const TOOLS: [&str; 20] = [
+    "main",
+    "exports",
+    "imports",
+    "workspaces",
     "jest",
     "vitest",
     "mocha",
@@ -183,6 +187,11 @@ pub(super) fn compiler(delta: &Delta<'_>, found: &mut Findings) {
             "the compiler's configuration is removed; repair the code instead",
         );
     }
+    if !delta.existed {
+        let reason =
+            "a new configuration of the compiler decides over the files below it; that needs an approval";
+        return found.approval("config", delta.path, None, reason);
+    }
     let (Some(old), Some(new)) = (json(delta.before), json(delta.after)) else { return };
     let option =
         |json: &Value, key: &str| json.get("compilerOptions").and_then(|options| options.get(key)).cloned();
@@ -208,6 +217,15 @@ pub(super) fn compiler(delta: &Delta<'_>, found: &mut Findings) {
         if option(&new, key) == Some(Value::Bool(true)) && option(&old, key) != Some(Value::Bool(true)) {
             loosened(key);
         }
+    }
+    let paths =
+        |json: &Value| option(json, "paths").and_then(|paths| paths.as_object().cloned()).unwrap_or_default();
+    let now = paths(&new);
+    if let Some((alias, _)) =
+        paths(&old).iter().find(|(alias, target)| now.get(*alias).is_some_and(|new| new != *target))
+    {
+        let reason = format!("the alias {alias:?} leads elsewhere; that needs an approval");
+        found.approval("config", delta.path, line(alias), reason);
     }
     for key in ["include", "exclude", "files", "extends", "references"] {
         if old.get(key) != new.get(key) {

@@ -6,6 +6,7 @@ mod case;
 mod inventory;
 mod renamed;
 mod script;
+mod shadows;
 mod shapes;
 
 use std::collections::BTreeMap;
@@ -84,6 +85,7 @@ pub(super) fn check(proposed: &Proposed<'_>, deltas: &[Delta<'_>], found: &mut F
         judge.replaced(side);
         judge.declared(side, deltas);
     }
+    shadows::check(proposed, deltas, found);
     if !proposed.allow_test_changes {
         bindings::check(proposed, &sides, deltas, found);
     }
@@ -174,13 +176,29 @@ impl Judge<'_> {
         static ELSEWHERE: LazyLock<Regex> = LazyLock::new(|| {
             Regex::new(r"_(?:windows|darwin|js|wasm|plan9|android|ios|freebsd|netbsd|openbsd|solaris|aix|arm|arm64|386|mips\w*|ppc64\w*|riscv64|s390x)_test\.go$").expect("constant pattern")
         });
+        static HIDDEN: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"(?:^|/)(?:testdata|vendor|build|dist|[_.][^_/][^/]*)/").expect("constant pattern")
+        });
+        let (to, from) = (delta.path.as_str(), delta.old_path().as_str());
+        let newly = |pattern: &Regex| pattern.is_match(to) && !pattern.is_match(from);
         let out_of_sight = !is_test_path(delta.path)
-            || (delta.old_path().as_str().ends_with("_test.go")
-                && !delta.path.as_str().ends_with("_test.go"))
-            || (ELSEWHERE.is_match(delta.path.as_str()) && !ELSEWHERE.is_match(delta.old_path().as_str()));
+            || (from.ends_with("_test.go") && !to.ends_with("_test.go"))
+            || newly(&ELSEWHERE)
+            || newly(&HIDDEN);
         if tests && delta.exists && delta.from.is_some() && out_of_sight {
             let reason = format!("{} is moved to where no test runner looks", delta.old_path());
             self.grave(delta.path, None, reason);
+        }
+        // Only what lies right in `tests` is compiled by itself.
+        static TARGET: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"(?:^|/)tests/(?:[^/]+|[^/]+/main)\.rs$").expect("constant pattern")
+        });
+        if delta.from.is_some() && TARGET.is_match(from) && !TARGET.is_match(to) {
+            self.changed(
+                delta.path,
+                None,
+                format!("{from} is moved to where another file has to name it; that needs an approval"),
+            );
         }
         for (id, case) in &side.old {
             match side.new.get(id) {
@@ -329,6 +347,11 @@ impl Judge<'_> {
                 if delta.existed && delta.exists && tags(was) != tags(now) {
                     let reason = "other build tags decide whether the tests of this file are compiled; repair the code instead";
                     self.grave(delta.path, None, reason.into());
+                }
+                let starts = |text: &str| text.matches("\nfunc init()").count();
+                if starts(now) > starts(was) {
+                    let reason = "init changes the package for all of its tests; that needs an approval";
+                    self.changed(delta.path, None, reason.into());
                 }
                 if let Some(main) = side.new.get("TestMain").filter(|_| !side.old.contains_key("TestMain")) {
                     if main.body.contains("m . Run (") {
