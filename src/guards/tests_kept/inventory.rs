@@ -253,7 +253,8 @@ impl Found<'_> {
         walk(self.tree, &mut |node| {
             let name = self.name(node);
             let suite = node.kind() == "method_declaration" && name.starts_with("Test");
-            if !suite && !(node.kind() == "function_declaration" && NAME.is_match(&name)) {
+            let function = node.kind() == "function_declaration" && NAME.is_match(&name);
+            if !suite && !function {
                 return node.kind() == "source_file";
             }
             let receiver = node.child_by_field_name("receiver").map(|receiver| self.said(receiver));

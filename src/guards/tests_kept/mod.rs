@@ -95,7 +95,7 @@ pub(super) fn check(proposed: &Proposed<'_>, deltas: &[Delta<'_>], found: &mut F
 pub(super) fn fresh(delta: &Delta<'_>) -> Vec<Range<usize>> {
     let Some(after) = delta.after else { return Vec::new() };
     if is_test_path(delta.path) && !delta.existed {
-        return vec![1..usize::MAX];
+        return std::iter::once(1..usize::MAX).collect();
     }
     let new = cases(delta.path, after);
     if new.is_empty() {
