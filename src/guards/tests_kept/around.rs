@@ -61,7 +61,8 @@ impl Judge<'_> {
             .captures_iter(&new)
             // What Rust binds by `let` never reaches another function.
             .filter(|found| lang != Lang::Rust || !found[0].trim_start().starts_with("let"))
-            .filter_map(|found| found.get(1).or(found.get(2)))
+            // Without a word of its own an assignment defines a name in Python alone.
+            .filter_map(|found| found.get(1).or(found.get(2).filter(|_| lang == Lang::Python)))
             .find(|name| words.contains(name.as_str()) && !defines(&old, name.as_str()));
         if meddles {
             self.changed(
