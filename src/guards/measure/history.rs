@@ -88,3 +88,52 @@ fn judge(past: Past, patch: &Patch, scene: &Scene<'_>) -> Commit {
     let touches = touches.max().unwrap_or(Touches::Code);
     Commit { id: past.id, subject: past.subject, touches, verdict: Verdict::of(&findings), findings }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::tests::Field;
+
+    /// Four honest commits and one that is too strange for a patch, each told by what it touches.
+    #[tokio::test]
+    async fn commits_are_judged_on_the_tree_that_they_were_made_on() {
+        let test = "from app import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n";
+        let field =
+            Field::with(&[("app.py", "def add(a, b):\n    return a - b\n"), ("tests/test_app.py", test)])
+                .await;
+        let commit = async |files: &[(&str, &str)], subject: &str| {
+            files.iter().for_each(|(path, text)| field.write(path, text));
+            field.git(&["add", "-A"]).await;
+            field.git(&["commit", "-q", "-m", subject]).await;
+        };
+        commit(&[("app.py", "def add(a, b):\n    return a + b\n")], "Fix the sign").await;
+        commit(&[("more.py", "X = 1\n")], "Add a number").await;
+        let more = format!("{test}\n\ndef test_zero():\n    assert add(0, 0) == 0\n");
+        commit(&[("tests/test_app.py", &more)], "Fix what is not tested").await;
+        commit(
+            &[("tests/test_app.py", &more.replace("== 3", "== 4")), ("deep/x.py", "from .y import z\n")],
+            "Fix a test",
+        )
+        .await;
+        std::os::unix::fs::symlink("app.py", field.root.join("link.py")).expect("a link");
+        commit(&[("app.py", "def add(a, b):\n    return b + a\n")], "Fix with a link").await;
+
+        let repo =
+            Repo::discover_with(&field.root, &field.environment()).await.expect("git").expect("a repo");
+        let fixes = Regex::new("Fix").expect("a pattern");
+        let all = measure(&repo, 10, &fixes, &mut |_| {}).await.expect("a history");
+        let told: Vec<_> =
+            all.iter().map(|commit| (commit.subject.as_str(), commit.touches, commit.verdict)).collect();
+        assert_eq!(
+            told,
+            [
+                ("Fix a test", Touches::OldTests, Verdict::Refused),
+                ("Fix what is not tested", Touches::NewTests, Verdict::Allowed),
+                ("Fix the sign", Touches::Code, Verdict::Allowed),
+            ]
+        );
+        // The import that leads nowhere is what refuses the first.
+        assert!(all[0].findings.iter().any(|finding| finding.guard == "imports"), "{:?}", all[0].findings);
+        assert_eq!(measure(&repo, 1, &fixes, &mut |_| {}).await.expect("a history").len(), 1);
+    }
+}
