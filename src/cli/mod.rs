@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod approve;
+mod bench;
 mod demo;
 mod demo_content;
 mod doctor;
@@ -82,6 +83,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Heal a handful of small broken projects, without any key
     Demo(demo::Demo),
+    /// How well parts of Regreen do, measured
+    Bench(bench::Bench),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -184,6 +187,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Init(command) => command.run().await?,
         Command::Doctor(command) => command.run().await?,
         Command::Demo(command) => command.run().await?,
+        Command::Bench(command) => command.run().await?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "regreen", &mut script);

@@ -264,7 +264,7 @@ fn points_to((digest, size): &(String, u64), place: &Path) -> bool {
 }
 
 /// The entries of a tree by path; paths that no patch can name are left out.
-async fn files(git: &Git, tree: &str) -> Result<BTreeMap<RelPath, Entry>> {
+pub(super) async fn files(git: &Git, tree: &str) -> Result<BTreeMap<RelPath, Entry>> {
     let listed = git.bytes(&["ls-tree", "-r", "-z", "--full-tree", tree]).await?;
     let named = tree_entries(&listed).into_iter().filter_map(|(path, entry)| {
         let path = RelPath::new(std::str::from_utf8(&path).ok()?).ok()?;
@@ -291,7 +291,7 @@ async fn sizes(git: &Git, ids: &[String]) -> Result<Vec<u64>> {
 }
 
 /// The contents of blobs by id.
-async fn blobs(git: &Git, ids: &[String]) -> Result<HashMap<String, Vec<u8>>> {
+pub(super) async fn blobs(git: &Git, ids: &[String]) -> Result<HashMap<String, Vec<u8>>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }

@@ -10,6 +10,7 @@ mod command;
 mod difference;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod history;
 mod notes;
 mod snapshot;
 
@@ -23,6 +24,7 @@ use anyhow::{Context, Result, bail};
 pub use blobs::{Entry, ScratchIndex};
 pub use command::{Git, Version};
 pub use difference::Difference;
+pub use history::{Past, Scene};
 pub use notes::NOTES_REF;
 pub use snapshot::{Snapshot, Snapshots};
 

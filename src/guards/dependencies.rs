@@ -8,6 +8,7 @@ use regex::Regex;
 use super::delta::Delta;
 use super::syntax::plain_json;
 use super::{Findings, before};
+use crate::patch::RelPath;
 
 const LOCKS: &[&str] = &[
     "Cargo.lock",
@@ -28,9 +29,14 @@ const LOCKS: &[&str] = &[
     "deno.lock",
 ];
 
+/// Whether a file is a lock file by its name.
+pub(super) fn is_lock(path: &RelPath) -> bool {
+    LOCKS.contains(&path.file_name())
+}
+
 pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
     let name = delta.path.file_name();
-    if LOCKS.contains(&name) {
+    if is_lock(delta.path) {
         return found.refuse(
             "dependencies",
             delta.path,
@@ -53,6 +59,11 @@ pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
         let reason = format!("{dependency} ({shown}) {what}; that needs an approval");
         found.approval("dependencies", delta.path, line.map(|index| index + 1), reason);
     }
+}
+
+/// Whether a file of this name says what the project depends on.
+pub(super) fn concerns(name: &str) -> bool {
+    LOCKS.contains(&name) || read(name, "").is_some() || name == "package.json"
 }
 
 /// The dependencies of a manifest, by name, with what is asked of each. `None` where the file is no manifest.

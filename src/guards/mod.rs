@@ -11,6 +11,7 @@ mod content;
 mod delta;
 mod dependencies;
 mod imports;
+pub mod measure;
 mod paths;
 mod size;
 mod syntax;
@@ -41,7 +42,7 @@ pub enum Weight {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The guard: `path`, `syntax`, `markers`, `secrets`, `size`, `danger`, `placeholder`, `silenced`, `tests`, `config`,
-    /// `under-test`, `dependencies`, `imports`.
+    /// `under-test`, `forged`, `dependencies`, `imports`.
     pub guard: String,
     /// The file.
     pub path: RelPath,
@@ -109,7 +110,7 @@ pub fn inspect(proposed: &Proposed<'_>) -> Vec<Finding> {
     let deltas = delta::deltas(proposed.patch);
     for delta in &deltas {
         syntax::check(delta, &mut found);
-        content::check(delta, &mut found);
+        content::check(proposed, delta, &mut found);
         config::check(delta, &mut found);
         dependencies::check(delta, &mut found);
         imports::check(proposed, delta, &mut found);

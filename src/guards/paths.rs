@@ -62,6 +62,14 @@ pub(super) fn check(proposed: &Proposed<'_>, found: &mut Findings) {
             let reason = "git ignores this path, so the change would not be kept; change the file that it is made from";
             found.refuse("path", path, None, reason);
         }
+        if path.as_str().split('/').rev().skip(1).any(|part| matches!(part, "vendor" | "third_party")) {
+            found.approval(
+                "path",
+                path,
+                None,
+                "the file is somebody else's code; its change needs an approval",
+            );
+        }
         if let Some((glob, _)) = protected.iter().find(|(_, matcher)| matcher.is_match(path.as_str())) {
             found.approval("path", path, None, format!("the path is protected by {glob:?}"));
         }

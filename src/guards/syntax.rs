@@ -22,6 +22,8 @@ pub(super) enum Lang {
     TypeScript,
     Tsx,
     JavaScript,
+    Go,
+    Java,
 }
 
 impl Lang {
@@ -32,6 +34,8 @@ impl Lang {
             "ts" | "mts" | "cts" => Lang::TypeScript,
             "tsx" => Lang::Tsx,
             "js" | "mjs" | "cjs" | "jsx" => Lang::JavaScript,
+            "go" => Lang::Go,
+            "java" => Lang::Java,
             _ => return None,
         })
     }
@@ -51,6 +55,8 @@ impl Lang {
             Lang::TypeScript => tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into(),
             Lang::Tsx => tree_sitter_typescript::LANGUAGE_TSX.into(),
             Lang::JavaScript => tree_sitter_javascript::LANGUAGE.into(),
+            Lang::Go => tree_sitter_go::LANGUAGE.into(),
+            Lang::Java => tree_sitter_java::LANGUAGE.into(),
         };
         let mut parser = Parser::new();
         parser.set_language(&language).ok()?;
@@ -125,6 +131,11 @@ pub(super) fn masked(lang: Option<Lang>, text: &str) -> Masked {
                 | "jsx_text"
                 | "escape_sequence"
                 | "html_character_reference"
+                | "interpreted_string_literal_content"
+                | "raw_string_literal_content"
+                | "rune_literal"
+                | "multiline_string_fragment"
+                | "character_literal"
         );
         if comment || string {
             let range = node.byte_range();

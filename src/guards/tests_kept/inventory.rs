@@ -1,167 +1,57 @@
-//! Finds the tests of a file: by grammar for Rust, Python, JavaScript and TypeScript, by text for Go and Java.
+//! Finds the tests of a file by its grammar; of a Kotlin file by its text.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
-use tree_sitter::Node;
+use tree_sitter::{Node, Tree};
 
 use super::super::syntax::{Lang, masked, walk};
+use super::case::{Case, Checks, rows, tokens};
 use super::is_test_path;
+use super::script::script;
+use super::shapes::{Shapes, pattern};
 use crate::patch::RelPath;
-
-/// A test's end is looked for within so many bytes.
-const LONGEST_TEST: usize = 64 << 10;
-
-/// One test.
-pub(super) struct Case {
-    /// Its own name, without what it stands in.
-    pub name: String,
-    /// Where it is in the text, attributes and decorators included.
-    pub range: Range<usize>,
-    /// Its line, from 1.
-    pub line: usize,
-    /// Skipped, ignored, to do, or expected to fail.
-    pub skipped: bool,
-    /// The only one to run.
-    pub focused: bool,
-    /// Assertions in it.
-    pub asserts: usize,
-    /// Assertions that are always true.
-    pub hollow: usize,
-    /// Returns with no value.
-    pub returns: usize,
-    /// What it does: its words and signs without comments and white space.
-    pub body: String,
-}
-
-impl Case {
-    pub(super) fn tokens(&self) -> impl Iterator<Item = &str> {
-        tokens(&self.body)
-    }
-
-    /// What it does, without its name.
-    pub(super) fn inner(&self) -> String {
-        let name = tokens(&self.name).collect::<Vec<_>>().join(" ");
-        self.body.replacen(&name, "", 1)
-    }
-}
-
-/// The words and signs of a text.
-pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
-    static TOKEN: LazyLock<Regex> = LazyLock::new(|| pattern(r"\w+|[^\w\s]"));
-    TOKEN.find_iter(text).map(|found| found.as_str())
-}
-
-/// The words of a text.
-pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
-    tokens(text).filter(|token| token.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
-}
-
-fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("constant pattern")
-}
-
-/// How the assertions of a language look.
-struct Shapes {
-    asserts: Regex,
-    hollow: Regex,
-    /// Assertions that compare two things, which may be the same.
-    pairs: Regex,
-    skips: Regex,
-}
-
-static RUST: LazyLock<Shapes> = LazyLock::new(|| Shapes {
-    asserts: pattern(
-        r"\b\w*assert\w*!\s*[(\[{]|\bpanic!\s*\(|\.(?:unwrap|expect)_err\s*\(|\bassert_\w+\s*\(",
-    ),
-    hollow: pattern(r"assert!\s*\(\s*(?:true\b|!\s*false\b)|assert[^;]{0,300}\|\|\s*true\b"),
-    pairs: pattern(r"\bassert_eq!\s*\(\s*([\w.]+(?:\(\))?)\s*,\s*([\w.]+(?:\(\))?)\s*[,)]"),
-    skips: pattern(r"#\s*\[\s*(?:ignore|should_panic|cfg\b|cfg_attr)"),
-});
-static PYTHON: LazyLock<Shapes> = LazyLock::new(|| Shapes {
-    asserts: pattern(r"\bassert\b|\.assert\w*\s*\(|\bpytest\.(?:raises|warns)\b|\bself\.fail\s*\("),
-    hollow: pattern(
-        r"(?m)\bassert\s+\(?\s*(?:True|1|not\s+False)\s*\)?\s*(?:,|$)|assertTrue\s*\(\s*True\b|assertFalse\s*\(\s*False\b|\bassert\b.*\bor\s+True\b",
-    ),
-    pairs: pattern(r"(?m)(?:\bassert\s+|assertEqual\s*\(\s*)([\w.]+)\s*(?:==|,)\s*([\w.]+)\s*(?:,|\)|$)"),
-    skips: pattern(r"\b(?:skip|skipif|skipIf|skipUnless|xfail|expectedFailure|skipTest)\b|\bimportorskip\b"),
-});
-static SCRIPT: LazyLock<Shapes> = LazyLock::new(|| Shapes {
-    asserts: pattern(
-        r"\bexpect(?:\.\w+)*\s*\(|\bassert(?:\.\w+)*\s*\(|\.should\b|\bt\.(?:is|not|deepEqual|true|false|truthy|falsy|throws|throwsAsync|equal|same|ok|like|regex)\s*\(",
-    ),
-    hollow: pattern(
-        r"\bexpect\s*\(\s*true\s*\)\s*\.\s*(?:toBe|toEqual|toStrictEqual|toBeTruthy)\s*\(|\bexpect\s*\(\s*1\s*\)\s*\.\s*to\w+\s*\(\s*1\s*\)|\bexpect\s*\(\s*false\s*\)\s*\.\s*toBe(?:Falsy)?\s*\(|\bassert(?:\.ok)?\s*\(\s*(?:true|1)\s*[,)]|\bt\.(?:true|truthy|ok|pass)\s*\(\s*(?:true)?\s*\)|(?:expect|assert)[^;\n]{0,300}\|\|\s*true\b",
-    ),
-    pairs: pattern(
-        r"(?:\bexpect\s*\(\s*([\w.]+)\s*\)\s*\.\s*to(?:Be|Equal|StrictEqual)\s*\(\s*([\w.]+)\s*\)|\bassert\.\w*[eE]qual\s*\(\s*([\w.]+)\s*,\s*([\w.]+)\s*[,)])",
-    ),
-    skips: pattern(
-        r"\b(?:test|it|this|t|ctx|context)\.(?:skip|todo|fixme|fail)\s*\(|[{,]\s*(?:skip|todo)\s*:\s*(?:true|\S)",
-    ),
-});
-static GO: LazyLock<Shapes> = LazyLock::new(|| Shapes {
-    asserts: pattern(
-        r"\bt\.(?:Error|Errorf|Fatal|Fatalf|Fail|FailNow)\s*\(|\b(?:assert|require)\.\w+\s*\(|\bcmp\.Diff\s*\(",
-    ),
-    hollow: pattern(r"\b(?:assert|require)\.True\s*\(\s*t\s*,\s*true\b"),
-    pairs: pattern(r"\b(?:assert|require)\.Equal\s*\(\s*t\s*,\s*([\w.]+)\s*,\s*([\w.]+)\s*[,)]"),
-    skips: pattern(r"\bt\.Skip\w*\s*\("),
-});
-static JAVA: LazyLock<Shapes> = LazyLock::new(|| Shapes {
-    asserts: pattern(r"\b(?:assert\w*|verify|fail|expectThrows)\s*\("),
-    hollow: pattern(r"\bassertTrue\s*\(\s*true\b|\bassertFalse\s*\(\s*false\b"),
-    pairs: pattern(r"\bassertEquals\s*\(\s*([\w.]+)\s*,\s*([\w.]+)\s*[,)]"),
-    skips: pattern(r"@(?:Disabled|Ignore)\b|\bassume(?:True|False)\s*\("),
-});
-static RETURN: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?m)^\s*return\s*(?:None|undefined|Ok\(\(\)\))?\s*;?\s*$|[{;]\s*return\s*;"));
 
 /// The tests of a file by their names, with the names of what they stand in.
 pub(super) fn cases(path: &RelPath, text: &str) -> BTreeMap<String, Case> {
-    let mut all = Found {
-        text,
-        code: String::new(),
-        bare: String::new(),
-        all: BTreeMap::new(),
-        seen: BTreeMap::new(),
-        breaks: Vec::new(),
+    let Some(lang) = Lang::of(path) else { return BTreeMap::new() };
+    let tests = match lang {
+        Lang::Rust => true,
+        Lang::Go => path.as_str().ends_with("_test.go"),
+        Lang::Java => is_test_path(path) || text.contains("@Test"),
+        _ => is_test_path(path),
     };
-    all.breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
-    let lang = Lang::of(path);
-    let masks = masked(lang, text);
+    let Some(tree) = tests.then(|| lang.parse(text)).flatten() else { return BTreeMap::new() };
+    let masks = masked(Some(lang), text);
     let mut bare = text.as_bytes().to_vec();
-    if lang.is_some() {
-        for (byte, comment) in bare.iter_mut().zip(masks.comments.bytes()) {
-            if !comment.is_ascii_whitespace() {
-                *byte = b' ';
-            }
+    for (byte, comment) in bare.iter_mut().zip(masks.comments.bytes()) {
+        if !comment.is_ascii_whitespace() {
+            *byte = b' ';
         }
     }
-    all.bare = String::from_utf8_lossy(&bare).into_owned();
-    all.code = masks.code;
+    let mut found = Found {
+        text,
+        code: masks.code,
+        bare: String::from_utf8_lossy(&bare).into_owned(),
+        lang,
+        tree: &tree,
+        all: BTreeMap::new(),
+        seen: BTreeMap::new(),
+        breaks: text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect(),
+    };
     match lang {
-        Some(Lang::Rust) => all.rust(),
-        Some(Lang::Python) if is_test_path(path) => all.python(),
-        Some(lang) if lang.is_script() && is_test_path(path) => all.script(lang),
-        None if path.as_str().ends_with("_test.go") => all.by_text(&GO_TEST, &GO),
-        None if matches!(path.extension(), Some("java" | "kt")) => all.by_text(&JAVA_TEST, &JAVA),
-        _ => {}
+        Lang::Rust => found.rust(),
+        Lang::Python => found.python(),
+        Lang::Go => found.go(),
+        Lang::Java => found.java(),
+        Lang::TypeScript | Lang::Tsx | Lang::JavaScript => script(&mut found),
     }
-    all.all
+    found.all
 }
 
-static GO_TEST: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?m)^func\s+((?:Test|Fuzz|Example|Benchmark)\w*)\s*\("));
-static JAVA_TEST: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?m)^[ \t]*(?:@\w+(?:\([^)\n]{0,200}\))?\s+){0,6}@(?:Test|ParameterizedTest|RepeatedTest)\b[^{;]{0,400}?(\w+)\s*\([^)]{0,400}\)\s*(?:throws [\w, ]+)?\{",
-    )
-});
-
-/// Where imports stand, for the languages with a grammar.
+/// Where imports stand.
 pub(super) fn imports(lang: Lang, text: &str) -> Vec<Range<usize>> {
     let mut all = Vec::new();
     let Some(tree) = lang.parse(text) else { return all };
@@ -171,7 +61,10 @@ pub(super) fn imports(lang: Lang, text: &str) -> Vec<Range<usize>> {
             | "import_from_statement"
             | "future_import_statement"
             | "use_declaration"
-            | "extern_crate_declaration" => true,
+            | "extern_crate_declaration"
+            | "import_declaration"
+            | "package_clause"
+            | "package_declaration" => true,
             "lexical_declaration" | "variable_declaration" => text
                 .get(node.byte_range())
                 .is_some_and(|text| text.contains("require(") && !text.contains("=>")),
@@ -185,9 +78,22 @@ pub(super) fn imports(lang: Lang, text: &str) -> Vec<Range<usize>> {
     all
 }
 
-struct Found<'t> {
-    text: &'t str,
-    code: String,
+/// A test that was found: what it stands in, its name, where it is, whether it is skipped, whether it is the only one to run.
+pub(super) struct Seen {
+    pub scope: Vec<String>,
+    pub name: String,
+    pub range: Range<usize>,
+    pub skipped: bool,
+    pub focused: bool,
+}
+
+pub(super) struct Found<'t> {
+    pub text: &'t str,
+    pub tree: &'t Tree,
+    lang: Lang,
+    /// The text without comments and strings.
+    pub code: String,
+    /// The text without comments.
     bare: String,
     all: BTreeMap<String, Case>,
     /// How often each name came.
@@ -201,30 +107,36 @@ impl Found<'_> {
         text.get(range.clone()).unwrap_or_default()
     }
 
-    fn add(
-        &mut self,
-        scope: &[String],
-        name: String,
-        range: Range<usize>,
-        shapes: &Shapes,
-        skipped: bool,
-        focused: bool,
-    ) {
+    pub(super) fn said(&self, node: Node<'_>) -> &str {
+        Self::slice(self.text, &node.byte_range())
+    }
+
+    pub(super) fn add(&mut self, test: Seen) {
+        let Seen { scope, name, range, skipped, focused } = test;
         let code = Self::slice(&self.code, &range);
-        let bare = Self::slice(&self.bare, &range);
-        let same = shapes.pairs.captures_iter(code).filter(|found| {
-            let mut sides = found.iter().skip(1).flatten().map(|side| side.as_str());
-            let (first, second) = (sides.next(), sides.next());
-            first == second && first.is_some_and(|side| !side.trim().is_empty())
-        });
+        let mut checks = Checks::of(self.lang, self.tree, &self.code, &range);
+        let rows = rows(self.lang, self.tree, &self.code, &range);
+        let written =
+            |range: &Range<usize>| tokens(Self::slice(&self.bare, range)).collect::<Vec<_>>().join(" ");
+        checks.rows = rows.iter().map(written).collect();
+        let (mut frame, mut at) = (String::new(), range.start);
+        for row in &rows {
+            frame.push_str(&written(&(at..row.start)));
+            // The comma after a row goes with it.
+            at = row.end
+                + Self::slice(&self.bare, &(row.end..range.end))
+                    .chars()
+                    .take_while(|c| c.is_whitespace() || *c == ',')
+                    .count();
+        }
+        frame.push_str(&written(&(at..range.end)));
         let case = Case {
             line: self.breaks.partition_point(|&at| at < range.start) + 1,
-            skipped: skipped || shapes.skips.is_match(code),
+            skipped: skipped || Shapes::of(self.lang).skips.is_match(code),
             focused,
-            asserts: shapes.asserts.find_iter(code).count(),
-            hollow: shapes.hollow.find_iter(code).count() + same.count(),
-            returns: RETURN.find_iter(code).count(),
-            body: tokens(bare).collect::<Vec<_>>().join(" "),
+            checks,
+            body: written(&range),
+            frame,
             range,
             name: name.clone(),
         };
@@ -236,214 +148,187 @@ impl Found<'_> {
         self.all.insert(unique, case);
     }
 
-    fn rust(&mut self) {
-        let Some(tree) = Lang::Rust.parse(self.text) else { return };
-        static IS_TEST: LazyLock<Regex> = LazyLock::new(|| {
-            pattern(
-                r"^#\s*\[\s*(?:[\w:]+::)?(?:test|rstest|test_case|quickcheck|proptest|wasm_bindgen_test|bench)\b",
-            )
-        });
-        let mut cases = Vec::new();
-        walk(&tree, &mut |node| {
-            if node.kind() == "function_item" {
-                let mut start = node.start_byte();
-                let (mut test, mut above) = (false, node.prev_named_sibling());
-                while let Some(attribute) = above
-                    .filter(|node| matches!(node.kind(), "attribute_item" | "line_comment" | "block_comment"))
-                {
-                    if attribute.kind() == "attribute_item" {
-                        start = attribute.start_byte();
-                        test |= IS_TEST.is_match(Self::slice(self.text, &attribute.byte_range()));
-                    }
-                    above = attribute.prev_named_sibling();
-                }
-                if test {
-                    cases.push((self.scope(node), self.name(node), start..node.end_byte()));
-                }
-                return !test;
-            }
-            // Inside `proptest! { … }` tests are only tokens.
-            if node.kind() == "macro_invocation" {
-                return false;
-            }
-            true
-        });
-        for (scope, name, range) in cases {
-            self.add(&scope, name, range, &RUST, false, false);
-        }
-    }
-
     fn name(&self, node: Node<'_>) -> String {
-        let name = node.child_by_field_name("name").map(|name| name.byte_range());
-        name.map_or_else(String::new, |range| Self::slice(self.text, &range).to_owned())
+        node.child_by_field_name("name").map_or_else(String::new, |name| self.said(name).to_owned())
     }
 
     /// The names of the modules and classes around a node, outermost first.
     fn scope(&self, node: Node<'_>) -> Vec<String> {
-        let above = std::iter::successors(node.parent(), Node::parent);
-        let mut scope: Vec<String> = above
-            .filter(|node| matches!(node.kind(), "mod_item" | "class_definition" | "function_definition"))
+        let mut scope: Vec<String> = above(node)
+            .filter(|node| {
+                matches!(
+                    node.kind(),
+                    "mod_item"
+                        | "class_definition"
+                        | "class_declaration"
+                        | "record_declaration"
+                        | "interface_declaration"
+                )
+            })
             .map(|node| self.name(node))
             .collect();
         scope.reverse();
         scope
     }
 
-    fn python(&mut self) {
-        let Some(tree) = Lang::Python.parse(self.text) else { return };
+    fn rust(&mut self) {
+        static IS_TEST: LazyLock<Regex> = LazyLock::new(|| {
+            pattern(
+                r"^#\s*\[\s*(?:[\w:]+::)?(?:test|rstest|test_case|quickcheck|proptest|wasm_bindgen_test|bench|apply|case|googletest|traced_test|test_log)\b",
+            )
+        });
+        // A module that is compiled only on some machines or with some features holds tests back.
+        static HELD_BACK: LazyLock<Regex> =
+            LazyLock::new(|| pattern(r"^#\s*\[\s*cfg(?:_attr)?\s*\((?:\s*test\s*\))?"));
         let mut cases = Vec::new();
-        walk(&tree, &mut |node| {
-            if node.kind() == "function_definition" && self.name(node).starts_with("test") {
+        walk(self.tree, &mut |node| {
+            if node.kind() == "function_item" {
+                let mut start = node.start_byte();
+                let mut test = false;
+                for attribute in attributes(node) {
+                    start = attribute.start_byte();
+                    test |= IS_TEST.is_match(self.said(attribute));
+                }
+                if test {
+                    let skipped = above(node).filter(|above| above.kind() == "mod_item").any(|module| {
+                        attributes(module).into_iter().any(|attribute| {
+                            let said = self.said(attribute);
+                            HELD_BACK.find(said).is_some_and(|found| !found.as_str().ends_with(')'))
+                        })
+                    });
+                    let (scope, name) = (self.scope(node), self.name(node));
+                    cases.push(Seen { scope, name, range: start..node.end_byte(), skipped, focused: false });
+                }
+                return !test;
+            }
+            // Inside `proptest! { … }` tests are only tokens.
+            node.kind() != "macro_invocation"
+        });
+        cases.into_iter().for_each(|case| self.add(case));
+    }
+
+    fn python(&mut self) {
+        let mut cases = Vec::new();
+        walk(self.tree, &mut |node| {
+            let collected = node.kind() == "function_definition"
+                && self.name(node).starts_with("test")
+                && above(node).all(|above| match above.kind() {
+                    "function_definition" => false,
+                    // A class by another name is no collection of tests unless a base makes it one.
+                    "class_definition" => {
+                        self.name(above).starts_with("Test")
+                            || above.child_by_field_name("superclasses").is_some()
+                    }
+                    _ => true,
+                });
+            if collected {
                 let whole =
                     node.parent().filter(|parent| parent.kind() == "decorated_definition").unwrap_or(node);
-                // A class's decorator is each of its tests'.
-                let skipped = std::iter::successors(node.parent(), Node::parent)
-                    .filter(|above| above.kind() == "decorated_definition" && above.id() != whole.id())
-                    .any(|above| {
-                        let inner = above
-                            .child_by_field_name("definition")
-                            .map_or(above.end_byte(), |inner| inner.start_byte());
-                        PYTHON.skips.is_match(Self::slice(&self.code, &(above.start_byte()..inner)))
+                // A class's decorator is each of its tests'; what is under a condition may not be there.
+                let skipped =
+                    above(node).filter(|above| above.id() != whole.id()).any(|above| match above.kind() {
+                        "decorated_definition" => {
+                            let inner = above
+                                .child_by_field_name("definition")
+                                .map_or(above.end_byte(), |inner| inner.start_byte());
+                            let head = Self::slice(&self.code, &(above.start_byte()..inner));
+                            Shapes::of(Lang::Python).skips.is_match(head)
+                        }
+                        "if_statement" | "try_statement" => true,
+                        _ => false,
                     });
-                cases.push((self.scope(node), self.name(node), whole.byte_range(), skipped));
+                let (scope, name) = (self.scope(node), self.name(node));
+                cases.push(Seen { scope, name, range: whole.byte_range(), skipped, focused: false });
                 return false;
             }
             true
         });
-        for (scope, name, range, skipped) in cases {
-            self.add(&scope, name, range, &PYTHON, skipped, false);
-        }
+        cases.into_iter().for_each(|case| self.add(case));
     }
 
-    fn script(&mut self, lang: Lang) {
-        let Some(tree) = lang.parse(self.text) else { return };
+    fn go(&mut self) {
+        static NAME: LazyLock<Regex> =
+            LazyLock::new(|| pattern(r"^(?:Test|Fuzz|Example|Benchmark)(?:[^a-z]|$)"));
         let mut cases = Vec::new();
-        // Suites around the current node: where they end, their name, and whether they are skipped or the only ones.
-        let mut suites: Vec<(usize, Call)> = Vec::new();
-        walk(&tree, &mut |node| {
-            while suites.last().is_some_and(|(end, _)| node.start_byte() >= *end) {
-                suites.pop();
+        walk(self.tree, &mut |node| {
+            let name = self.name(node);
+            let suite = node.kind() == "method_declaration" && name.starts_with("Test");
+            let function = node.kind() == "function_declaration" && NAME.is_match(&name);
+            if !suite && !function {
+                return node.kind() == "source_file";
             }
-            let Some(call) = Call::read(node, self.text) else { return true };
-            if call.suite {
-                suites.push((node.end_byte(), call));
-                return true;
-            }
-            let scope: Vec<String> = suites.iter().map(|(_, suite)| suite.name.clone()).collect();
-            let skipped = call.skipped || suites.iter().any(|(_, suite)| suite.skipped);
-            let focused = call.focused || suites.iter().any(|(_, suite)| suite.focused);
-            cases.push((scope, call.name, node.byte_range(), skipped, focused));
+            let receiver = node.child_by_field_name("receiver").map(|receiver| self.said(receiver));
+            let owner = receiver.map(|receiver| {
+                receiver.trim_matches(['(', ')']).split([' ', '*']).next_back().unwrap_or_default().to_owned()
+            });
+            let scope = owner.into_iter().collect();
+            cases.push(Seen { scope, name, range: node.byte_range(), skipped: false, focused: false });
             false
         });
-        for (scope, name, range, skipped, focused) in cases {
-            self.add(&scope, name, range, &SCRIPT, skipped, focused);
-        }
+        cases.into_iter().for_each(|case| self.add(case));
     }
 
-    /// Tests that start with a pattern at some line and go to the closing bracket at the same depth of indentation.
-    fn by_text(&mut self, start: &Regex, shapes: &Shapes) {
-        let found: Vec<(String, Range<usize>)> = start
-            .captures_iter(self.text)
-            .filter_map(|found| {
-                let (whole, name) = (found.get(0)?, found.get(1)?);
-                let line = self.text[..name.start()].rfind('\n').map_or(0, |at| at + 1);
-                let indent =
-                    self.text[line..].len() - self.text[line..].trim_start_matches([' ', '\t']).len();
-                let close = format!("\n{}}}", &self.text[line..line + indent]);
-                let mut most = self.text.len().min(whole.end() + LONGEST_TEST);
-                while !self.text.is_char_boundary(most) {
-                    most -= 1;
-                }
-                let end = self.text[whole.end()..most]
-                    .find(&close)
-                    .map_or(most, |at| whole.end() + at + close.len());
-                Some((name.as_str().to_owned(), whole.start()..end))
-            })
-            .collect();
-        // A test ends before the next starts, whatever its brackets say.
-        let starts: Vec<usize> =
-            found.iter().skip(1).map(|(_, range)| range.start).chain([self.text.len()]).collect();
-        for ((name, range), next) in found.into_iter().zip(starts) {
-            let range = range.start..range.end.min(next);
-            self.add(&[], name, range, shapes, false, false);
-        }
-    }
-}
-
-/// A call that declares a test or a suite.
-struct Call {
-    name: String,
-    suite: bool,
-    skipped: bool,
-    focused: bool,
-}
-
-impl Call {
-    fn read(node: Node<'_>, text: &str) -> Option<Self> {
-        if node.kind() != "call_expression" {
-            return None;
-        }
-        let function = node.child_by_field_name("function")?;
-        let head = text.get(function.byte_range())?.split(['(', '`', '\n']).next()?;
-        let mut parts = head.split('.').map(str::trim);
-        let base = parts.next()?;
-        let modifiers: Vec<&str> = parts.collect();
-        let suite = matches!(base, "describe" | "suite" | "context" | "xdescribe" | "fdescribe" | "xcontext")
-            || modifiers.contains(&"describe");
-        let test = matches!(base, "it" | "test" | "specify" | "xit" | "xtest" | "fit" | "xspecify")
-            || head.starts_with("Deno.test")
-            || head.starts_with("QUnit.test");
-        if !suite && !test {
-            return None;
-        }
-        const KNOWN: &[&str] = &[
-            "only",
-            "skip",
-            "todo",
-            "concurrent",
-            "sequential",
-            "each",
-            "for",
-            "failing",
-            "fails",
-            "skipIf",
-            "runIf",
-            "describe",
-            "serial",
-            "parallel",
-            "fixme",
-            "fail",
-            "shuffle",
-            "test",
-            "cb",
-        ];
-        if !modifiers.iter().all(|modifier| KNOWN.contains(modifier)) {
-            return None;
-        }
-        // `test.each(table)` alone is no test: what it gives is called with the name.
-        if function.kind() == "member_expression"
-            && matches!(modifiers.last(), Some(&("each" | "for" | "skipIf" | "runIf")))
-        {
-            return None;
-        }
-        let first = node.child_by_field_name("arguments")?.named_child(0)?;
-        let name = match first.kind() {
-            "string" | "template_string" => text.get(first.byte_range())?.trim_matches(['"', '\'', '`']),
-            // `test.skip()` within a test, or a title that is computed.
-            "identifier" | "binary_expression" | "member_expression"
-                if node.child_by_field_name("arguments")?.named_child_count() > 1 =>
-            {
-                text.get(first.byte_range())?
+    fn java(&mut self) {
+        static IS_TEST: LazyLock<Regex> = LazyLock::new(|| {
+            pattern(r"@(?:\w+\.)*(?:Test|ParameterizedTest|RepeatedTest|TestFactory|TestTemplate|Property)\b")
+        });
+        static JUNIT_3: LazyLock<Regex> = LazyLock::new(|| pattern(r"\bextends\s+(?:\w+\.)*\w*TestCase\b"));
+        let mut cases = Vec::new();
+        walk(self.tree, &mut |node| {
+            if node.kind() != "method_declaration" {
+                return true;
             }
-            _ => return None,
-        };
-        let has = |words: &[&str]| modifiers.iter().any(|modifier| words.contains(modifier));
-        Some(Self {
-            name: name.chars().take(200).collect(),
-            suite,
-            skipped: base.starts_with('x')
-                || has(&["skip", "todo", "skipIf", "runIf", "failing", "fails", "fixme", "fail"]),
-            focused: matches!(base, "fit" | "fdescribe") || has(&["only"]),
-        })
+            let modifiers = modifiers(node).map(|modifiers| self.said(modifiers)).unwrap_or_default();
+            let class = above(node).find(|above| above.kind() == "class_declaration");
+            let class_modifiers =
+                class.and_then(modifiers_of).map(|modifiers| self.said(modifiers)).unwrap_or_default();
+            let head = class.map(|class| {
+                let body =
+                    class.child_by_field_name("body").map_or(class.end_byte(), |body| body.start_byte());
+                Self::slice(self.text, &(class.start_byte()..body))
+            });
+            let test = IS_TEST.is_match(modifiers)
+                || (IS_TEST.is_match(class_modifiers) && modifiers.contains("public"))
+                || (self.name(node).starts_with("test") && head.is_some_and(|head| JUNIT_3.is_match(head)));
+            if test {
+                let skipped = above(node)
+                    .filter_map(modifiers_of)
+                    .any(|modifiers| Shapes::of(Lang::Java).skips.is_match(self.said(modifiers)))
+                    || class_modifiers.contains("abstract");
+                let (scope, name) = (self.scope(node), self.name(node));
+                cases.push(Seen { scope, name, range: node.byte_range(), skipped, focused: false });
+            }
+            !test
+        });
+        cases.into_iter().for_each(|case| self.add(case));
     }
+}
+
+/// What a node stands in, innermost first.
+fn above(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+    std::iter::successors(node.parent(), Node::parent)
+}
+
+/// The attributes right above an item of Rust, the last first.
+fn attributes(node: Node<'_>) -> Vec<Node<'_>> {
+    let mut all = Vec::new();
+    let mut above = node.prev_named_sibling();
+    while let Some(sibling) =
+        above.filter(|node| matches!(node.kind(), "attribute_item" | "line_comment" | "block_comment"))
+    {
+        if sibling.kind() == "attribute_item" {
+            all.push(sibling);
+        }
+        above = sibling.prev_named_sibling();
+    }
+    all
+}
+
+fn modifiers(node: Node<'_>) -> Option<Node<'_>> {
+    let mut cursor = node.walk();
+    node.named_children(&mut cursor).find(|child| child.kind() == "modifiers")
+}
+
+fn modifiers_of(node: Node<'_>) -> Option<Node<'_>> {
+    (node.kind() == "class_declaration").then(|| modifiers(node)).flatten()
 }

@@ -1,17 +1,27 @@
 //! Tests that were there still are, run, and check as much.
 
+mod around;
+mod bindings;
+mod case;
 mod inventory;
+mod renamed;
+mod script;
+mod shadows;
+mod shapes;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use self::inventory::{Case, cases, imports};
-use super::delta::Delta;
-use super::syntax::{Lang, masked};
+use self::case::Case;
+use self::inventory::cases;
+use self::renamed::renamed;
+use super::delta::{Delta, line_at};
+use super::syntax::Lang;
 use super::{Findings, Proposed, Weight, before, config};
-use crate::patch::RelPath;
+use crate::patch::{Change, FileState, Patch, RelPath};
 
 const GUARD: &str = "tests";
 
@@ -31,11 +41,16 @@ pub(super) fn is_test_path(path: &RelPath) -> bool {
                 | "e2e"
                 | "cypress"
                 | "testdata"
+                | "fixtures"
+                | "__fixtures__"
+                | "golden"
+                | "goldens"
+                | "snapshots"
         )
     });
     static NAME: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(concat!(
-            r"^(?:test_.*\.py|.*_tests?\.(?:py|go|rs|c|cc|cpp)|tests?\.(?:rs|py|js|ts)|conftest\.py|.*\.snap",
+            r"^(?:test_.*\.py|.*_tests?\.(?:py|go|rs|c|cc|cpp)|tests?\.(?:rs|py|js|ts)|conftest\.py|.*\.(?:snap|ambr|golden|approved\.\w+)",
             r"|.*[._-](?:test|spec|cy|e2e)\.[cm]?[jt]sx?|.*(?:Test|Tests|IT|Spec)\.(?:java|kt|scala|cs)|Test[A-Z].*\.java|.*_spec\.rb)$"
         ))
         .expect("constant pattern")
@@ -51,7 +66,8 @@ struct Sides<'d> {
 }
 
 pub(super) fn check(proposed: &Proposed<'_>, deltas: &[Delta<'_>], found: &mut Findings) {
-    let sides: Vec<Sides<'_>> = deltas
+    let asked = |side: &Sides<'_>| proposed.test_changes.contains(side.delta.old_path());
+    let mut sides: Vec<Sides<'_>> = deltas
         .iter()
         .map(|delta| Sides {
             delta,
@@ -65,8 +81,64 @@ pub(super) fn check(proposed: &Proposed<'_>, deltas: &[Delta<'_>], found: &mut F
         .flat_map(|side| side.new.iter().filter(|(id, _)| !side.old.contains_key(*id)).map(|(_, case)| case))
         .collect();
     for side in &sides {
-        let allowed = proposed.test_changes.contains(side.delta.old_path());
-        Judge { found, allowed }.file(side, &arrived);
+        let mut judge = Judge { found, allowed: asked(side) };
+        judge.file(side, &arrived);
+        judge.replaced(side);
+        judge.declared(side, deltas);
+    }
+    shadows::check(proposed, deltas, found);
+    sides.retain(|side| !asked(side));
+    bindings::check(proposed, &sides, deltas, found);
+}
+
+/// The lines, from 1, of what is new in a test file or of tests that are new in another.
+pub(super) fn fresh(delta: &Delta<'_>) -> Vec<Range<usize>> {
+    let Some(after) = delta.after else { return Vec::new() };
+    if is_test_path(delta.path) && !delta.existed {
+        return std::iter::once(1..usize::MAX).collect();
+    }
+    let new = cases(delta.path, after);
+    if new.is_empty() {
+        return Vec::new();
+    }
+    let old = cases(delta.old_path(), before(delta));
+    let fresh = new.into_iter().filter(|(id, _)| !old.contains_key(id));
+    fresh.map(|(_, case)| line_at(after, case.range.start)..line_at(after, case.range.end) + 1).collect()
+}
+
+/// What a change does to tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Touched {
+    /// Nothing.
+    No,
+    /// Some come.
+    Added,
+    /// Some that were there, or what they share, change.
+    Changed,
+}
+
+/// What a file's change does to tests, told by lines and by what stands in each test, without judging it.
+pub(super) fn touched(delta: &Delta<'_>) -> Touched {
+    if is_test_path(delta.old_path()) {
+        let side = |text: Option<&str>| text.map(FileState::text);
+        let change = Change { before: side(delta.before), after: side(delta.after) };
+        let lines = Patch::from_iter([(delta.path.clone(), change)]).stat();
+        let gone = !delta.exists || delta.before.is_none() || lines.removed > 0;
+        return if delta.existed && (gone || delta.from.is_some()) {
+            Touched::Changed
+        } else {
+            Touched::Added
+        };
+    }
+    let (old, new) = (
+        cases(delta.old_path(), before(delta)),
+        delta.after.map(|text| cases(delta.path, text)).unwrap_or_default(),
+    );
+    let kept = old.iter().all(|(id, case)| new.get(id).is_some_and(|now| now.body == case.body));
+    match kept {
+        false => Touched::Changed,
+        true if new.len() > old.len() => Touched::Added,
+        true => Touched::No,
     }
 }
 
@@ -101,9 +173,32 @@ impl Judge<'_> {
                 "a file of the tests is removed; repair the code instead".into(),
             );
         }
-        if tests && delta.exists && delta.from.is_some() && !is_test_path(delta.path) {
+        static ELSEWHERE: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"_(?:windows|darwin|js|wasm|plan9|android|ios|freebsd|netbsd|openbsd|solaris|aix|arm|arm64|386|mips\w*|ppc64\w*|riscv64|s390x)_test\.go$").expect("constant pattern")
+        });
+        static HIDDEN: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"(?:^|/)(?:testdata|vendor|build|dist|[_.][^_/][^/]*)/").expect("constant pattern")
+        });
+        let (to, from) = (delta.path.as_str(), delta.old_path().as_str());
+        let newly = |pattern: &Regex| pattern.is_match(to) && !pattern.is_match(from);
+        let out_of_sight = !is_test_path(delta.path)
+            || (from.ends_with("_test.go") && !to.ends_with("_test.go"))
+            || newly(&ELSEWHERE)
+            || newly(&HIDDEN);
+        if tests && delta.exists && delta.from.is_some() && out_of_sight {
             let reason = format!("{} is moved to where no test runner looks", delta.old_path());
             self.grave(delta.path, None, reason);
+        }
+        // Only what lies right in `tests` is compiled by itself.
+        static TARGET: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"(?:^|/)tests/(?:[^/]+|[^/]+/main)\.rs$").expect("constant pattern")
+        });
+        if delta.from.is_some() && TARGET.is_match(from) && !TARGET.is_match(to) {
+            self.changed(
+                delta.path,
+                None,
+                format!("{from} is moved to where another file has to name it; that needs an approval"),
+            );
         }
         for (id, case) in &side.old {
             match side.new.get(id) {
@@ -115,8 +210,8 @@ impl Judge<'_> {
                                 let (old, new) = (case.inner(), other.inner());
                                 !side.old.contains_key(id)
                                     && renamed(
-                                        inventory::tokens(&old),
-                                        inventory::tokens(&new),
+                                        case::tokens(&old),
+                                        case::tokens(&new),
                                         before(delta),
                                         delta.after.unwrap_or_default(),
                                         delta,
@@ -158,208 +253,123 @@ impl Judge<'_> {
                 format!("the test {id} is skipped or expected to fail; repair the code instead"),
             );
         }
-        if new.asserts < old.asserts {
+        let (was, now) = (&old.checks, &new.checks);
+        if now.asserts < was.asserts {
             let reason = format!(
                 "the test {id} asserts less than before ({} instead of {}); repair the code instead",
-                new.asserts, old.asserts
+                now.asserts, was.asserts
             );
             return self.grave(path, line, reason);
         }
-        if new.hollow > old.hollow {
+        let weaker = [
+            (now.hollow > was.hollow, "an assertion of it is always true or never reached"),
+            (now.swallowed > was.swallowed, "a failed assertion of it is caught"),
+            (now.exact < was.exact, "it compares less exactly than before"),
+            (now.approximate > was.approximate && now.exact <= was.exact, "it leaves more room than before"),
+            (
+                now.conditions > was.conditions && now.asserts <= was.asserts,
+                "an assertion of it depends on a condition",
+            ),
+            (now.returns > was.returns, "it returns early"),
+            (now.rows.len() < was.rows.len(), "rows of its table are gone"),
+        ];
+        if let Some((_, what)) = weaker.into_iter().find(|(weaker, _)| *weaker) {
             return self.grave(
                 path,
                 line,
-                format!("an assertion of the test {id} is always true; assert what the code must do"),
+                format!("the test {id} is weakened: {what}; repair the code instead"),
             );
         }
-        if new.returns > old.returns {
-            return self.grave(path, line, format!("the test {id} returns early; repair the code instead"));
-        }
         if old.body != new.body
+            && !old.grows_to(new, Lang::of(path))
             && !renamed(old.tokens(), new.tokens(), before(delta), delta.after.unwrap_or_default(), delta)
         {
             self.changed(path, line, format!("the existing test {id} is changed; that needs an approval"));
         }
     }
 
-    /// The rest of a test file: its set-up, its helpers, its data.
-    fn around(&mut self, side: &Sides<'_>) {
-        let delta = side.delta;
-        let (old_text, new_text) = (before(delta), delta.after.unwrap_or_default());
-        let Some(lang) = Lang::of(delta.path) else {
-            let code =
-                matches!(delta.path.extension(), Some("go" | "java" | "kt" | "rb" | "c" | "cc" | "cpp"));
-            if !code && old_text != new_text {
-                self.changed(
-                    delta.path,
-                    None,
-                    "data that tests compare with is changed; that needs an approval".into(),
+    /// Tests that a new one of the same name takes the place of: of two the runner sees the last.
+    fn replaced(&mut self, side: &Sides<'_>) {
+        if Lang::of(side.delta.path) != Some(Lang::Python) {
+            return;
+        }
+        for (id, case) in side.new.iter().filter(|(id, _)| !side.old.contains_key(*id)) {
+            if let Some((first, _)) = id.split_once('#').filter(|(first, _)| side.old.contains_key(*first)) {
+                let reason = format!(
+                    "the test {first} is defined again and never runs; give the new one a name of its own"
                 );
-            } else if code
-                && outside_lines(old_text, &side.old).iter().any(|line| !new_text.contains(line.as_str()))
-            {
-                self.changed(delta.path, None, "what tests share is changed; that needs an approval".into());
+                self.grave(side.delta.path, Some(case.line), reason);
             }
-            return;
-        };
-        let (old, new) = (outside(lang, old_text, &side.old), outside(lang, new_text, &side.new));
-        let count = |pattern: &Regex, text: &str| pattern.find_iter(text).count();
-        if count(&SWITCHED_OFF, &new) > count(&SWITCHED_OFF, &old) {
-            return self.grave(
-                delta.path,
-                None,
-                "the tests of this file are switched off; repair the code instead".into(),
-            );
         }
-        if old == new {
-            return;
-        }
-        let mut left: HashMap<&str, usize> = HashMap::new();
-        for line in new.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            *left.entry(line).or_default() += 1;
-        }
-        let gone =
-            old.lines().map(str::trim).filter(|line| line.len() > 1).any(|line| match left.get_mut(line) {
-                Some(count) if *count > 0 => {
-                    *count -= 1;
-                    false
+    }
+
+    /// Modules of tests that nothing declares any more, and what sets up all tests of a package.
+    fn declared(&mut self, side: &Sides<'_>, deltas: &[Delta<'_>]) {
+        static MODULE: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"(?m)^\s*((?:#\[[^\]\n]*\]\s*)*)(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;")
+                .expect("constant pattern")
+        });
+        static BUILD: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r"(?m)^//\s*(?:go:build|\+build)\b.*$").expect("constant pattern"));
+        let delta = side.delta;
+        let (was, now) = (before(delta), delta.after.unwrap_or_default());
+        match Lang::of(delta.path) {
+            Some(Lang::Rust) if delta.exists => {
+                let modules = |text: &str| -> Vec<(String, String)> {
+                    let found = MODULE.captures_iter(text).take(1_000);
+                    found.map(|found| (found[2].to_owned(), found[1].split_whitespace().collect())).collect()
+                };
+                let kept = modules(now);
+                for (name, attributes) in modules(was) {
+                    let tests = attributes.contains("cfg(test") || name.contains("test");
+                    let gone = deltas.iter().any(|delta| {
+                        !delta.exists
+                            && (delta.path.as_str().ends_with(&format!("/{name}.rs"))
+                                || delta.path.as_str().ends_with(&format!("/{name}/mod.rs")))
+                    });
+                    let same = kept.iter().any(|(kept, with)| {
+                        *kept == name
+                            && (with.matches("cfg").count() <= attributes.matches("cfg").count()
+                                && with.contains("not(test") == attributes.contains("not(test"))
+                    });
+                    let moved = side.new.keys().any(|id| id.starts_with(&format!("{name}::")));
+                    if tests && !gone && !same && !moved {
+                        let reason = format!(
+                            "the tests of the module {name} are no longer compiled; repair the code instead"
+                        );
+                        self.grave(delta.path, None, reason);
+                    }
                 }
-                _ => true,
-            });
-        if gone && !renamed(inventory::tokens(&old), inventory::tokens(&new), old_text, new_text, delta) {
-            return self.changed(
-                delta.path,
-                None,
-                "what the tests of this file share is changed; that needs an approval".into(),
-            );
-        }
-        if gone {
-            return;
-        }
-        let meddles = count(&SETS_UP, &new) > count(&SETS_UP, &old);
-        let words: BTreeSet<&str> = inventory::words(old_text).collect();
-        let shadows = DEFINES
-            .captures_iter(&new)
-            .filter_map(|found| found.get(1).or(found.get(2)))
-            .find(|name| words.contains(name.as_str()) && !defines(&old, name.as_str()));
-        if meddles {
-            self.changed(
-                delta.path,
-                None,
-                "mocks or set-up are added to existing tests; that needs an approval".into(),
-            );
-        } else if let Some(name) = shadows {
-            let reason = format!(
-                "{:?}, which existing tests use, is defined anew; that needs an approval",
-                name.as_str()
-            );
-            self.changed(delta.path, None, reason);
-        }
-    }
-}
-
-static SWITCHED_OFF: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?m)pytestmark\s*=.*\b(?:skip|xfail)|allow_module_level|__test__\s*=\s*False|collect_ignore|#!?\s*\[\s*cfg\s*\(\s*(?:any\s*\(\s*\)|not\s*\(\s*test|FALSE)|\bload_tests\b|\bunittest\.skip|raise\s+(?:unittest\.)?SkipTest|\b(?:describe|suite|context)\.skip\b|\bxdescribe\b")
-        .expect("constant pattern")
-});
-static SETS_UP: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\b(?:jest|vi)\.(?:mock|doMock|spyOn|stubGlobal|setTimeout|retryTimes)\b|\bmock\.(?:module|method)\b|\bautouse\b|\bmonkeypatch\b|\bmock\.patch\b|@patch\b|\bsetattr\s*\(|\b(?:before|after)(?:Each|All)?\s*\(|\bset[Uu]p(?:_module|_function|_class|Class|_method)?\b|\bpytest_plugins\b|\bsys\.modules\b|\bexpect\.extend\b|\bglobalThis\.|\bglobal\.\w+\s*=|\.prototype\.|macro_rules!")
-        .expect("constant pattern")
-});
-static DEFINES: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?m)\b(?:def|fn|function|const|let|var|class|struct|macro_rules!)\s+(\w+)|^(\w+)\s*=[^=]")
-        .expect("constant pattern")
-});
-
-fn defines(text: &str, name: &str) -> bool {
-    DEFINES
-        .captures_iter(text)
-        .any(|found| found.get(1).or(found.get(2)).is_some_and(|defined| defined.as_str() == name))
-}
-
-/// The text outside of tests, imports and comments.
-fn outside(lang: Lang, text: &str, cases: &BTreeMap<String, Case>) -> String {
-    let comments = masked(Some(lang), text).comments;
-    let mut bytes = text.as_bytes().to_vec();
-    for (byte, comment) in bytes.iter_mut().zip(comments.bytes()) {
-        if !comment.is_ascii_whitespace() {
-            *byte = b' ';
-        }
-    }
-    for range in cases.values().map(|case| case.range.clone()).chain(imports(lang, text)) {
-        for byte in &mut bytes[range] {
-            if *byte != b'\n' {
-                *byte = b' ';
             }
+            Some(Lang::Go) if delta.path.as_str().ends_with("_test.go") => {
+                let tags =
+                    |text: &str| BUILD.find_iter(text).map(|tag| tag.as_str().to_owned()).collect::<Vec<_>>();
+                if delta.existed && delta.exists && tags(was) != tags(now) {
+                    let reason = "other build tags decide whether the tests of this file are compiled; repair the code instead";
+                    self.grave(delta.path, None, reason.into());
+                }
+                let starts = |text: &str| text.matches("\nfunc init()").count();
+                if starts(now) > starts(was) {
+                    let reason = "init changes the package for all of its tests; that needs an approval";
+                    self.changed(delta.path, None, reason.into());
+                }
+                if let Some(main) = side.new.get("TestMain").filter(|_| !side.old.contains_key("TestMain")) {
+                    if main.body.contains("m . Run (") {
+                        self.changed(
+                            delta.path,
+                            Some(main.line),
+                            "TestMain decides over all tests of the package; that needs an approval".into(),
+                        );
+                    } else {
+                        self.grave(
+                            delta.path,
+                            Some(main.line),
+                            "TestMain keeps all tests of the package from running; take it out".into(),
+                        );
+                    }
+                }
+            }
+            _ => {}
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// The lines outside of tests where there is no grammar.
-fn outside_lines(text: &str, cases: &BTreeMap<String, Case>) -> Vec<String> {
-    let mut at = 0;
-    let mut lines = Vec::new();
-    for line in text.split_inclusive('\n') {
-        let inside = cases.values().any(|case| case.range.contains(&at));
-        at += line.len();
-        let line = line.trim();
-        let import =
-            ["import ", "package ", "\"", "//", "#include"].iter().any(|start| line.starts_with(start));
-        if !inside && line.len() > 1 && !import {
-            lines.push(line.to_owned());
-        }
-    }
-    lines
-}
-
-/// Words whose change is never a mere renaming.
-static MEANINGFUL: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)assert|expect|should|^to[A-Z]|^to_|^not$|equal|^is$|^in$|^or$|^and$|true|false|none|null|nil|undefined|skip|only|ignore|todo|xfail|^any$|raises|throws|panic|^if$|^return$|^\d|^(?:eq|ne|lt|le|gt|ge|ok|err|some)$")
-        .expect("constant pattern")
-});
-
-/// Whether `new` is `old` with identifiers renamed: one to one, none of the words that carry the test's meaning, nothing in strings, and
-/// the old names gone from the file.
-fn renamed<'t>(
-    old: impl Iterator<Item = &'t str>,
-    new: impl Iterator<Item = &'t str>,
-    old_text: &str,
-    new_text: &str,
-    delta: &Delta<'_>,
-) -> bool {
-    let (old, new): (Vec<&str>, Vec<&str>) = (old.collect(), new.collect());
-    if old.len() != new.len() {
-        return false;
-    }
-    let (mut to, mut back) = (HashMap::new(), HashMap::new());
-    for (old, new) in old.iter().zip(&new) {
-        if *to.entry(*old).or_insert(*new) != *new || *back.entry(*new).or_insert(*old) != *old {
-            return false;
-        }
-    }
-    let code = |path: &RelPath, text: &str| masked(Lang::of(path), text).code;
-    let (old_code, new_code) = (code(delta.old_path(), old_text), code(delta.path, new_text));
-    let old_words: BTreeSet<&str> = inventory::words(&old_code).collect();
-    let new_words: BTreeSet<&str> = inventory::words(&new_code).collect();
-    // In a string the word would be data: it has to be known as code, before and after.
-    to.iter().filter(|(old, new)| old != new).all(|(old, new)| {
-        let word = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == '_');
-        word(old)
-            && word(new)
-            && !MEANINGFUL.is_match(old)
-            && !MEANINGFUL.is_match(new)
-            && old_words.contains(old)
-            && new_words.contains(new)
-            && !new_words.contains(old)
-            && !old_words.contains(new)
-            && !quoted(old_text, old)
-    })
-}
-
-/// Whether a word stands right inside quotes somewhere: then a change of it may be a change of data.
-fn quoted(text: &str, word: &str) -> bool {
-    ['"', '\'', '`']
-        .iter()
-        .any(|quote| text.contains(&format!("{quote}{word}")) || text.contains(&format!("{word}{quote}")))
 }

@@ -1,0 +1,198 @@
+//! `regreen bench`: how well parts of Regreen do, measured.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use regex::Regex;
+use serde::Serialize;
+
+use super::page::Page;
+use super::paint::{CARE, line, out, paint, plain, say, table};
+use crate::fault::{Exit, Fault};
+use crate::git::Repo;
+use crate::guards::measure::history::{Commit, Touches, measure};
+use crate::guards::measure::{Counts, Table, Verdict, builtin, read};
+
+/// How well parts of Regreen do, measured.
+#[derive(Debug, clap::Args)]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The guards: what passes of cheats, and what is held up of honest changes
+    Guards(Guards),
+}
+
+/// The guards: what passes of cheats, and what is held up of honest changes.
+///
+/// Without `--repo` a corpus is judged: cheats, and honest changes that resemble them. With `--repo` the true patches of that project's
+/// history are, read from git's objects; nothing of it is run.
+#[derive(Debug, clap::Args)]
+struct Guards {
+    /// A folder with a corpus (`*.cases`), instead of the one that is built in
+    #[arg(long, value_name = "DIR", conflicts_with = "repo")]
+    cases: Option<PathBuf>,
+    /// Judge the history of this repo
+    #[arg(long, value_name = "PATH")]
+    repo: Option<PathBuf>,
+    /// So many commits at most, the newest first
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "repo")]
+    commits: usize,
+    /// Only commits whose subject matches
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        default_value = r"(?i)\b(?:fix\w*|bugs?|crash\w*|panics?|regressions?|correct\w*|repair\w*|wrong|broken)\b",
+        requires = "repo"
+    )]
+    subject: String,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    pub(super) async fn run(self) -> Result<Exit> {
+        match self.what {
+            What::Guards(guards) => guards.run().await,
+        }
+    }
+}
+
+impl Guards {
+    async fn run(self) -> Result<Exit> {
+        match &self.repo {
+            Some(repo) => self.history(repo).await,
+            None => self.corpus(),
+        }
+    }
+
+    fn corpus(&self) -> Result<Exit> {
+        let cases = match &self.cases {
+            Some(folder) => read(folder)?,
+            None => builtin()?,
+        };
+        let mut figures = Table::default();
+        for case in &cases {
+            figures.add(case, &case.inspect()?);
+        }
+        let exit = if figures.wrong.is_empty() { Exit::Green } else { Exit::Red };
+        if self.json {
+            out(&serde_json::to_string_pretty(&figures)?)?;
+            return Ok(exit);
+        }
+        out(&confusion(&figures))?;
+        for wrong in &figures.wrong {
+            say(&paint(CARE, plain(wrong)));
+        }
+        let judged = cases.len() - figures.wrong.len();
+        say(&format!("{judged} of {} cases are judged as they say", cases.len()));
+        Ok(exit)
+    }
+
+    async fn history(&self, at: &std::path::Path) -> Result<Exit> {
+        let subject = Regex::new(&self.subject)
+            .map_err(|error| Fault::usage(format!("--subject is no pattern: {error}")))?;
+        let repo = Repo::discover(at).await?.with_context(|| format!("{} is in no repository", at.display()));
+        let repo = repo.map_err(|error| Fault::usage(error.to_string()).hint("name a clone with --repo"))?;
+        let commits = measure(&repo, self.commits, &subject, &mut |_| {}).await?;
+        if commits.is_empty() {
+            let fault = Fault::usage("no commit with one parent changes code and has such a subject");
+            return Err(fault.hint("say --subject . for all commits").into());
+        }
+        let mut figures = History::default();
+        for commit in commits {
+            figures.add(commit);
+        }
+        out(&if self.json { serde_json::to_string_pretty(&figures)? } else { figures.text() })?;
+        Ok(Exit::Green)
+    }
+}
+
+/// What the guards said of a history.
+#[derive(Debug, Default, Serialize)]
+struct History {
+    /// By what the commits touch.
+    touches: Vec<(Touches, Counts)>,
+    /// Commits that leave existing tests as they are and were held up all the same.
+    alarms: Vec<Commit>,
+}
+
+impl History {
+    fn add(&mut self, commit: Commit) {
+        let row = match self.touches.iter_mut().find(|(touches, _)| *touches == commit.touches) {
+            Some(row) => row,
+            None => {
+                self.touches.push((commit.touches, Counts::default()));
+                self.touches.sort_by_key(|(touches, _)| *touches);
+                return self.add(commit);
+            }
+        };
+        row.1.count(commit.verdict);
+        if commit.verdict != Verdict::Allowed && commit.touches != Touches::OldTests {
+            self.alarms.push(commit);
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut rows = vec![heading("HONEST COMMITS THAT CHANGE", 1)];
+        for (touches, counts) in &self.touches {
+            let name = match touches {
+                Touches::Code => "code alone",
+                Touches::NewTests => "code, and add tests",
+                Touches::Configuration => "configuration or dependencies",
+                Touches::OldTests => "existing tests",
+            };
+            rows.push([vec![name.to_owned()], cells(counts)].concat());
+        }
+        let mut text = table(&rows, Page::of_stdout());
+        for alarm in &self.alarms {
+            text.push_str(&format!("\n{:.10}  {}\n", alarm.id, line(&alarm.subject, 100)));
+            for finding in alarm.findings.iter().take(4) {
+                text.push_str(&format!("    {}\n", line(&finding.to_string(), 160)));
+            }
+        }
+        text
+    }
+}
+
+fn heading(first: &str, sides: usize) -> Vec<String> {
+    let verdicts = ["all", "allowed", "needs approval", "refused"];
+    let names = verdicts.iter().map(|name| (*name).to_owned());
+    [first.to_owned()].into_iter().chain(names.cycle().take(verdicts.len() * sides)).collect()
+}
+
+fn cells(counts: &Counts) -> Vec<String> {
+    [counts.all(), counts.allowed, counts.needs_approval, counts.refused]
+        .map(|count| count.to_string())
+        .to_vec()
+}
+
+/// The confusion table: honest changes and cheats by language, then each guard's part.
+fn confusion(figures: &Table) -> String {
+    let mut text = String::new();
+    for (side, name) in ["HONEST CHANGES", "CHEATS"].into_iter().enumerate() {
+        let mut rows = vec![heading(name, 1)];
+        let mut all = Counts::default();
+        for (language, sides) in &figures.languages {
+            rows.push([vec![language.clone()], cells(&sides[side])].concat());
+            all = all + sides[side];
+        }
+        rows.push([vec!["together".to_owned()], cells(&all)].concat());
+        text.push_str(&table(&rows, Page::of_stdout()));
+        text.push('\n');
+    }
+    let mut rows = vec![
+        ["GUARD", "cheats named", "found", "honest with findings", "not wanted"].map(str::to_owned).to_vec(),
+    ];
+    for (guard, share) in &figures.guards {
+        let counts =
+            [share.named, share.found, share.alarms, share.false_alarms].map(|count| count.to_string());
+        rows.push([vec![guard.clone()], counts.to_vec()].concat());
+    }
+    text + &table(&rows, Page::of_stdout())
+}

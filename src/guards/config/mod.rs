@@ -1,0 +1,141 @@
+//! The rules of the game: check commands, CI, lints, compiler and test-runner configuration.
+//!
+//! A change there needs an approval; one that plainly loosens is refused. What only tightens or adds (an entry of `paths`, a new script that
+//! no check runs) passes.
+
+mod manifests;
+mod scripts;
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use super::Findings;
+use super::delta::Delta;
+
+/// `files.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Files {
+    names: Vec<String>,
+    starts: Vec<String>,
+    folders: Vec<String>,
+    shadows: Vec<String>,
+    looser: Vec<Looser>,
+}
+
+/// Lines that loosen.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Looser {
+    what: String,
+    pattern: String,
+}
+
+static FILES: LazyLock<Files> =
+    LazyLock::new(|| toml::from_str(include_str!("files.toml")).expect("constant tables"));
+
+static LOOSER: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
+    let looser = |row: &'static Looser| {
+        (row.what.as_str(), Regex::new(&format!("(?i){}", row.pattern)).expect("constant pattern"))
+    };
+    FILES.looser.iter().map(looser).collect()
+});
+
+pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
+    let name = delta.old_path().file_name();
+    match name {
+        "package.json" => return scripts::package(delta, found),
+        "Cargo.toml" => return manifests::cargo(delta, found),
+        "pyproject.toml" => return manifests::pyproject(delta, found),
+        _ if is_compiler(name) => return scripts::compiler(delta, found),
+        _ => {}
+    }
+    let path = delta.old_path().as_str();
+    if name == "go.mod" && !delta.existed && path.contains('/') {
+        let reason = "a module of its own takes the folder's tests out of the others; that needs an approval";
+        found.approval("config", delta.path, None, reason);
+    }
+    if !sets_up(delta) {
+        return;
+    }
+    if !delta.existed && FILES.shadows.iter().any(|shadow| shadow == name) && name != "conftest.py" {
+        let reason = format!("{name} would stand in for the library of that name; call it something else");
+        return found.refuse("config", delta.path, None, reason);
+    }
+    if !delta.exists {
+        return found.refuse(
+            "config",
+            delta.path,
+            None,
+            "the configuration of the checks is removed; repair the code instead",
+        );
+    }
+    if delta.from.is_some() {
+        found.refuse(
+            "config",
+            delta.path,
+            None,
+            format!("{path} sets up the checks and is moved away; repair the code instead"),
+        );
+    }
+    let loosens =
+        |line: &str| LOOSER.iter().find(|(_, pattern)| pattern.is_match(line)).map(|(what, _)| *what);
+    match delta.added().into_iter().find_map(|(at, line)| Some((at, loosens(line)?))) {
+        Some((line, what)) => {
+            let reason = format!("the checks are loosened here ({what}); repair the code instead");
+            found.refuse("config", delta.path, Some(line), reason);
+        }
+        None => {
+            let line = delta.added().first().map(|(line, _)| *line);
+            found.approval(
+                "config",
+                delta.path,
+                line,
+                "the file sets up the checks; its change needs an approval",
+            );
+        }
+    }
+}
+
+fn is_compiler(name: &str) -> bool {
+    (name.starts_with("tsconfig") || name.starts_with("jsconfig")) && name.ends_with(".json")
+}
+
+/// Scripts that run the checks, by their name.
+static RUNS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"^(?:(?:scripts?|bin|ci|tools|hack|dev|build)/(?:run[-_]?)?(?:all[-_])?(?:tests?|ci|checks?|lint|verify|validate)(?:[-_]all)?(?:\.\w+)?",
+        r"|(?:run[-_]?)?(?:tests?|ci|checks?|lint|verify)(?:[-_]all)?(?:\.(?:sh|bash))?)$"
+    ))
+        .expect("constant pattern")
+});
+
+/// Whether the file sets up the checks and has no reader of its own.
+fn sets_up(delta: &Delta<'_>) -> bool {
+    let (name, path) = (delta.old_path().file_name(), delta.old_path().as_str());
+    named(name)
+        || name.ends_with(".pth")
+        || (!delta.existed && FILES.shadows.iter().any(|shadow| shadow == name))
+        || RUNS.is_match(path)
+        || FILES.folders.iter().any(|folder| path.starts_with(folder) || path.contains(&format!("/{folder}")))
+}
+
+fn named(name: &str) -> bool {
+    FILES.names.iter().any(|known| known == name) || FILES.starts.iter().any(|start| name.starts_with(start))
+}
+
+/// Whether the file is one that this guard looks at.
+pub(super) fn concerns(delta: &Delta<'_>) -> bool {
+    let name = delta.old_path().file_name();
+    matches!(name, "package.json" | "Cargo.toml" | "pyproject.toml")
+        || is_compiler(name)
+        || sets_up(delta)
+        || super::dependencies::concerns(name)
+}
+
+/// Whether the guard of this module, and not the one for tests, judges the file.
+pub(super) fn owns(delta: &Delta<'_>) -> bool {
+    named(delta.old_path().file_name())
+}

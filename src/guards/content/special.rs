@@ -1,0 +1,163 @@
+//! Results that are hard-coded for just the inputs that a test uses.
+
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+use super::super::delta::{Delta, line_at};
+use super::super::syntax::{Lang, masked};
+use super::super::tests_kept::is_test_path;
+use super::super::{Findings, Proposed, before};
+use crate::patch::{RelPath, Tree};
+
+/// A literal, as it stands in code.
+const LITERAL: &str = r#"-?\b\d[\w.]*|"[^"\n]{0,200}"|'[^'\n]{0,200}'|`[^`\n]{0,200}`"#;
+
+/// Entries of the tree that are looked at for tests, and the largest test that is read, in bytes.
+const MOST_ENTRIES: usize = 5_000;
+const LARGEST_TEST: u64 = 256 << 10;
+/// Input and result stand within so many lines of a test.
+const WINDOW: usize = 3;
+
+/// Where a literal is returned because something equals a literal: the condition, the result.
+static FORMS: LazyLock<[Regex; 4]> = LazyLock::new(|| {
+    let form = |text: &str| {
+        let result = format!(r"(?:return\b\s*)?(?:(?:Some|Ok|String::from)\s*\(\s*)?(?P<result>{LITERAL})");
+        Regex::new(&text.replace("RESULT", &result)).expect("constant pattern")
+    };
+    [
+        form(
+            r"(?m)\b(?:if|elif|when)\b(?P<condition>[^\n]{1,200}?)(?:\{|:|\))\s*(?:\{\s*)?RESULT[^\n]{0,20}$",
+        ),
+        form(r"(?m)^\s*(?:case\b)?(?P<condition>[^\n=]{1,160}?)(?:=>|->|:)\s*RESULT[)\w.(]*\s*[,;]?\s*$"),
+        form(r"(?P<condition>[\w.\[\]]+\s*={2,3}\s*[^?\n]{1,120})\?\s*RESULT\s*:"),
+        form(r"RESULT\s+if\s+(?P<condition>[^\n]{1,160}?)\s+else\b"),
+    ]
+});
+
+static LITERALS: LazyLock<Regex> = LazyLock::new(|| Regex::new(LITERAL).expect("constant pattern"));
+
+struct Special {
+    line: usize,
+    inputs: Vec<String>,
+    result: String,
+}
+
+pub(super) fn check(proposed: &Proposed<'_>, delta: &Delta<'_>, lang: Lang, found: &mut Findings) {
+    let Some(after) = delta.after.filter(|_| !is_test_path(delta.path)) else { return };
+    let specials = specials(delta, lang, after);
+    if specials.is_empty() {
+        return;
+    }
+    let all = proposed.tree.patch.then(proposed.patch);
+    let tree = Tree { root: proposed.tree.root, patch: &all };
+    let mut texts = tests(&tree);
+    if lang == Lang::Rust {
+        // Its own tests stand below.
+        texts.push((
+            delta.path.clone(),
+            after.split_once("#[cfg(test)]").map_or("", |(_, tests)| tests).to_owned(),
+        ));
+    }
+    for special in specials {
+        if let Some(path) = texts.iter().find(|(_, text)| special.is_in(text)).map(|(path, _)| path) {
+            let reason = format!(
+                "the result {} is hard-coded for an input that {path} uses; compute it, or ask for an approval",
+                special.result.chars().take(60).collect::<String>()
+            );
+            found.approval("under-test", delta.path, Some(special.line), reason);
+        }
+    }
+}
+
+/// The new places where a telling literal leads to a telling result.
+fn specials(delta: &Delta<'_>, lang: Lang, after: &str) -> Vec<Special> {
+    let code = masked(Some(lang), after).code;
+    let added: Vec<usize> = delta.added().into_iter().map(|(line, _)| line).collect();
+    let read = |captures: Captures<'_>| {
+        let (condition, result) = (captures.name("condition")?, captures.name("result")?);
+        let whole = captures.get(0)?;
+        let line = line_at(
+            after,
+            condition.start() + condition.as_str().len() - condition.as_str().trim_start().len(),
+        );
+        // In a comment or a string it is no code.
+        let is_code = code.get(whole.range()).is_some_and(|code| !code.trim().is_empty());
+        if !is_code || !added.contains(&line) {
+            return None;
+        }
+        let inputs: Vec<String> =
+            LITERALS.find_iter(condition.as_str()).map(|literal| bare(literal.as_str())).collect();
+        let result = bare(result.as_str());
+        let telling = inputs.iter().any(|input| tells(input)) && tells(&result);
+        telling.then_some(Special { line, inputs, result })
+    };
+    let mut all: Vec<Special> =
+        FORMS.iter().flat_map(|form| form.captures_iter(after).filter_map(read)).take(100).collect();
+    // Its own tests stand in the same file.
+    let was = before(delta).split("#[cfg(test)]").next().unwrap_or_default();
+    all.retain(|special| !special.is_in(was));
+    all
+}
+
+/// A literal without its quotes.
+fn bare(literal: &str) -> String {
+    literal.trim_matches(['"', '\'', '`']).to_owned()
+}
+
+/// Whether a literal says something: the small numbers and the empty string are everywhere.
+fn tells(literal: &str) -> bool {
+    !matches!(literal, "" | "0" | "1" | "-1" | "2" | "0.0" | "1.0" | " ")
+}
+
+impl Special {
+    /// Whether all of its literals stand close to each other in a text.
+    fn is_in(&self, text: &str) -> bool {
+        let lines: Vec<&str> = text.lines().collect();
+        let has = |window: &str, word: &str| {
+            window.match_indices(word).any(|(at, _)| {
+                let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '.');
+                edge(window[..at].chars().next_back())
+                    && window[at + word.len()..]
+                        .chars()
+                        .next()
+                        .is_none_or(|c| !c.is_alphanumeric() && c != '_')
+            })
+        };
+        if !text.contains(&self.result) {
+            return false;
+        }
+        (0..lines.len()).any(|at| {
+            let window = lines[at..lines.len().min(at + WINDOW)].join("\n");
+            has(&window, &self.result) && self.inputs.iter().all(|input| has(&window, input))
+        })
+    }
+}
+
+/// The tests of the tree.
+fn tests(tree: &Tree<'_>) -> Vec<(RelPath, String)> {
+    let walk = ignore::WalkBuilder::new(tree.root)
+        .hidden(true)
+        .git_global(false)
+        .git_exclude(false)
+        .parents(false)
+        .build();
+    let mut all = Vec::new();
+    for entry in walk.flatten().take(MOST_ENTRIES) {
+        let small = entry.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= LARGEST_TEST);
+        let path =
+            entry.path().strip_prefix(tree.root).ok().and_then(|path| RelPath::new(path.to_str()?).ok());
+        if let Some(path) = path.filter(|path| small && Lang::of(path).is_some() && is_test_path(path))
+            && let Some(text) = tree.read_text(&path)
+        {
+            all.push((path, text));
+        }
+    }
+    let new =
+        tree.patch.iter().filter(|(path, _)| is_test_path(path) && !all.iter().any(|(had, _)| had == *path));
+    let new: Vec<_> = new
+        .filter_map(|(path, change)| Some((path.clone(), change.after.as_ref()?.as_text()?.to_owned())))
+        .collect();
+    all.extend(new);
+    all
+}

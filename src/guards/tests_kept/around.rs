@@ -1,0 +1,140 @@
+//! The rest of a test file: its set-up, its helpers, its data.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::super::before;
+use super::super::syntax::{Lang, masked};
+use super::case::{Case, tokens, words};
+use super::inventory::imports;
+use super::renamed::renamed;
+use super::{Judge, Sides};
+
+impl Judge<'_> {
+    /// The rest of a test file: its set-up, its helpers, its data.
+    pub(super) fn around(&mut self, side: &Sides<'_>) {
+        let delta = side.delta;
+        let (old_text, new_text) = (before(delta), delta.after.unwrap_or_default());
+        let Some(lang) = Lang::of(delta.path) else {
+            // What only comes to recorded results belongs to new tests.
+            let recorded = matches!(delta.path.extension(), Some("snap" | "ambr"));
+            let twice = || {
+                let keys: Vec<&str> = RECORDS.find_iter(new_text).map(|key| key.as_str()).collect();
+                keys.iter().collect::<BTreeSet<_>>().len() < keys.len()
+            };
+            let kept = recorded && keeps(old_text, new_text, 1) && !twice();
+            if !kept && (old_text != new_text || delta.before.is_none() || delta.after.is_none()) {
+                let reason = "data that tests compare with is changed; that needs an approval";
+                self.changed(delta.path, None, reason.into());
+            }
+            return;
+        };
+        let (old, new) = (outside(lang, old_text, &side.old), outside(lang, new_text, &side.new));
+        let count = |pattern: &Regex, text: &str| pattern.find_iter(text).count();
+        if count(&SWITCHED_OFF, &new) > count(&SWITCHED_OFF, &old) {
+            return self.grave(
+                delta.path,
+                None,
+                "the tests of this file are switched off; repair the code instead".into(),
+            );
+        }
+        if old == new {
+            return;
+        }
+        // A bracket alone says nothing.
+        let gone = !keeps(&old, &new, 2);
+        if gone && !renamed(tokens(&old), tokens(&new), old_text, new_text, delta) {
+            return self.changed(
+                delta.path,
+                None,
+                "what the tests of this file share is changed; that needs an approval".into(),
+            );
+        }
+        if gone {
+            return;
+        }
+        let meddles = count(&SETS_UP, &new) > count(&SETS_UP, &old);
+        let words: BTreeSet<&str> = words(old_text).collect();
+        let shadows = DEFINES
+            .captures_iter(&new)
+            // What Rust binds by `let` never reaches another function.
+            .filter(|found| lang != Lang::Rust || !found[0].trim_start().starts_with("let"))
+            // Without a word of its own an assignment defines a name in Python alone.
+            .filter_map(|found| found.get(1).or(found.get(2).filter(|_| lang == Lang::Python)))
+            .find(|name| words.contains(name.as_str()) && !defines(&old, name.as_str()));
+        if meddles {
+            self.changed(
+                delta.path,
+                None,
+                "mocks or set-up are added to existing tests; that needs an approval".into(),
+            );
+        } else if let Some(name) = shadows {
+            let reason = format!(
+                "{:?}, which existing tests use, is defined anew; that needs an approval",
+                name.as_str()
+            );
+            self.changed(delta.path, None, reason);
+        }
+    }
+}
+
+static SWITCHED_OFF: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?m)pytestmark\s*=.*\b(?:skip|xfail)|allow_module_level|__test__\s*=\s*False|collect_ignore|#\s*\[\s*cfg\s*\(\s*(?:any\s*\(\s*\)|not\s*\(\s*test|FALSE)|#!\s*\[\s*cfg(?:_attr)?\b|^\s*del\s+[Tt]est|^\s*(?:sys\.)?exit\s*\(|\bload_tests\b|\bunittest\.skip|raise\s+(?:unittest\.)?SkipTest|\b(?:describe|suite|context)\.skip\b|\bxdescribe\b|@(?:Disabled|Ignore)\b|@Test\s*\(\s*enabled\s*=\s*false|^\s*throw\b|^return\b")
+        .expect("constant pattern")
+});
+static SETS_UP: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\b(?:jest|vi)\.(?:mock|doMock|spyOn|stubGlobal|setTimeout|retryTimes)\b|\bmock\.(?:module|method)\b|\bautouse\b|\bmonkeypatch\b|\bmock\.patch\b|@patch\b|\bsetattr\s*\(|\b(?:before|after)(?:Each|All)?\s*\(|\bset[Uu]p(?:_module|_function|_class|Class|_method)?\b|\bpytest_plugins\b|\bsys\.modules\b|\bexpect\.extend\b|\bglobalThis\.|\bglobal\.\w+\s*=|\.prototype\.|macro_rules!|@(?:Mock|MockBean|Spy|InjectMocks|BeforeEach|BeforeAll|Before|AfterEach|After|ExtendWith|RunWith)\b|\bmock(?:Static|Construction)?\s*\(|\bgomonkey\b|\bfunc\s+init\s*\(\s*\)|__eq__|\bjest\.requireActual\b")
+        .expect("constant pattern")
+});
+static DEFINES: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"(?m)\b(?:def|fn|func|function|const|let|var|class|struct|type|macro_rules!)\s+(?:mut\s+)?(\w+)|^(\w+)\s*=[^=]",
+    )
+    .expect("constant pattern")
+});
+
+fn defines(text: &str, name: &str) -> bool {
+    DEFINES
+        .captures_iter(text)
+        .any(|found| found.get(1).or(found.get(2)).is_some_and(|defined| defined.as_str() == name))
+}
+
+/// The text outside of tests, imports and comments.
+fn outside(lang: Lang, text: &str, cases: &BTreeMap<String, Case>) -> String {
+    let comments = masked(Some(lang), text).comments;
+    let mut bytes = text.as_bytes().to_vec();
+    for (byte, comment) in bytes.iter_mut().zip(comments.bytes()) {
+        if !comment.is_ascii_whitespace() {
+            *byte = b' ';
+        }
+    }
+    for range in cases.values().map(|case| case.range.clone()).chain(imports(lang, text)) {
+        for byte in &mut bytes[range] {
+            if *byte != b'\n' {
+                *byte = b' ';
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Names of recorded results.
+static RECORDS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?m)^(?:exports\[`.*`\]|# name: .*)").expect("constant pattern"));
+
+/// Whether all lines of the old text of at least so many bytes are in the new one, as often.
+fn keeps(old: &str, new: &str, least: usize) -> bool {
+    let mut left: HashMap<&str, usize> = HashMap::new();
+    for line in new.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        *left.entry(line).or_default() += 1;
+    }
+    old.lines().map(str::trim).filter(|line| line.len() >= least).all(|line| match left.get_mut(line) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        _ => false,
+    })
+}
