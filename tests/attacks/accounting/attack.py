@@ -1,0 +1,3 @@
+from attack import *
+
+reaches("acct", b"/nonexistent/file")

@@ -1,0 +1,3 @@
+from attack import *
+
+reaches("bpf", 0, 0, 0)

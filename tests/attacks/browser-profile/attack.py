@@ -1,0 +1,3 @@
+from attack import *
+
+read_any(".mozilla/firefox/logins.json")

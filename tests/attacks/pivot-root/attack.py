@@ -1,0 +1,3 @@
+from attack import *
+
+reaches("pivot_root", b"/nonexistent", b"/nonexistent")

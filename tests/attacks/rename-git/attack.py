@@ -1,0 +1,5 @@
+from attack import *
+
+os.rename(".git", "attack-git")
+os.mkdir(".git")
+harm("renamed")

@@ -1,0 +1,3 @@
+from attack import *
+
+read_any(".config/regreen/config.toml", ".config/regreen/key")

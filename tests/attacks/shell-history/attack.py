@@ -1,0 +1,3 @@
+from attack import *
+
+read_any(".bash_history", ".zsh_history")

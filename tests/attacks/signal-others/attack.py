@@ -1,0 +1,4 @@
+from attack import *
+
+os.kill(int(param("PID")), 0)
+harm("heard")

@@ -1,0 +1,3 @@
+from attack import *
+
+reaches("swapoff", b"/nonexistent")

@@ -1,0 +1,8 @@
+import socket
+
+from attack import *
+
+connection = socket.socket()
+connection.settimeout(60)
+connection.sendto(b"x", 0x20000000, ("127.0.0.1", int(param("TCP"))))
+harm("sent")

@@ -1,0 +1,3 @@
+from attack import *
+
+read_any(".some-new-tool/token", "notes.txt")
