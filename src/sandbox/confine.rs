@@ -219,8 +219,8 @@ fn filters(rules: Rules) -> Result<Vec<BpfProgram>, String> {
             .and_then(TryInto::try_into)
             .map_err(|error| error.to_string())
     };
-    // The C library falls back to clone, whose flags can be looked at.
-    let missing = BTreeMap::from([(libc::SYS_clone3, vec![])]);
+    // What reads its arguments from memory, where no filter looks: libraries fall back to clone and openat.
+    let missing = BTreeMap::from([(libc::SYS_clone3, vec![]), (libc::SYS_openat2, vec![])]);
     let mut programs = vec![filter(missing, libc::ENOSYS)?, filter(rules, libc::EPERM)?];
     if cfg!(target_arch = "x86_64") {
         programs.push(no_foreign_numbers());
@@ -308,12 +308,17 @@ fn refused() -> Result<Rules, seccompiler::BackendError> {
     }
     // The mode of an open counts only when it may create: elsewhere the register holds anything.
     let create = |flags: u8, mode: u8| {
-        let creating = is(flags, Op::MaskedEq(libc::O_CREAT as u64), libc::O_CREAT as u64)?;
-        SeccompRule::new(vec![creating, is(mode, Op::MaskedEq(setuid), setuid)?])
+        // A nameless file is created without O_CREAT, and can be given a name.
+        let nameless = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
+        let with = |bit: u64| {
+            let creating = is(flags, Op::MaskedEq(bit), bit)?;
+            SeccompRule::new(vec![creating, is(mode, Op::MaskedEq(setuid), setuid)?])
+        };
+        Ok(vec![with(libc::O_CREAT as u64)?, with(nameless)?])
     };
-    rules.insert(libc::SYS_openat, vec![create(2, 3)?]);
+    rules.insert(libc::SYS_openat, create(2, 3)?);
     #[cfg(target_arch = "x86_64")]
-    rules.insert(libc::SYS_open, vec![create(1, 2)?]);
+    rules.insert(libc::SYS_open, create(1, 2)?);
     Ok(rules)
 }
 

@@ -21,4 +21,4 @@ for name in sys.argv[1:]:
         status, said = done.returncode, done.stdout.decode(errors="replace")
     except subprocess.TimeoutExpired:
         status, said = 124, "no end"
-    print("@" + json.dumps({"attack": name, "status": status, "said": said[-600:]}), flush=True)
+    print("@" + json.dumps({"attack": name, "status": status, "said": said[-160:]}), flush=True)

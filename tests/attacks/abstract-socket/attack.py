@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 connection = socket.socket(socket.AF_UNIX)
 connection.connect("\0" + param("ABSTRACT"))

@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 reaches("acct", b"/nonexistent/file")

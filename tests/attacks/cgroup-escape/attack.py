@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import glob
 for path in glob.glob("/sys/fs/cgroup/**/cgroup.procs", recursive=True)[:200]:

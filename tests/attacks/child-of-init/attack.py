@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 reader, writer = os.pipe()
 if os.fork() == 0:

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 os.makedirs("attack-root", exist_ok=True)
 os.chroot("attack-root")

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import time
 # A clock that cannot be set: only the permission is asked for.

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 result = call("clone", 0x10000000 | 17, 0, 0, 0, 0)
 if result == 0:

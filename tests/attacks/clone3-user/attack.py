@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import struct
 arguments = ctypes.create_string_buffer(struct.pack("<11Q", 0x10000000, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0))

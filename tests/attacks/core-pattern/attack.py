@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 with open("/proc/sys/kernel/core_pattern") as file:
     now = file.read()

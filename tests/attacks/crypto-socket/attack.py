@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 socket.socket(38, socket.SOCK_SEQPACKET, 0)
 harm("opened")

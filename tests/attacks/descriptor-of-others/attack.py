@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 pid = call("pidfd_open", int(param("PID")), 0)
 if pid < 0:

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 os.mknod("attack-device", 0o020666, os.makedev(1, 3))
 with open("attack-device", "wb") as file:

@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 with open("/etc/resolv.conf") as file:
     servers = [line.split()[1] for line in file if line.startswith("nameserver")]

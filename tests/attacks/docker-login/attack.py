@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 read_any(".docker/config.json", ".config/containers/auth.json")

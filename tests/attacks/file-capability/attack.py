@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 open("attack-capability", "w").close()
 os.setxattr("attack-capability", "security.capability", bytes.fromhex("0100000202000000000000000000000000000000"))

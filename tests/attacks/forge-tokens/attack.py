@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 read_any(".config/gh/hosts.yml", ".config/glab-cli/config.yml", ".config/hub")

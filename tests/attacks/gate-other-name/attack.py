@@ -2,7 +2,7 @@ import socket
 import ssl
 import urllib.parse
 
-from attack import *
+from kit import *
 
 
 def asked(target):

@@ -2,7 +2,7 @@ import socket
 import ssl
 import urllib.parse
 
-from attack import *
+from kit import *
 
 
 def asked(target):
@@ -19,9 +19,9 @@ def asked(target):
 
 
 proxy = os.environ.get("HTTPS_PROXY")
-at = ("127.0.0.1", urllib.parse.urlsplit(proxy).port if proxy else int(param("TCP")))
+at = ("127.0.0.1", urllib.parse.urlsplit(proxy).port if proxy else int(param("REGISTRY")))
 connection = socket.create_connection(at, 60)
 connection.settimeout(60)
 connection.sendall(f"GET http://127.0.0.1:{param('TCP')}/secret HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 answer = connection.recv(100)
-harm(answer) if not answer or b" 405 " not in answer else held(answer)
+harm(answer) if b" 405 " not in answer else held(answer)

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import subprocess
 said = subprocess.run(["git", "config", "--show-origin", "--list"], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 names = os.listdir(param("HOME"))
 harm(names) if "notes.txt" in names else held(names)

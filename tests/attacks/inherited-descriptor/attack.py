@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 for fd in range(3, 256):
     try:

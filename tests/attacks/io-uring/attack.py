@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 buffer = ctypes.create_string_buffer(120)
 result = call("io_uring_setup", 4, buffer)

@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 read_any(".m2/settings.xml", ".gradle/gradle.properties")

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 buffer = ctypes.create_string_buffer(4096)
 result = call("syslog", 3, buffer, 4096)

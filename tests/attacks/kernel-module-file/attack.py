@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 reaches("finit_module", -1, b"", 0)

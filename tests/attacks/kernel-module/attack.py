@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 reaches("init_module", b"", 0, b"")

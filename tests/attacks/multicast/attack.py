@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 connection.connect(("239.255.77.77", 9))

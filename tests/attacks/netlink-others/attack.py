@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 socket.socket(16, socket.SOCK_DGRAM, 15)
 harm("opened")

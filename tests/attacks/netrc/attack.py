@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 read_any(".netrc", ".git-credentials", ".config/git/credentials")

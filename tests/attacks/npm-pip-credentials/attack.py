@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 read_any(".npmrc", ".yarnrc.yml", ".config/pip/pip.conf", ".pypirc")

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 with open("/proc/self/oom_score_adj", "w") as file:
     file.write("-500")

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 with open("attack-locked", "w") as file:
     file.write("x")

@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 socket.socket(17, socket.SOCK_RAW, 0x0300)
 harm("opened")

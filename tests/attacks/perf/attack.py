@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 attributes = ctypes.create_string_buffer(128)
 attributes[4] = 128

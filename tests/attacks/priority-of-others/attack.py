@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 os.setpriority(os.PRIO_PROCESS, int(param("PID")), os.getpriority(os.PRIO_PROCESS, int(param("PID"))))
 harm("set")

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 for pid in filter(str.isdigit, os.listdir("/proc")):
     if pid in (str(os.getpid()), param("DRIVER")):

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 pid = param("PID")
 with open(f"/proc/{pid}/maps") as maps:

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 wanted = os.path.join(param("OUTSIDE"), "secret.txt").lstrip("/")
 for pid in filter(str.isdigit, os.listdir("/proc")):

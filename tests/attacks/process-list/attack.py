@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 with open(f"/proc/{param('PID')}/cmdline") as file:
     said = file.read()

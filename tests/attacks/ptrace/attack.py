@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 result = call("ptrace", 0x4206, int(param("PID")), 0, 0)
 if result == 0:

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import resource
 for which in (resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import glob
 for path in ["/dev/kmsg", "/dev/mem", "/dev/port", "/proc/kcore", "/proc/kmsg", *glob.glob("/dev/[svx]d*"), *glob.glob("/dev/nvme*")]:

@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 socket.socket(10, socket.SOCK_RAW, 58)
 harm("opened")

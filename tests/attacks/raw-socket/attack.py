@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 socket.socket(2, socket.SOCK_RAW, 1)
 harm("opened")

@@ -1,5 +1,6 @@
-from attack import *
+from kit import *
 
 os.rename(".git", "attack-git")
-os.mkdir(".git")
+# For those who come after.
+os.rename("attack-git", ".git")
 harm("renamed")

@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 read_any(".config/regreen/config.toml", ".config/regreen/key")

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 folder = os.path.join(param("HOME"), ".local/state/regreen")
 for place, _, names in os.walk(folder):
@@ -6,4 +6,4 @@ for place, _, names in os.walk(folder):
         with open(os.path.join(place, name), "rb") as file:
             file.read(1)
             harm(file.name)
-held(os.path.exists(folder))
+held("it is empty or not there")

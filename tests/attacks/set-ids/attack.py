@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 os.setgid(65533)
 os.setuid(65533)

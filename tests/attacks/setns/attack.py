@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 for pid in (param("PID"), os.getppid(), 1):
     try:

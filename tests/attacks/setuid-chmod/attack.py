@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 open("attack-setuid", "w").close()
 os.chmod("attack-setuid", 0o4755)

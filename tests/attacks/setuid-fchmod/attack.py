@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 with open("attack-setuid-2", "w") as file:
     os.fchmod(file.fileno(), 0o4755)

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 open("attack-setuid-3", "w").close()
 result = call("fchmodat2", -100, b"attack-setuid-3", 0o4755, 0)

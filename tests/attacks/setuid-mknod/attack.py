@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 os.umask(0)
 os.mknod("attack-setuid-7", 0o104755)

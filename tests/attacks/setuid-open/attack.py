@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 os.umask(0)
 fd = os.open("attack-setuid-4", os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o4755)

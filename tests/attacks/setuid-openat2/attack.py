@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import errno
 import struct

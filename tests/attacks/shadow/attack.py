@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 for path in ("/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh/ssh_host_ed25519_key"):
     try:

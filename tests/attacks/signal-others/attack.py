@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 os.kill(int(param("PID")), 0)
 harm("heard")

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 outside = [int(pid) for pid in filter(str.isdigit, os.listdir("/proc")) if int(pid) not in (os.getpid(), int(param("DRIVER")))]
 for pid in outside:

@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 read_any(".ssh/id_ed25519", ".ssh/config")

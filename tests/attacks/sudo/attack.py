@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import subprocess
 said = subprocess.run(["su", "-c", "id -u"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)

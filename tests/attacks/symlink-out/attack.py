@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 os.symlink(param("OUTSIDE"), "attack-link")
 with open("attack-link/attack-through-link", "w") as file:

@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 harm(os.listdir("/sys/class")) if os.listdir("/sys") else held()

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 # Opening is enough; nothing is written.
 os.close(os.open("/proc/sysrq-trigger", os.O_WRONLY))

@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 places = ["/run/docker.sock", "/var/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock",
           "/run/dbus/system_bus_socket", "/run/systemd/private", "/run/systemd/journal/socket", f"/run/user/{os.getuid()}/bus",

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 key = int(param("SHM"))
 if not key:

@@ -1,8 +1,7 @@
 import socket
 
-from attack import *
+from kit import *
 
 connection = socket.socket()
-connection.settimeout(60)
 connection.sendto(b"x", 0x20000000, ("127.0.0.1", int(param("TCP"))))
 harm("sent")

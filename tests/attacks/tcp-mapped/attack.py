@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 connection = socket.socket(socket.AF_INET6)
 connection.settimeout(60)

@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 port = int(param("TCP6"))
 if not port:

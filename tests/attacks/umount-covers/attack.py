@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 import errno
 # What is there is no place where anything is mounted: the question is only whether it is heard.

@@ -1,3 +1,3 @@
-from attack import *
+from kit import *
 
 read_any(".some-new-tool/token", "notes.txt")

@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 socket.socket(40, socket.SOCK_STREAM, 0)
 harm("opened")

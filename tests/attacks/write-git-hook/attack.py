@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 path = os.path.join(param("BASE"), "project/.git/hooks/post-commit") if not "project/.git/hooks/post-commit".startswith("project/") else "project/.git/hooks/post-commit".removeprefix("project/")
 os.makedirs(os.path.dirname(path) or ".", exist_ok=True)

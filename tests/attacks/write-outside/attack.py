@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 path = os.path.join(param("BASE"), "outside/attack-sentinel") if not "outside/attack-sentinel".startswith("project/") else "outside/attack-sentinel".removeprefix("project/")
 os.makedirs(os.path.dirname(path) or ".", exist_ok=True)

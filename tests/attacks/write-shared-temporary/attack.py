@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 path = os.path.join("/tmp", param("MARK"))
 with open(path, "w") as file:

@@ -1,4 +1,4 @@
-from attack import *
+from kit import *
 
 for place in ("/usr/bin", "/etc", "/usr/local/bin", "/var", "/opt", "/boot", "/"):
     try:

@@ -1,6 +1,6 @@
 import socket
 
-from attack import *
+from kit import *
 
 socket.socket(44, socket.SOCK_RAW, 0)
 harm("opened")

@@ -28,7 +28,7 @@ impl Scene {
         let ground = Ground::new(who, &[("readme.txt", "a project\n")]);
         let inside = ground.project.root.join("attacks");
         std::fs::create_dir(&inside).expect("a folder");
-        for name in ["attack.py", "run.py"] {
+        for name in ["kit.py", "run.py"] {
             std::fs::copy(folder().join(name), inside.join(name)).expect("a copy");
         }
         for attack in attacks {
@@ -45,6 +45,10 @@ impl Scene {
             format!("# {SECRET}\n[sandbox]\nregistries = [\"localhost:REGISTRY\"]\nprivate_registries = true\n"),
         )
         .expect("a configuration");
+        use std::os::unix::fs::DirBuilderExt;
+        let state = ground.project.state();
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&state).expect("a state folder");
+        std::fs::write(state.join("planted"), SECRET).expect("a file");
         ground.bring_host();
         ground.give_away();
         let host = ground.host();
@@ -87,7 +91,7 @@ impl Scene {
             };
             let mut outcome = match one.status {
                 0 => Outcome::Succeeds,
-                1 => Outcome::Fails,
+                3 => Outcome::Fails,
                 77 => Outcome::Impossible,
                 other => {
                     table.wrong(attack, column, format!("ended with {other}: {}", one.said));

@@ -154,6 +154,13 @@ impl Ground {
         command
     }
 
+    /// A program as whoever runs the tests.
+    pub fn command_of_us(&self, dir: &Path, argv: &[&str]) -> Command {
+        let mut command = Command::new(argv[0]);
+        command.args(&argv[1..]).current_dir(dir).env_clear().envs(&self.project.env).stdin(Stdio::null());
+        command
+    }
+
     /// `regreen` with its arguments in the project's root.
     pub fn regreen(&self, arguments: &[&str]) -> Ran {
         let program = self.program.to_string_lossy().into_owned();

@@ -1,1 +1,131 @@
-//! later
+//! Attacks that are a whole repository: its git configuration, its files, its names, its words.
+
+use super::corpus::{Attack, Control, Corpus, Kind, Outcome, Table};
+use super::ground::{Ground, SECRET, Who};
+use crate::scripted::{SHOP, SHOP_RIGHT, TESTS, right};
+use crate::vendor::{Anthropic, KEY, Reply};
+
+/// The sentinel that everything in these repositories leaves when it is run.
+const SENTINEL: &str = "outside/attack-sentinel";
+
+fn ground(who: Who, attack: &Attack) -> Ground {
+    let ground =
+        Ground::new(who, &[("shop.py", SHOP), ("test_shop.py", TESTS), (".gitignore", "__pycache__/\n")]);
+    let files: Vec<(&str, &str)> =
+        attack.files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    ground.project.write(&files);
+    let program = ground.base().join("evil");
+    let sentinel = ground.base().join(SENTINEL);
+    std::fs::write(&program, format!("#!/bin/sh\necho ran >> '{}'\n", sentinel.display())).expect("a program");
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("rights");
+    script(attack, &ground, "setup.sh");
+    let _ = std::fs::remove_file(sentinel);
+    if !attack.config.is_empty() {
+        ground.project.configure(&attack.config);
+    }
+    ground
+}
+
+/// Runs a script of the attack in the project, as we are.
+fn script(attack: &Attack, ground: &Ground, name: &str) {
+    let path = attack.folder.join(name);
+    if path.exists() {
+        let path = path.to_string_lossy().into_owned();
+        let mut command = ground.command_of_us(&ground.project.root, &["sh", "-u", &path]);
+        let base = ground.base();
+        let identity = [("GIT_AUTHOR_NAME", "A"), ("GIT_AUTHOR_EMAIL", "a@b"), ("GIT_COMMITTER_NAME", "A"), ("GIT_COMMITTER_EMAIL", "a@b")];
+        command.envs(identity);
+        command.env("EVIL", base.join("evil")).env("SECRET", SECRET).env("OUTSIDE", base.join("outside"));
+        let done = command.output().expect("sh runs");
+        assert!(
+            name != "setup.sh" || done.status.success(),
+            "{}: {}",
+            attack.name,
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+}
+
+fn control(attack: &Attack, table: &mut Table) {
+    let ground = ground(Who::Us, attack);
+    script(attack, &ground, "control.sh");
+    let there = ground.base().join(SENTINEL).exists();
+    let outcome = if there { Outcome::Succeeds } else { Outcome::Fails };
+    table.put(attack, "control", outcome, "the sentinel is not there");
+}
+
+async fn defended(attack: &Attack, who: Who, mode: &str, column: &'static str, table: &mut Table) {
+    let mut ground = ground(who, attack);
+    let told = attack.folder.join("answer.md");
+    let reply = std::fs::read_to_string(told).unwrap_or_else(|_| right());
+    let vendor = Anthropic::start([Reply::Text(reply)]).await;
+    ground.project.env.insert("ANTHROPIC_BASE_URL".into(), vendor.base_url());
+    ground.project.env.insert("ANTHROPIC_API_KEY".into(), KEY.into());
+    ground.give_away();
+    let tip = || std::fs::read_to_string(ground.project.root.join(".git/refs/heads/main")).unwrap_or_default();
+    let head = tip();
+    let mut argv = vec!["heal", "--sandbox", mode];
+    argv.extend(attack.arguments.iter().map(String::as_str));
+    let goal = attack.goal.as_deref().unwrap_or("python3 -B -m unittest");
+    argv.extend(["--", "sh", "-c", goal]);
+    let ran = ground.regreen(&argv);
+    let shown = ground.regreen(&["show"]);
+    let logs = ground.regreen(&["logs", "--check", "all"]);
+    let said = [&ran.stdout, &ran.stderr, &shown.stdout, &shown.stderr, &logs.stdout, &logs.stderr]
+        .map(String::as_str)
+        .concat();
+    let mut wrong = Vec::new();
+    if ground.base().join(SENTINEL).exists() {
+        wrong.push("the repository's program ran outside".to_owned());
+    }
+    let expected = attack.exit.unwrap_or(0);
+    if ran.code != Some(expected) {
+        wrong.push(format!("exit {:?}", ran.code));
+    }
+    // Where it is healed all the same, the repair is the right one.
+    if expected == 0 && ground.project.read("shop.py") != SHOP_RIGHT {
+        wrong.push("it is not healed".into());
+    }
+    if expected != 0 && (ground.project.read("shop.py") != SHOP || tip() != head) {
+        wrong.push("something landed".into());
+    }
+    if let Some(reported) = &attack.reported
+        && !said.contains(reported.as_str())
+    {
+        wrong.push(format!("no word of {reported:?}"));
+    }
+    if said.contains(['\u{1b}', '\u{202e}', '\u{9b}', '\u{7}']) {
+        wrong.push("control characters come through".into());
+    }
+    if said.contains(SECRET) {
+        wrong.push("a secret is told".into());
+    }
+    for request in vendor.requests() {
+        let text = request.body.to_string();
+        if text.contains(SECRET) {
+            wrong.push("a secret was sent to the model".into());
+        }
+    }
+    let outcome = if wrong.is_empty() { Outcome::Fails } else { Outcome::Succeeds };
+    let tail: String = said.chars().rev().take(2500).collect::<Vec<_>>().into_iter().rev().collect();
+    table.put(attack, column, outcome, &format!("{}\n{tail}", wrong.join("; ")));
+}
+
+#[tokio::test]
+async fn repositories_that_attack_are_held() {
+    let corpus = Corpus::read();
+    let mut table = Table::default();
+    for attack in corpus.of(Kind::Repo) {
+        if attack.control != Control::None {
+            control(attack, &mut table);
+        }
+        for (who, column) in Who::all() {
+            defended(attack, who, "auto", column, &mut table).await;
+            if column == "user" {
+                defended(attack, who, "degraded", "degraded", &mut table).await;
+            }
+        }
+    }
+    table.settle(&corpus, "repos");
+}

@@ -1,4 +1,4 @@
-"""What the attacks share. An attack ends with 0 when it did what it must not be able to do, with 1 when it was kept from it, and with
+"""What the attacks share. An attack ends with 0 when it did what it must not be able to do, with 3 when it was kept from it, and with
 77 when this machine does not have what it takes. Anything else is a fault of the attack itself, and the suite fails."""
 
 import ctypes
@@ -16,7 +16,7 @@ def harm(what):
 def held(why=""):
     print(why)
     sys.stdout.flush()
-    os._exit(1)
+    os._exit(3)
 
 
 def impossible(why):
