@@ -1,6 +1,6 @@
 from kit import *
 
-places = [".", "/tmp", os.path.expanduser("~"), "/dev/shm", "/var/tmp", os.environ.get("TMPDIR", "/tmp")]
+places = {os.path.realpath(place) for place in (".", "/tmp", os.path.expanduser("~"), "/dev/shm", "/var/tmp", os.environ.get("TMPDIR", "/tmp"))}
 found = False
 for place in places:
     path = os.path.join(place, "regreen-attack-marker")

@@ -13,7 +13,8 @@ fn ground(who: Who, attack: &Attack) -> Ground {
     let code = std::fs::read_to_string(attack.folder.join("attack.py")).expect("the code");
     let kit = std::fs::read_to_string(folder().join("kit.py")).expect("the kit");
     let ground = Ground::new(who, &[("attack.py", &code), ("kit.py", &kit)]);
-    ground.project.configure(&attack.config);
+    // Nothing is to be repaired: the cheapest rung alone.
+    ground.project.configure(&format!("{}[[ladder]]\nfixer = \"memory\"\n", attack.config));
     ground.give_away();
     ground
 }

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use regreen::patch::{Patch, Tree};
+use regreen::{edits, guards};
+
 use super::corpus::{Attack, Control, Corpus, Kind, Outcome, Table};
 use super::ground::{Ground, Who, copy_all};
 use crate::project::Project;
@@ -157,10 +160,29 @@ fn possible(attack: &Attack) -> bool {
     attack.needs.iter().all(|program| which::which(program).is_ok())
 }
 
+/// What refuses the answer before anything of it is run, if anything does: the same code for whoever runs it and in whatever mode.
+fn refused(attack: &Attack) -> Option<String> {
+    let ground = ground(Who::Us, attack);
+    let parsed = match edits::parse(&answer(attack, &ground)) {
+        Ok(parsed) => parsed,
+        Err(refused) => return Some(refused.to_string()),
+    };
+    let nothing = Patch::new();
+    let tree = Tree { root: &ground.project.root, patch: &nothing };
+    let patch = match edits::apply(&parsed.edits, &tree) {
+        Ok(patch) => patch,
+        Err(refused) => return Some(refused.to_string()),
+    };
+    let findings = guards::inspect(&guards::Proposed::new(tree, &patch));
+    let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    guards::refuses(&findings).then(|| told.join("; "))
+}
+
+/// Carries out every fourth patch, from `part` on.
 async fn carry_out(part: usize) {
     let corpus = Corpus::read();
     let mut table = Table::default();
-    for attack in corpus.of(Kind::Patch).skip(part).step_by(2) {
+    for attack in corpus.of(Kind::Patch).skip(part).step_by(4) {
         if !possible(attack) {
             eprintln!("skipped: {} needs {:?}", attack.name, attack.needs);
             continue;
@@ -168,15 +190,19 @@ async fn carry_out(part: usize) {
         if attack.control != Control::None {
             control(attack, &mut table);
         }
-        for (who, column) in Who::all() {
-            // The toolchains may lie where only we may look.
-            if who == Who::Us || attack.needs.is_empty() {
+        match refused(attack) {
+            Some(reason) => {
+                if attack.exit.is_some() || attack.reported.as_ref().is_some_and(|word| !reason.contains(word)) {
+                    table.wrong(attack, "root", format!("refused in other words: {reason}"));
+                }
+                for column in ["root", "user", "degraded"] {
+                    table.put(attack, column, Outcome::Fails, "");
+                }
+            }
+            None => {
+                let (who, column) = Who::all()[0];
                 defended(attack, who, "auto", column, &mut table).await;
             }
-        }
-        // What the guards refuse is never run: in which mode does not matter.
-        if attack.reported.is_none() {
-            defended(attack, Who::Us, "degraded", "degraded", &mut table).await;
         }
     }
     table.settle(&corpus, &format!("patches-{part}"));
@@ -188,6 +214,16 @@ async fn patches_that_cheat_do_not_land() {
 }
 
 #[tokio::test]
-async fn patches_that_cheat_do_not_land_either() {
+async fn patches_that_cheat_do_not_land_second_quarter() {
     carry_out(1).await;
+}
+
+#[tokio::test]
+async fn patches_that_cheat_do_not_land_third_quarter() {
+    carry_out(2).await;
+}
+
+#[tokio::test]
+async fn patches_that_cheat_do_not_land_last_quarter() {
+    carry_out(3).await;
 }
