@@ -133,6 +133,16 @@ pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
         _ => {}
     }
     let path = delta.old_path().as_str();
+    if let Some(module) = shadowed(delta) {
+        return found.refuse(
+            "config",
+            delta.path,
+            None,
+            format!(
+                "a module of its own takes the place of {module}, which runs the tests; give it another name"
+            ),
+        );
+    }
     let named = NAMES.contains(&name)
         || STARTS.iter().any(|start| name.starts_with(start))
         || name.ends_with(".pth")
@@ -173,6 +183,19 @@ pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
             );
         }
     }
+}
+
+/// Modules that run Python's tests: one of the same name beside the code would run instead.
+const RUNNERS: &[&str] =
+    &["unittest", "pytest", "_pytest", "pluggy", "doctest", "nose2", "coverage", "xdist", "trial"];
+
+/// The runner that a new file takes the place of, if any.
+fn shadowed(delta: &Delta<'_>) -> Option<&'static str> {
+    if !delta.path.file_name().ends_with(".py") || (delta.existed && delta.from.is_none()) {
+        return None;
+    }
+    let parts = delta.path.as_str().trim_end_matches(".py").split('/');
+    RUNNERS.iter().copied().find(|runner| parts.clone().any(|part| part == *runner))
 }
 
 fn json(text: Option<&str>) -> Option<Value> {

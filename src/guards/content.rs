@@ -79,7 +79,7 @@ const ROWS: &[Row] = {
 
         ("danger", Any, All, r"\b(?:curl|wget|fetch)\b[^\n|;]{0,300}\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh\b", "what is downloaded is run by a shell", true),
         ("danger", Any, All, r"\b(?:ba|z|da)?sh\s+(?:-c\s+)?[<\x22']?[<$]\(\s*(?:curl|wget)\b", "what is downloaded is run by a shell", true),
-        ("danger", Any, All, r#"\brm\s+(?:-[a-zA-Z]+\s+)*-[a-zA-Z]*[rR][a-zA-Z]*\s+(?:-[a-zA-Z]+\s+|--no-preserve-root\s+)*["']?(?:/|~|\$HOME|\$\{HOME\})["']?(?:\s|\*|/\*|;|$|["'])"#, "it removes a whole file system or home folder", true),
+        ("danger", Any, All, r#"\brm\s+(?:-[a-zA-Z]+\s+)*-[a-zA-Z]*[rR][a-zA-Z]*\s+(?:-[a-zA-Z]+\s+|--no-preserve-root\s+)*["']?(?:/|(?:~|\$HOME|\$\{HOME\})/?)["']?(?:\s|\*|/\*|;|$|["'])"#, "it removes a whole file system or home folder", true),
         ("danger", Script, Code, r"(?:^|[^.\w])eval\s*\(|\bnew\s+Function\s*\(", "text is run as code; find another way or ask for an approval", false),
         ("danger", Python, Code, r"(?:^|[^.\w])(?:eval|exec)\s*\(", "text is run as code; find another way or ask for an approval", false),
         ("danger", Python, Code, r"\bos\.(?:system|popen)\s*\(|\bshell\s*=\s*True\b|\bpickle\.loads?\s*\(", "a shell runs text, or bytes become objects; that needs an approval", false),
@@ -88,13 +88,16 @@ const ROWS: &[Row] = {
         ("danger", Rust, Code, r"\bmem::(?:transmute|forget)\b|\bCommand::new\s*\(", "raw memory or other programs are used; that needs an approval", false),
         ("danger", Any, Code, r"\brejectUnauthorized\s*:\s*false|\bverify\s*=\s*False|\bdanger_accept_invalid_(?:certs|hostnames)\s*\(\s*true|\bInsecureSkipVerify\s*:\s*true|NODE_TLS_REJECT_UNAUTHORIZED", "certificates are not checked any more", true),
         ("danger", Any, All, r"\bchmod\s+(?:-R\s+)?0?777\b", "files become writable for everybody; that needs an approval", false),
-        ("danger", Python, Code, r"def\s+__eq__\s*\([^)]*\)[^:\n]*:\s*(?:\n\s*)?return\s+True\b", "an object equals everything; compare what matters", true),
+        ("danger", Python, Code, r"def\s+__eq__\s*\([^)]*\)[^:\n]*:\s*(?:\n\s*)?return\s+True\b|\b__eq__\s*=\s*lambda\b[^:\n]*:\s*True\b", "an object equals everything; compare what matters", true),
         ("danger", Python, Code, r"\bsys\.modules\s*\[[^\]]*\]\s*=", "a module is replaced at run time; that needs an approval", false),
         ("danger", Rust, Code, r"fn\s+eq\s*\([^)]*\)\s*->\s*bool\s*\{\s*true\s*\}", "an object equals everything; compare what matters", true),
 
-        ("under-test", Product, All, r#"(?:["']pytest["']\s+in\s+sys\.modules|sys\.modules[^\n]{0,20}["'](?:pytest|unittest)["']|PYTEST_CURRENT_TEST|JEST_WORKER_ID|\bVITEST(?:_WORKER_ID)?\b|\bMOCHA_|import\.meta\.vitest)"#, "the code behaves differently under test; repair what the tests check", true),
+        ("under-test", Product, All, r#"(?:["'](?:pytest|_pytest|unittest)[\w.]*["']\s+(?:not\s+)?in\s+sys\.modules|sys\.modules[^\n]{0,20}["'](?:pytest|unittest)["']|PYTEST_CURRENT_TEST|JEST_WORKER_ID|\bVITEST(?:_WORKER_ID)?\b|\bMOCHA_|import\.meta\.vitest)"#, "the code behaves differently under test; repair what the tests check", true),
         ("under-test", Product, All, r#"\bNODE_ENV["'\]]*\s*[!=]==?\s*["'`]test["'`]|["'`]test["'`]\s*[!=]==?\s*process\.env\.NODE_ENV"#, "the code behaves differently under test; repair what the tests check", true),
         ("under-test", Product, Code, r"\bcfg!\s*\([^)]{0,60}\btest\b|#\s*\[\s*cfg\s*\(\s*not\s*\(\s*test\s*\)|\btesting\.Testing\s*\(", "the code behaves differently under test; repair what the tests check", true),
+
+        ("under-test", Product, Code, r"\binspect\.(?:stack|currentframe|getouterframes|trace)\s*\(|\bsys\._getframe\b|\btraceback\.(?:extract_stack|walk_stack)\s*\(|\bsys\.(?:settrace|setprofile)\s*\(", "the code looks at who calls it; that needs an approval", false),
+        ("tests", Product, Code, r"\b(?:unittest|TestCase|TestResult|TestProgram)\.\w+(?:\.\w+)*\s*=[^=]|\bsetattr\s*\([^)\n]*\bTestCase\b", "the test runner is changed from the product's code; repair what the tests check", true),
 
         ("tests", Tests, Code, r"\bprocess\.exit\s*\(|\bos\._exit\s*\(|\bsys\.exit\s*\(|\bprocess::exit\s*\(|\bos\.Exit\s*\(|\bSystem\.exit\s*\(|(?:^|[^.\w])(?:quit|exit)\s*\(|\bos\.abort\s*\(|\bos\.kill\s*\(", "a test ends the whole process; let the runner report", true),
         ("tests", Product, Code, r"\bos\._exit\s*\(|\bprocess\.(?:exit|reallyExit)\s*\(\s*0?\s*\)|\bprocess::exit\s*\(\s*0\s*\)|\bprocess\.exitCode\s*=\s*0\b", "the program ends with success from within; that needs an approval", false),

@@ -365,7 +365,8 @@ fn advice(stage: spec::Stage) -> &'static str {
             "let this user make user namespaces: in Docker run the container with --security-opt seccomp=unconfined (and \
              apparmor=unconfined), or with a seccomp profile that allows unshare, clone and mount; on Ubuntu 24.04 and later \
              `sysctl kernel.apparmor_restrict_unprivileged_userns=0` or an AppArmor profile for regreen with `userns,`; elsewhere \
-             check user.max_user_namespaces and kernel.unprivileged_userns_clone. `--sandbox off` runs without any confinement"
+             check user.max_user_namespaces and kernel.unprivileged_userns_clone. `--sandbox degraded` does without them and keeps out \
+             less, `--sandbox off` runs without any confinement"
         }
         Stage::Proc => {
             "a container that hides parts of /proc keeps a new one from being mounted: in Docker run it with --security-opt \

@@ -138,6 +138,17 @@ impl Judge<'_> {
                 }
             }
         }
+        let hides = |id: &str| {
+            let first = id.rsplit_once('#').map(|(first, _)| first)?;
+            (!side.old.contains_key(id) && side.old.contains_key(first)).then(|| first.to_owned())
+        };
+        if Lang::of(delta.path) == Some(Lang::Python)
+            && let Some((first, case)) = side.new.iter().find_map(|(id, case)| Some((hides(id)?, case)))
+        {
+            let reason =
+                format!("a second definition of the test {first} hides the first; repair the code instead");
+            self.grave(delta.path, Some(case.line), reason);
+        }
         let focused = |cases: &BTreeMap<String, Case>| cases.values().filter(|case| case.focused).count();
         if focused(&side.new) > focused(&side.old) {
             let line = side.new.values().find(|case| case.focused).map(|case| case.line);

@@ -36,13 +36,19 @@ impl Scene {
         }
         let git = |arguments: &[&str]| ground.project.git(arguments);
         git(&["remote", "add", "origin", &format!("https://user:{SECRET}@forge.invalid/a.git")]);
-        git(&["config", "http.https://forge.invalid/.extraheader", &format!("AUTHORIZATION: basic {SECRET}")]);
+        git(&[
+            "config",
+            "http.https://forge.invalid/.extraheader",
+            &format!("AUTHORIZATION: basic {SECRET}"),
+        ]);
         let hook = ground.project.root.join(".git/hooks/pre-push");
         std::fs::create_dir_all(hook.parent().expect("a parent")).expect("a folder");
         std::fs::write(hook, format!("# {SECRET}\n")).expect("a hook");
         std::fs::write(
             ground.project.home.join(".config/regreen/config.toml"),
-            format!("# {SECRET}\n[sandbox]\nregistries = [\"localhost:REGISTRY\"]\nprivate_registries = true\n"),
+            format!(
+                "# {SECRET}\n[sandbox]\nregistries = [\"localhost:REGISTRY\"]\nprivate_registries = true\n"
+            ),
         )
         .expect("a configuration");
         use std::os::unix::fs::DirBuilderExt;
@@ -54,9 +60,11 @@ impl Scene {
         let host = ground.host();
         let mark = format!("regreen-attack-{}", host.parameters["PID"]);
         let mut all = host.parameters.clone();
-        for (name, path) in
-            [("BASE", ground.base()), ("HOME", ground.project.home.clone()), ("OUTSIDE", ground.base().join("outside"))]
-        {
+        for (name, path) in [
+            ("BASE", ground.base()),
+            ("HOME", ground.project.home.clone()),
+            ("OUTSIDE", ground.base().join("outside")),
+        ] {
             all.insert(name.into(), path.to_string_lossy().into_owned().into());
         }
         all.insert("MARK".into(), mark.clone().into());
@@ -78,7 +86,14 @@ impl Scene {
     }
 
     /// Takes what `run.py` printed down in the table.
-    fn judge(&self, attacks: &[&Attack], printed: &str, root: &Path, column: &'static str, table: &mut Table) {
+    fn judge(
+        &self,
+        attacks: &[&Attack],
+        printed: &str,
+        root: &Path,
+        column: &'static str,
+        table: &mut Table,
+    ) {
         let mut told: BTreeMap<String, Told> = BTreeMap::new();
         for line in printed.lines().filter_map(|line| line.trim().strip_prefix('@')) {
             let one: Told = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));

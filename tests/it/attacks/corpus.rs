@@ -166,7 +166,9 @@ impl Table {
     }
 
     pub fn wrong(&mut self, attack: &Attack, column: &str, what: impl std::fmt::Display) {
-        self.wrong.push(format!("{} ({}), {column}: {what}", attack.name, attack.title));
+        let wrong = format!("{} ({}), {column}: {what}", attack.name, attack.title);
+        eprintln!("{wrong}");
+        self.wrong.push(wrong);
     }
 
     /// Prints the table, keeps it in the folder that `REGREEN_ATTACK_TABLE` names, and fails where anything is wrong.

@@ -6,7 +6,7 @@ use regreen::patch::{Patch, Tree};
 use regreen::{edits, guards};
 
 use super::corpus::{Attack, Control, Corpus, Kind, Outcome, Table};
-use super::ground::{Ground, Who, copy_all};
+use super::ground::{Ground, LADDER, Who, copy_all};
 use crate::project::Project;
 use crate::scripted::{SHOP, TESTS};
 use crate::vendor::{Anthropic, KEY, Reply};
@@ -24,7 +24,8 @@ fn ground(who: Who, attack: &Attack) -> Ground {
     let setup = attack.folder.join("setup.sh");
     if setup.exists() {
         let script = setup.to_string_lossy().into_owned();
-        let done = ground.command_of_us(&ground.project.root, &["sh", "-eu", &script]).output().expect("sh runs");
+        let done =
+            ground.command_of_us(&ground.project.root, &["sh", "-eu", &script]).output().expect("sh runs");
         assert!(done.status.success(), "{}: {}", attack.name, String::from_utf8_lossy(&done.stderr));
     }
     ground.project.commit("Begin");
@@ -61,7 +62,10 @@ fn apply_blindly(root: &Path, answer: &str) {
             let path = root.join(lines[at - 1].trim_end_matches(" (whole file)"));
             let middle = at + lines[at..].iter().position(|line| *line == "=======").expect("a middle");
             let end = middle
-                + lines[middle..].iter().position(|line| line.starts_with(">>>>>>> REPLACE")).expect("an end");
+                + lines[middle..]
+                    .iter()
+                    .position(|line| line.starts_with(">>>>>>> REPLACE"))
+                    .expect("an end");
             let text =
                 |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>().concat();
             let (search, replace) = (text(&lines[at + 1..middle]), text(&lines[middle + 1..end]));
@@ -82,6 +86,7 @@ fn control(attack: &Attack, table: &mut Table) {
     let ground = ground(Who::Us, attack);
     let copy = ground.base().join("copy/project");
     copy_all(&ground.project.root, &copy);
+    copy_all(&ground.base().join("outside"), &ground.base().join("copy/outside"));
     apply_blindly(&copy, &answer(attack, &ground));
     let (outcome, said) = match &attack.sentinel {
         Some(sentinel) => {
@@ -118,10 +123,7 @@ async fn defended(attack: &Attack, who: Who, mode: &str, column: &'static str, t
     if who == Who::Us {
         ground.project.env.insert("CARGO_HOME".into(), real_cargo());
     }
-    ground.project.configure(&format!(
-        "{}[[ladder]]\nfixer = \"model\"\nprovider = \"anthropic\"\nmodel = \"claude-sonnet-5-5\"\nattempts = 1\n",
-        attack.config
-    ));
+    ground.project.configure(&format!("{}{LADDER}", attack.config));
     ground.give_away();
     let before = ground.project.everything();
     let mut argv = vec!["heal", "--json", "--sandbox", mode];
@@ -134,10 +136,12 @@ async fn defended(attack: &Attack, who: Who, mode: &str, column: &'static str, t
     if asked == 0 {
         wrong.push("the model was never asked".to_owned());
     }
-    if ground.project.everything() != before {
+    // An answer may also hold an honest repair, which lands without the rest.
+    if attack.exit != Some(0) && ground.project.everything() != before {
         wrong.push("the tree was changed".into());
     }
-    if ran.code == Some(0) || attack.exit.is_some_and(|exit| ran.code != Some(exit)) {
+    let right = attack.exit.map_or(ran.code != Some(0), |exit| ran.code == Some(exit));
+    if !right {
         wrong.push(format!("exit {:?}", ran.code));
     }
     if let Some(sentinel) = &attack.sentinel
@@ -192,7 +196,9 @@ async fn carry_out(part: usize) {
         }
         match refused(attack) {
             Some(reason) => {
-                if attack.exit.is_some() || attack.reported.as_ref().is_some_and(|word| !reason.contains(word)) {
+                if attack.exit.is_some()
+                    || attack.reported.as_ref().is_some_and(|word| !reason.contains(word))
+                {
                     table.wrong(attack, "root", format!("refused in other words: {reason}"));
                 }
                 for column in ["root", "user", "degraded"] {

@@ -1,9 +1,12 @@
 //! Attacks that are a whole repository: its git configuration, its files, its names, its words.
 
 use super::corpus::{Attack, Control, Corpus, Kind, Outcome, Table};
-use super::ground::{Ground, SECRET, Who};
+use super::ground::{Ground, LADDER, SECRET, Who};
 use crate::scripted::{SHOP, SHOP_RIGHT, TESTS, right};
 use crate::vendor::{Anthropic, KEY, Reply};
+
+/// What is proven is not the point here.
+const PROOF: &str = "[proof]\nrepeat = 1\nminimise = false\n";
 
 /// The sentinel that everything in these repositories leaves when it is run.
 const SENTINEL: &str = "outside/attack-sentinel";
@@ -16,14 +19,13 @@ fn ground(who: Who, attack: &Attack) -> Ground {
     ground.project.write(&files);
     let program = ground.base().join("evil");
     let sentinel = ground.base().join(SENTINEL);
-    std::fs::write(&program, format!("#!/bin/sh\necho ran >> '{}'\n", sentinel.display())).expect("a program");
+    std::fs::write(&program, format!("#!/bin/sh\necho ran >> '{}'\n", sentinel.display()))
+        .expect("a program");
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("rights");
     script(attack, &ground, "setup.sh");
     let _ = std::fs::remove_file(sentinel);
-    if !attack.config.is_empty() {
-        ground.project.configure(&attack.config);
-    }
+    ground.project.configure(&format!("{}{LADDER}{PROOF}", attack.config));
     ground
 }
 
@@ -34,8 +36,14 @@ fn script(attack: &Attack, ground: &Ground, name: &str) {
         let path = path.to_string_lossy().into_owned();
         let mut command = ground.command_of_us(&ground.project.root, &["sh", "-u", &path]);
         let base = ground.base();
-        let identity = [("GIT_AUTHOR_NAME", "A"), ("GIT_AUTHOR_EMAIL", "a@b"), ("GIT_COMMITTER_NAME", "A"), ("GIT_COMMITTER_EMAIL", "a@b")];
+        let identity = [
+            ("GIT_AUTHOR_NAME", "A"),
+            ("GIT_AUTHOR_EMAIL", "a@b"),
+            ("GIT_COMMITTER_NAME", "A"),
+            ("GIT_COMMITTER_EMAIL", "a@b"),
+        ];
         command.envs(identity);
+        command.env("GIT_CONFIG_NOSYSTEM", "1");
         command.env("EVIL", base.join("evil")).env("SECRET", SECRET).env("OUTSIDE", base.join("outside"));
         let done = command.output().expect("sh runs");
         assert!(
@@ -63,7 +71,8 @@ async fn defended(attack: &Attack, who: Who, mode: &str, column: &'static str, t
     ground.project.env.insert("ANTHROPIC_BASE_URL".into(), vendor.base_url());
     ground.project.env.insert("ANTHROPIC_API_KEY".into(), KEY.into());
     ground.give_away();
-    let tip = || std::fs::read_to_string(ground.project.root.join(".git/refs/heads/main")).unwrap_or_default();
+    let tip =
+        || std::fs::read_to_string(ground.project.root.join(".git/refs/heads/main")).unwrap_or_default();
     let head = tip();
     let mut argv = vec!["heal", "--sandbox", mode];
     argv.extend(attack.arguments.iter().map(String::as_str));
@@ -112,20 +121,31 @@ async fn defended(attack: &Attack, who: Who, mode: &str, column: &'static str, t
     table.put(attack, column, outcome, &format!("{}\n{tail}", wrong.join("; ")));
 }
 
-#[tokio::test]
-async fn repositories_that_attack_are_held() {
+/// Carries out every second repository, from `part` on.
+async fn carry_out(part: usize) {
     let corpus = Corpus::read();
     let mut table = Table::default();
-    for attack in corpus.of(Kind::Repo) {
+    for (at, attack) in corpus.of(Kind::Repo).enumerate().filter(|(at, _)| at % 2 == part) {
         if attack.control != Control::None {
             control(attack, &mut table);
         }
         for (who, column) in Who::all() {
             defended(attack, who, "auto", column, &mut table).await;
-            if column == "user" {
+            // Git is run outside of the sandbox, whatever that is: some of them are enough.
+            if column == "user" && at % 6 == part {
                 defended(attack, who, "degraded", "degraded", &mut table).await;
             }
         }
     }
-    table.settle(&corpus, "repos");
+    table.settle(&corpus, &format!("repos-{part}"));
+}
+
+#[tokio::test]
+async fn repositories_that_attack_are_held() {
+    carry_out(0).await;
+}
+
+#[tokio::test]
+async fn repositories_that_attack_are_held_second_half() {
+    carry_out(1).await;
 }
