@@ -186,8 +186,7 @@ pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
 }
 
 /// Modules that run Python's tests: one of the same name beside the code would run instead.
-const RUNNERS: &[&str] =
-    &["unittest", "pytest", "_pytest", "pluggy", "doctest", "nose2", "coverage", "xdist", "trial"];
+const RUNNERS: &[&str] = &["unittest", "pytest", "_pytest", "pluggy", "doctest", "nose2"];
 
 /// The runner that a new file takes the place of, if any.
 fn shadowed(delta: &Delta<'_>) -> Option<&'static str> {

@@ -99,6 +99,8 @@ const ROWS: &[Row] = {
         ("under-test", Product, Code, r"\binspect\.(?:stack|currentframe|getouterframes|trace)\s*\(|\bsys\._getframe\b|\btraceback\.(?:extract_stack|walk_stack)\s*\(|\bsys\.(?:settrace|setprofile)\s*\(", "the code looks at who calls it; that needs an approval", false),
         ("tests", Product, Code, r"\b(?:unittest|TestCase|TestResult|TestProgram)\.\w+(?:\.\w+)*\s*=[^=]|\bsetattr\s*\([^)\n]*\bTestCase\b", "the test runner is changed from the product's code; repair what the tests check", true),
 
+        ("tests", Product, All, r#"(?:\bassert|\brequire\s*\(\s*["'](?:node:)?(?:assert|test|chai|expect)[\w/]*["']\s*\))(?:\.\w+)+\s*=[^=>]"#, "the assertions are changed from the product's code; repair what the tests check", true),
+
         ("tests", Tests, Code, r"\bprocess\.exit\s*\(|\bos\._exit\s*\(|\bsys\.exit\s*\(|\bprocess::exit\s*\(|\bos\.Exit\s*\(|\bSystem\.exit\s*\(|(?:^|[^.\w])(?:quit|exit)\s*\(|\bos\.abort\s*\(|\bos\.kill\s*\(", "a test ends the whole process; let the runner report", true),
         ("tests", Product, Code, r"\bos\._exit\s*\(|\bprocess\.(?:exit|reallyExit)\s*\(\s*0?\s*\)|\bprocess::exit\s*\(\s*0\s*\)|\bprocess\.exitCode\s*=\s*0\b", "the program ends with success from within; that needs an approval", false),
         ("tests", Any, Code, r"\batexit\.register\s*\(|\bprocess\.on\s*\(\s*'?\s*'?\s*,|\bpytest_(?:collection_modifyitems|runtest_\w+|sessionfinish|terminal_summary|exception_interact|report_\w+)\b", "it hooks into the end of the process or into the test runner; that needs an approval", false),

@@ -99,6 +99,11 @@ pub struct Attack {
     /// Files of the project besides those in the folder.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// The one file whose honest repair, part of the same answer, may land.
+    pub lands: Option<String>,
+    /// Nothing keeps it from succeeding, and that is known; why says why.
+    #[serde(default)]
+    pub residual: bool,
     /// Programs that have to be there.
     #[serde(default)]
     pub needs: Vec<String>,
@@ -128,7 +133,8 @@ impl Corpus {
                 toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             attack.name = entry.file_name().into_string().expect("a plain name");
             attack.folder = entry.path();
-            let usual = attack.control == Control::Must && attack.degraded == Outcome::Fails;
+            let usual =
+                attack.control == Control::Must && attack.degraded == Outcome::Fails && !attack.residual;
             assert!(usual || attack.why.is_some(), "{}: no word on why it is not as usual", attack.name);
             assert!(!attack.threats.is_empty(), "{}: belongs to no threat", attack.name);
             attacks.push(attack);
@@ -158,7 +164,7 @@ impl Table {
         let right = match column {
             "control" => attack.control != Control::Must || outcome == Outcome::Succeeds,
             "degraded" => attack.degraded == Outcome::Succeeds || outcome != Outcome::Succeeds,
-            _ => outcome != Outcome::Succeeds,
+            _ => attack.residual || outcome != Outcome::Succeeds,
         };
         if !right {
             self.wrong(attack, column, format!("{}: {}", outcome.as_str(), said.trim()));

@@ -1,5 +1,9 @@
 //! Attacks that are a whole repository: its git configuration, its files, its names, its words.
 
+use std::path::Path;
+
+use tempfile::TempDir;
+
 use super::corpus::{Attack, Control, Corpus, Kind, Outcome, Table};
 use super::ground::{Ground, LADDER, SECRET, Who};
 use crate::scripted::{SHOP, SHOP_RIGHT, TESTS, right};
@@ -11,26 +15,29 @@ const PROOF: &str = "[proof]\nrepeat = 1\nminimise = false\n";
 /// The sentinel that everything in these repositories leaves when it is run.
 const SENTINEL: &str = "outside/attack-sentinel";
 
-fn ground(who: Who, attack: &Attack) -> Ground {
+fn ground(who: Who, attack: &Attack) -> (Ground, TempDir) {
+    use std::os::unix::fs::PermissionsExt;
     let ground =
         Ground::new(who, &[("shop.py", SHOP), ("test_shop.py", TESTS), (".gitignore", "__pycache__/\n")]);
     let files: Vec<(&str, &str)> =
         attack.files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     ground.project.write(&files);
-    let program = ground.base().join("evil");
+    // A path without spaces: git gives some of these to a shell.
+    let folder = tempfile::Builder::new().prefix("regreen-attack-").tempdir().expect("a folder");
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("rights");
+    let program = folder.path().join("evil");
     let sentinel = ground.base().join(SENTINEL);
     std::fs::write(&program, format!("#!/bin/sh\necho ran >> '{}'\n", sentinel.display()))
         .expect("a program");
-    use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("rights");
-    script(attack, &ground, "setup.sh");
+    script(attack, &ground, folder.path(), "setup.sh");
     let _ = std::fs::remove_file(sentinel);
     ground.project.configure(&format!("{}{LADDER}{PROOF}", attack.config));
-    ground
+    (ground, folder)
 }
 
 /// Runs a script of the attack in the project, as we are.
-fn script(attack: &Attack, ground: &Ground, name: &str) {
+fn script(attack: &Attack, ground: &Ground, evil: &Path, name: &str) {
     let path = attack.folder.join(name);
     if path.exists() {
         let path = path.to_string_lossy().into_owned();
@@ -44,7 +51,7 @@ fn script(attack: &Attack, ground: &Ground, name: &str) {
         ];
         command.envs(identity);
         command.env("GIT_CONFIG_NOSYSTEM", "1");
-        command.env("EVIL", base.join("evil")).env("SECRET", SECRET).env("OUTSIDE", base.join("outside"));
+        command.env("EVIL", evil.join("evil")).env("SECRET", SECRET).env("OUTSIDE", base.join("outside"));
         let done = command.output().expect("sh runs");
         assert!(
             name != "setup.sh" || done.status.success(),
@@ -56,15 +63,15 @@ fn script(attack: &Attack, ground: &Ground, name: &str) {
 }
 
 fn control(attack: &Attack, table: &mut Table) {
-    let ground = ground(Who::Us, attack);
-    script(attack, &ground, "control.sh");
+    let (ground, folder) = ground(Who::Us, attack);
+    script(attack, &ground, folder.path(), "control.sh");
     let there = ground.base().join(SENTINEL).exists();
     let outcome = if there { Outcome::Succeeds } else { Outcome::Fails };
     table.put(attack, "control", outcome, "the sentinel is not there");
 }
 
 async fn defended(attack: &Attack, who: Who, mode: &str, column: &'static str, table: &mut Table) {
-    let mut ground = ground(who, attack);
+    let (mut ground, _folder) = ground(who, attack);
     let told = attack.folder.join("answer.md");
     let reply = std::fs::read_to_string(told).unwrap_or_else(|_| right());
     let vendor = Anthropic::start([Reply::Text(reply)]).await;
