@@ -288,12 +288,7 @@ impl Ground {
             _ => Difference::default(),
         };
         let sandbox = options.sandbox.unwrap_or(user.sandbox.mode);
-        if sandbox == SandboxMode::Off {
-            say(&paint(
-                super::paint::CARE,
-                "warning: --sandbox off: what the repo and a model wrote runs with all of your rights",
-            ));
-        }
+        super::paint::warn_of_no_sandbox(sandbox);
         let rules = settings.repo.as_ref().map(|repo| repo.context.text()).unwrap_or_default();
         Ok(Spec {
             trigger,

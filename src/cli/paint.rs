@@ -150,8 +150,16 @@ pub fn warn_of_no_sandbox(mode: crate::config::SandboxMode) {
 }
 
 fn no_sandbox(mode: crate::config::SandboxMode) -> Option<&'static str> {
-    (mode == crate::config::SandboxMode::Off)
-        .then_some("warning: sandbox off: what the repo and a model wrote runs with all of your rights")
+    use crate::config::SandboxMode;
+    match mode {
+        SandboxMode::Off => {
+            Some("warning: --sandbox off: what the repo and a model wrote runs with all of your rights")
+        }
+        SandboxMode::Degraded => Some(
+            "warning: --sandbox degraded: Landlock and seccomp alone; names of processes and files are seen, disk is not limited",
+        ),
+        SandboxMode::Auto | SandboxMode::Strict => None,
+    }
 }
 
 /// Writes text as it is, byte for byte, where standard output is no terminal; on a terminal without what could harm it.
@@ -184,7 +192,7 @@ mod tests {
 
     #[test]
     fn only_a_sandbox_that_is_off_is_warned_of() {
-        assert!(no_sandbox(SandboxMode::Off).is_some());
+        assert!(no_sandbox(SandboxMode::Off).is_some() && no_sandbox(SandboxMode::Degraded).is_some());
         assert!(no_sandbox(SandboxMode::Auto).is_none() && no_sandbox(SandboxMode::Strict).is_none());
     }
 }

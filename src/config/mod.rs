@@ -37,16 +37,24 @@ pub enum SandboxMode {
     Auto,
     /// The same, and Landlock is required.
     Strict,
+    /// Where namespaces cannot be had and the user accepts less: Landlock and seccomp alone, no sockets, attempts are copies. Warns on
+    /// every run.
+    Degraded,
     /// No confinement. Warns on every run.
     Off,
 }
 
 impl SandboxMode {
-    const NAMES: &'static [&'static str] = &["auto", "strict", "off"];
+    const NAMES: &'static [&'static str] = &["auto", "strict", "degraded", "off"];
 
     fn parse(text: &str) -> Option<Self> {
         let at = Self::NAMES.iter().position(|name| *name == text)?;
-        Some([SandboxMode::Auto, SandboxMode::Strict, SandboxMode::Off][at])
+        Some([Self::Auto, Self::Strict, Self::Degraded, Self::Off][at])
+    }
+
+    /// Whether commands get a view of their own (namespaces and mounts): without one they see the host's paths.
+    pub fn has_view(self) -> bool {
+        matches!(self, Self::Auto | Self::Strict)
     }
 
     /// Its name in the configuration.

@@ -32,7 +32,7 @@ impl Host {
     }
 }
 
-const WITHOUT: &str = "`--sandbox off` runs without any confinement";
+const WITHOUT: &str = "`--sandbox degraded` does without namespaces and keeps out less, `--sandbox off` runs without any confinement";
 
 /// What a person can do about a step of the launch that fails on `host`.
 pub(super) fn of(stage: Stage, host: &Host) -> String {

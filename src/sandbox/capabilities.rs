@@ -72,6 +72,7 @@ pub async fn capabilities(scratch: &Path) -> Result<Vec<Capability>> {
             of_step(step, failed.as_ref())
         })
         .collect();
+    all.push(degraded(&sandbox).await?);
     all.push(limits());
     all.push(git());
     all.push(tools());
@@ -110,6 +111,16 @@ fn of_step((stage, name, what): &(Stage, &str, &str), failed: Option<&(Stage, St
         }
         _ => Capability::works(name, *what),
     }
+}
+
+/// What is left where there are no namespaces.
+async fn degraded(sandbox: &Sandbox) -> Result<Capability> {
+    let name = "degraded mode";
+    let sandbox = Sandbox { mode: Mode::Degraded, ..sandbox.clone() };
+    Ok(match failure(sandbox.trial(None).await)? {
+        None => Capability::works(name, "Landlock and seccomp alone, where --sandbox degraded asks for it"),
+        Some((stage, message)) => Capability::fails(name, message, advice::of(stage, &Host::here())),
+    })
 }
 
 fn limits() -> Capability {

@@ -14,7 +14,7 @@ use seccompiler::{
 };
 
 use super::launch::{During, Failure};
-use super::spec::{Spec, Stage, Walls};
+use super::spec::{Fence, Hold, Spec, Stage, Walls};
 use super::sys;
 
 /// Most descriptors a process may have open, where the machine allows as many.
@@ -31,18 +31,54 @@ pub(super) fn limits(spec: &Spec) -> Result<(), Failure> {
     lower(Resource::Core, 0)?;
     lower(Resource::Fsize, spec.file_size)?;
     lower(Resource::Nofile, OPEN_FILES)?;
-    if spec.walls.is_some() {
-        // Without a user namespace it would count everything else that the user runs.
-        lower(Resource::Nproc, spec.processes)?;
+    match &spec.hold {
+        Hold::Walls(_) => lower(Resource::Nproc, spec.processes)?,
+        // Without a user namespace it counts everything else that the user runs.
+        Hold::Fence(fence) => lower(Resource::Nproc, spec.processes.saturating_add(tasks_of(fence.uid)))?,
+        Hold::Nothing => {}
     }
     Ok(())
 }
 
+/// How many processes and threads a user has now.
+fn tasks_of(uid: u32) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let owned = entries.filter(|entry| entry.metadata().is_ok_and(|meta| meta.uid() == uid));
+    owned.map(|entry| std::fs::read_dir(entry.path().join("task")).map_or(0, Iterator::count) as u64).sum()
+}
+
+/// Gives up everything that the command must not have where there are no namespaces. There is no way back.
+pub(super) fn fenced(fence: &Fence) -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() {
+        sys::drop_groups();
+        give_up_capabilities((fence.uid, fence.gid))?;
+    } else {
+        sys::drop_capabilities().during(Stage::Capabilities, || "dropping them".into())?;
+        rustix::thread::set_no_new_privs(true)
+            .during(Stage::Capabilities, || "forbidding new ones".into())?;
+    }
+    let devices =
+        ["null", "zero", "full", "random", "urandom", "tty"].map(|name| Path::new("/dev").join(name));
+    let writable: Vec<PathBuf> = fence.writable.iter().cloned().chain(devices).collect();
+    let status = restrict(&fence.readable, &writable)
+        .during(Stage::Landlock, || "restricting the file system".into())?;
+    if status == RulesetStatus::NotEnforced {
+        return Err(Failure { stage: Stage::Landlock, message: "this kernel does not have it".into() });
+    }
+    install(&refused_without_namespaces().map_err(|error| error.to_string()))
+}
+
 /// Gives up everything that the command must not have. There is no way back.
 pub(super) fn for_good(walls: &Walls) -> Result<(), Failure> {
-    give_up_capabilities(walls)?;
+    give_up_capabilities((walls.uid, walls.gid))?;
     landlock(walls)?;
-    for filter in filters().map_err(|message| Failure { stage: Stage::Seccomp, message })? {
+    install(&refused().map_err(|error| error.to_string()))
+}
+
+fn install(rules: &Result<Rules, String>) -> Result<(), Failure> {
+    let filters = rules.clone().and_then(filters);
+    for filter in filters.map_err(|message| Failure { stage: Stage::Seccomp, message })? {
         seccompiler::apply_filter(&filter).during(Stage::Seccomp, || "installing a filter".into())?;
     }
     Ok(())
@@ -50,18 +86,18 @@ pub(super) fn for_good(walls: &Walls) -> Result<(), Failure> {
 
 /// Gives up what the namespace's first process does not need.
 pub(super) fn reaper(walls: &Walls) -> Result<(), Failure> {
-    give_up_capabilities(walls)?;
+    give_up_capabilities((walls.uid, walls.gid))?;
     // A change of user makes a process dumpable again.
     sys::undumpable();
     Ok(())
 }
 
-fn give_up_capabilities(walls: &Walls) -> Result<(), Failure> {
+fn give_up_capabilities(owner: (u32, u32)) -> Result<(), Failure> {
     let stage = Stage::Capabilities;
     sys::forbid_capabilities().during(stage, || "emptying the bounding set".into())?;
     let now = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    if now != (walls.uid, walls.gid) {
-        sys::become_user(walls.uid, walls.gid).during(stage, || "becoming the tree's owner".into())?;
+    if now != owner {
+        sys::become_user(owner.0, owner.1).during(stage, || "becoming the tree's owner".into())?;
     }
     sys::drop_capabilities().during(stage, || "dropping them".into())?;
     rustix::thread::set_no_new_privs(true).during(stage, || "forbidding new ones".into())
@@ -71,27 +107,34 @@ fn give_up_capabilities(walls: &Walls) -> Result<(), Failure> {
 const NEWEST: ABI = ABI::V6;
 
 fn landlock(walls: &Walls) -> Result<(), Failure> {
-    let status =
-        restrict(&walls.writable).during(Stage::Landlock, || "restricting the file system".into())?;
+    let mut writable = walls.writable.clone();
+    // What of /proc reaches beyond the sandbox is mounted read-only.
+    writable.push("/proc".into());
+    let status = restrict(&["/".into()], &writable)
+        .during(Stage::Landlock, || "restricting the file system".into())?;
     if walls.landlock_required && status == RulesetStatus::NotEnforced {
         return Err(Failure { stage: Stage::Landlock, message: "this kernel does not have it".into() });
     }
     Ok(())
 }
 
-fn restrict(writable: &[PathBuf]) -> anyhow::Result<RulesetStatus> {
+fn restrict(readable: &[PathBuf], writable: &[PathBuf]) -> anyhow::Result<RulesetStatus> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?
         .create()?;
-    rules = rules.add_rule(PathBeneath::new(PathFd::new("/")?, AccessFs::from_read(NEWEST)))?;
-    // What of /proc reaches beyond the sandbox is mounted read-only.
-    rules = rules.add_rule(PathBeneath::new(PathFd::new("/proc")?, AccessFs::WriteFile))?;
-    for path in writable {
-        let Ok(fd) = PathFd::new(path) else { continue };
-        let rights = if is_folder(path) { AccessFs::from_all(NEWEST) } else { AccessFs::from_file(NEWEST) };
-        rules = rules.add_rule(PathBeneath::new(fd, rights))?;
+    let all = AccessFs::from_all(NEWEST);
+    for (paths, rights) in [(readable, AccessFs::from_read(NEWEST)), (writable, all)] {
+        for path in paths {
+            let Ok(fd) = PathFd::new(path) else { continue };
+            let rights = match path.as_os_str().as_encoded_bytes() {
+                b"/proc" if rights == all => AccessFs::WriteFile.into(),
+                _ if is_folder(path) => rights,
+                _ => rights & AccessFs::from_file(NEWEST),
+            };
+            rules = rules.add_rule(PathBeneath::new(fd, rights))?;
+        }
     }
     Ok(rules.restrict_self()?.ruleset)
 }
@@ -169,27 +212,52 @@ const NAMESPACES: &[i32] = &[
 const NEW_TIME_NAMESPACE: u64 = 0x80;
 
 /// The filters, in the order of installing: each allows what it does not name, and the strictest answer counts.
-pub(super) fn filters() -> Result<Vec<BpfProgram>, String> {
+fn filters(rules: Rules) -> Result<Vec<BpfProgram>, String> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
-    let filter = |rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32| -> Result<BpfProgram, String> {
+    let filter = |rules: Rules, errno: i32| -> Result<BpfProgram, String> {
         SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno as u32), arch)
             .and_then(TryInto::try_into)
             .map_err(|error| error.to_string())
     };
-    // The C library falls back to clone, whose flags can be looked at.
-    let missing = BTreeMap::from([(libc::SYS_clone3, vec![])]);
-    let mut programs =
-        vec![filter(missing, libc::ENOSYS)?, filter(refused().map_err(|e| e.to_string())?, libc::EPERM)?];
+    // What reads its arguments from memory, where no filter looks: libraries fall back to clone and openat.
+    let missing = BTreeMap::from([(libc::SYS_clone3, vec![]), (libc::SYS_openat2, vec![])]);
+    let mut programs = vec![filter(missing, libc::ENOSYS)?, filter(rules, libc::EPERM)?];
     if cfg!(target_arch = "x86_64") {
         programs.push(no_foreign_numbers());
     }
     Ok(programs)
 }
 
-fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+/// By the number of a system call, when it is refused; without conditions always.
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// What is refused besides where no namespace keeps a command from the host's network, its IPC and other processes.
+fn refused_without_namespaces() -> Result<Rules, seccompiler::BackendError> {
+    let mut rules = refused()?;
+    let always = [
+        // Landlock knows neither UDP nor a path to a Unix socket. Pairs, which lead nowhere, are left.
+        libc::SYS_socket,
+        libc::SYS_shmget,
+        libc::SYS_semget,
+        libc::SYS_msgget,
+        libc::SYS_mq_open,
+        libc::SYS_setpriority,
+        libc::SYS_ioprio_set,
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sched_setscheduler,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setattr,
+    ];
+    rules.extend(always.map(|call| (call, vec![])));
+    let others = SeccompCondition::new(0, Width::Dword, Op::Ne, 0)?;
+    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![others])?]);
+    Ok(rules)
+}
+
+fn refused() -> Result<Rules, seccompiler::BackendError> {
     let is = |argument: u8, op: Op, value: u64| SeccompCondition::new(argument, Width::Dword, op, value);
     let has = |argument: u8, bit: u64| SeccompRule::new(vec![is(argument, Op::MaskedEq(bit), bit)?]);
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = FORBIDDEN.iter().map(|call| (*call, vec![])).collect();
+    let mut rules: Rules = FORBIDDEN.iter().map(|call| (*call, vec![])).collect();
 
     let namespaces =
         || NAMESPACES.iter().map(|flag| has(0, *flag as u32 as u64)).collect::<Result<Vec<_>, _>>();
@@ -240,12 +308,17 @@ fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendErro
     }
     // The mode of an open counts only when it may create: elsewhere the register holds anything.
     let create = |flags: u8, mode: u8| {
-        let creating = is(flags, Op::MaskedEq(libc::O_CREAT as u64), libc::O_CREAT as u64)?;
-        SeccompRule::new(vec![creating, is(mode, Op::MaskedEq(setuid), setuid)?])
+        // A nameless file is created without O_CREAT, and can be given a name.
+        let nameless = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
+        let with = |bit: u64| {
+            let creating = is(flags, Op::MaskedEq(bit), bit)?;
+            SeccompRule::new(vec![creating, is(mode, Op::MaskedEq(setuid), setuid)?])
+        };
+        Ok(vec![with(libc::O_CREAT as u64)?, with(nameless)?])
     };
-    rules.insert(libc::SYS_openat, vec![create(2, 3)?]);
+    rules.insert(libc::SYS_openat, create(2, 3)?);
     #[cfg(target_arch = "x86_64")]
-    rules.insert(libc::SYS_open, vec![create(1, 2)?]);
+    rules.insert(libc::SYS_open, create(1, 2)?);
     Ok(rules)
 }
 

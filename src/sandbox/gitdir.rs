@@ -29,6 +29,22 @@ pub(super) fn mounts(path: &Path) -> Vec<(PathBuf, What)> {
     all
 }
 
+/// Makes a copied git folder what [`mounts`] shows of one: no credentials, nothing that runs programs.
+///
+/// # Errors
+/// A file of it cannot be changed.
+pub(crate) fn disarm(path: &Path) -> std::io::Result<()> {
+    for (at, what) in mounts(path).into_iter().skip(1) {
+        let file = path.join(at);
+        match what {
+            What::File(text) => fs::write(file, text)?,
+            _ if file.is_dir() => fs::remove_dir_all(file)?,
+            _ => fs::remove_file(file)?,
+        }
+    }
+    Ok(())
+}
+
 fn clean(path: &Path, at: &Path, deeper: usize, all: &mut Vec<(PathBuf, What)>) {
     for name in ["config", "config.worktree"] {
         let file = path.join(name);

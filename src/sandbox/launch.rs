@@ -18,7 +18,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
-use super::spec::{Spec, Stage, Walls, Word};
+use super::spec::{Hold, Spec, Stage, Walls, Word};
 use super::{confine, mounts, proxy, sys};
 
 /// The first argument that makes this program the launcher.
@@ -88,8 +88,8 @@ fn launch(spec: OwnedFd, gate: UnixStream, control: &mut Control) -> Result<(), 
         std::fs::write(procs, "0").during(Stage::Cgroup, || format!("joining {}", procs.display()))?;
     }
     let signals = sys::child_signals().during(Stage::Specification, || "listening for signals".into())?;
-    match &spec.walls {
-        Some(walls) => {
+    match &spec.hold {
+        Hold::Walls(walls) => {
             enter_namespaces(walls)?;
             open_gate(walls, gate)?;
             mounts::build(walls)?;
@@ -97,9 +97,9 @@ fn launch(spec: OwnedFd, gate: UnixStream, control: &mut Control) -> Result<(), 
             sys::undumpable();
             confined(&spec, walls, &signals, control)
         }
-        None => {
+        Hold::Fence(_) | Hold::Nothing => {
             drop(gate);
-            unconfined(&spec, &signals, control)
+            without_namespaces(&spec, &signals, control)
         }
     }
 }
@@ -140,17 +140,26 @@ fn confined(spec: &Spec, walls: &Walls, signals: &OwnedFd, control: &mut Control
 }
 
 /// Runs the command without walls; its descendants are adopted and killed one by one at the end.
-fn unconfined(spec: &Spec, signals: &OwnedFd, control: &mut Control) -> Result<(), Failure> {
+fn without_namespaces(spec: &Spec, signals: &OwnedFd, control: &mut Control) -> Result<(), Failure> {
     sys::adopt_orphans().during(Stage::Namespaces, || "adopting orphans".into())?;
+    sys::undumpable();
+    let (ready, told) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .during(Stage::Namespaces, || "making a pipe".into())?;
     let Some(command) = sys::fork().during(Stage::Namespaces, || "starting the command".into())? else {
-        if let Err(failure) = confine::limits(spec) {
-            control.say(&Word::Failed { stage: failure.stage, message: failure.message });
-            sys::exit_now(NOT_EXECUTABLE);
+        drop(ready);
+        let fenced = || match &spec.hold {
+            Hold::Fence(fence) => confine::fenced(fence),
+            Hold::Walls(_) | Hold::Nothing => Ok(()),
+        };
+        if let Err(failure) = confine::limits(spec).and_then(|()| fenced()) {
+            complain_to(&told, failure);
         }
+        drop(told);
         become_command(spec);
     };
-    control.say(&Word::Started);
+    drop(told);
     release_streams();
+    started(ready, control)?;
     let mut ended = None;
     while ended.is_none() && !hung_up(&[signals.as_fd()], control.0.as_fd()) {
         drain(signals);
@@ -274,9 +283,7 @@ fn first_process(
         drop(ready);
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         if let Err(failure) = confine::limits(spec).and_then(|()| confine::for_good(walls)) {
-            let word = Word::Failed { stage: failure.stage, message: failure.message };
-            let _ = rustix::io::write(&told, &serde_json::to_vec(&word).unwrap_or_default());
-            sys::exit_now(NOT_EXECUTABLE);
+            complain_to(&told, failure);
         }
         drop(told);
         become_command(spec);
@@ -284,13 +291,7 @@ fn first_process(
     drop(told);
     release_streams();
     confine::reaper(walls)?;
-    // The command writes here only if it could not be confined.
-    let mut complaint = Vec::new();
-    let _ = File::from(ready).read_to_end(&mut complaint);
-    match serde_json::from_slice::<Word>(&complaint) {
-        Ok(Word::Failed { stage, message }) => return Err(Failure { stage, message }),
-        _ => control.say(&Word::Started),
-    }
+    started(ready, control)?;
     while !hung_up(&[signals.as_fd()], leash.as_fd()) {
         drain(signals);
         while let Ok(Some((pid, status))) = sys::reap(false) {
@@ -301,6 +302,26 @@ fn first_process(
         }
     }
     Ok(())
+}
+
+/// Ends a command that could not be confined.
+fn complain_to(told: &OwnedFd, failure: Failure) -> ! {
+    let word = Word::Failed { stage: failure.stage, message: failure.message };
+    let _ = rustix::io::write(told, &serde_json::to_vec(&word).unwrap_or_default());
+    sys::exit_now(NOT_EXECUTABLE)
+}
+
+/// Waits until the command is executed, and says so; it writes to `ready` only if it could not be confined.
+fn started(ready: OwnedFd, control: &mut Control) -> Result<(), Failure> {
+    let mut complaint = Vec::new();
+    let _ = File::from(ready).read_to_end(&mut complaint);
+    match serde_json::from_slice::<Word>(&complaint) {
+        Ok(Word::Failed { stage, message }) => Err(Failure { stage, message }),
+        _ => {
+            control.say(&Word::Started);
+            Ok(())
+        }
+    }
 }
 
 /// Executes the command, or says on its standard error why not and ends as a shell would.

@@ -7,6 +7,7 @@ mod advice;
 mod capabilities;
 mod cgroup;
 mod confine;
+mod fence;
 mod gitdir;
 mod launch;
 mod mounts;
@@ -36,6 +37,7 @@ use crate::fault::Fault;
 use crate::outcome::End;
 
 pub use capabilities::{Capability, capabilities};
+pub(crate) use gitdir::disarm as disarm_git;
 pub use launch::launch_if_asked;
 pub use registries::Registries;
 pub use running::Running;
@@ -176,6 +178,12 @@ impl Sandbox {
 
     /// The registries that `job` may reach; `None` where it asks for none, or nothing confines it.
     async fn registries(&self, job: &Job) -> Result<Option<Arc<Registries>>> {
+        if self.mode == Mode::Degraded && job.network != Network::None {
+            let what = "--sandbox degraded has no network: it has no way to let out only what may";
+            return Err(Fault::usage(what)
+                .hint("use --allow-net none, and install packages beforehand")
+                .into());
+        }
         if job.network != Network::Registries || self.mode == Mode::Off {
             return Ok(None);
         }
@@ -252,7 +260,9 @@ impl Sandbox {
         let started = Instant::now();
         let registries = self.registries(job).await?;
         let cgroup = cgroup::Cgroup::create(job.limits.memory, job.limits.processes);
-        let spec = serde_json::to_vec(&self.spec(job, &cgroup, registries.as_deref())?)
+        let own = if self.mode == Mode::Degraded { Some(fence::own_folder(job)?) } else { None };
+        let own_path = own.as_ref().map(tempfile::TempDir::path);
+        let spec = serde_json::to_vec(&self.spec(job, &cgroup, registries.as_deref(), own_path)?)
             .context("a path of the sandbox is not UTF-8")?;
         let mut document =
             std::fs::File::from(rustix::fs::memfd_create("regreen", rustix::fs::MemfdFlags::CLOEXEC)?);
@@ -273,7 +283,9 @@ impl Sandbox {
             self.start([OwnedFd::from(document), theirs.into(), gates_end.into()], writer, error_writer)?;
         let registries = registries.map(|registries| (gate, registries));
         let limits = job.limits.clone();
-        running::Launched { child, control, output, errors, cgroup, limits, started, registries }.run().await
+        let launched =
+            running::Launched { child, control, output, errors, cgroup, limits, started, registries, own };
+        launched.run().await
     }
 
     /// What the launcher is told.
@@ -282,18 +294,32 @@ impl Sandbox {
         job: &Job,
         cgroup: &cgroup::Cgroup,
         registries: Option<&Registries>,
+        own: Option<&Path>,
     ) -> Result<spec::Spec> {
-        let (walls, home) = match self.mode {
-            Mode::Off => (None, self.toolchains.home.clone().unwrap_or_else(|| PathBuf::from("/"))),
+        use spec::Hold;
+        let (hold, home, uid) = match self.mode {
+            Mode::Off => {
+                let home = self.toolchains.home.clone().unwrap_or_else(|| PathBuf::from("/"));
+                (Hold::Nothing, home, rustix::process::geteuid().as_raw())
+            }
+            Mode::Degraded => {
+                let own = own.context("a job without namespaces needs a folder of its own")?;
+                let fence = fence::fence(job, &self.toolchains, own)?;
+                let uid = fence.uid;
+                (Hold::Fence(fence), own.to_owned(), uid)
+            }
             Mode::Auto | Mode::Strict => {
                 let (walls, home) = view::walls(job, &self.toolchains, self.mode == Mode::Strict)?;
-                (Some(walls), home)
+                let uid = walls.uid;
+                (Hold::Walls(walls), home, uid)
             }
         };
-        let uid = walls.as_ref().map_or_else(|| rustix::process::geteuid().as_raw(), |walls| walls.uid);
         let mut env = self.toolchains.environment(&home, view::user_name(uid), job.network);
+        if self.mode == Mode::Degraded {
+            env.insert("TMPDIR".into(), home.to_string_lossy().into_owned());
+        }
         if let Some(reports) = &job.view.reports {
-            let path = if walls.is_some() { Path::new(REPORTS) } else { reports };
+            let path = if self.mode.has_view() { Path::new(REPORTS) } else { reports };
             env.insert("REGREEN_REPORTS".into(), path.to_string_lossy().into_owned());
         }
         if let Some(registries) = registries {
@@ -308,7 +334,7 @@ impl Sandbox {
             cgroups: cgroup.joins(),
             processes: job.limits.processes,
             file_size: job.limits.file_size,
-            walls,
+            hold,
         })
     }
 

@@ -176,6 +176,8 @@ pub(super) struct Launched {
     pub started: Instant,
     /// Where the launcher sends the listener of the job's loopback, and what may be reached through it.
     pub registries: Option<(Socket, Arc<Registries>)>,
+    /// A folder that lasts as long as the job.
+    pub own: Option<tempfile::TempDir>,
 }
 
 impl Launched {
@@ -213,6 +215,7 @@ impl Launched {
             limits: self.limits,
             started: self.started,
             _gate: gate,
+            _own: self.own,
         };
         let supervisor = Some(tokio::spawn(supervision.run()));
         Ok(Running { input, output, errors, leash, supervisor, ended: None })
@@ -236,6 +239,8 @@ struct Supervision {
     started: Instant,
     /// The job's way to package registries, closed with it.
     _gate: Option<Gate>,
+    /// Its own folder, removed with it.
+    _own: Option<tempfile::TempDir>,
 }
 
 impl Supervision {

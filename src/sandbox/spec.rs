@@ -20,8 +20,32 @@ pub(super) struct Spec {
     pub processes: u64,
     /// Largest file, in bytes (RLIMIT_FSIZE).
     pub file_size: u64,
-    /// The namespaces and what is in them; `None` for no confinement.
-    pub walls: Option<Walls>,
+    /// What holds the command.
+    pub hold: Hold,
+}
+
+/// What holds a command.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Hold {
+    /// Namespaces, and everything else on top.
+    Walls(Walls),
+    /// Landlock and seccomp alone.
+    Fence(Fence),
+    /// Nothing.
+    Nothing,
+}
+
+/// The confinement where there are no namespaces: the host's paths stay what they are, few of them are in reach.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Fence {
+    /// The user that the command runs as: the tree's owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// What may be read and executed.
+    pub readable: Vec<PathBuf>,
+    /// What may be written too.
+    pub writable: Vec<PathBuf>,
 }
 
 /// The confinement.

@@ -15,11 +15,12 @@ const MEBIBYTE: u64 = 1 << 20;
 const SPARE_HOME: &str = "/regreen/home";
 
 /// Folders of the system that are shown whole, read-only.
-const SYSTEM: &[&str] = &["/usr", "/opt", "/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"];
+pub(super) const SYSTEM: &[&str] =
+    &["/usr", "/opt", "/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"];
 /// Folders at the root that are links into `/usr` on merged systems and folders on others.
-const MERGED: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+pub(super) const MERGED: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 /// What is shown of `/etc`: nothing with a secret or an identity in it.
-const ETC: &[&str] = &[
+pub(super) const ETC: &[&str] = &[
     "alternatives",
     "ca-certificates",
     "ca-certificates.conf",
@@ -54,10 +55,10 @@ const ETC: &[&str] = &[
     "timezone",
 ];
 /// Names in `/etc` that start like this are shown too (a Java installation's settings and the like).
-const ETC_PREFIXES: &[&str] = &["java-", "python3."];
+pub(super) const ETC_PREFIXES: &[&str] = &["java-", "python3."];
 
 /// Secrets that are hidden wherever the view would show them, below HOME.
-const SECRETS: &[&str] = &[
+pub(super) const SECRETS: &[&str] = &[
     ".aws",
     ".azure",
     ".bash_history",
@@ -172,7 +173,7 @@ pub(super) fn walls(job: &Job, toolchains: &Toolchains, landlock_required: bool)
 }
 
 /// The ids that commands run as: the tree's owner for root (whose own files they must be able to write), else ourselves.
-fn owner_of(root: &Path) -> Result<(u32, u32)> {
+pub(super) fn owner_of(root: &Path) -> Result<(u32, u32)> {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     if uid != 0 {
         return Ok((uid, gid));

@@ -102,7 +102,7 @@ impl Workspaces {
             hidden: Mutex::default(),
             busy: Busy::default(),
         };
-        if mode == Mode::Off || !base.overlay_works().await? {
+        if !mode.has_view() || !base.overlay_works().await? {
             base.mechanism =
                 if copy::can_clone(&base.root, &base.scratch) { Mechanism::Reflink } else { Mechanism::Copy };
         }
@@ -319,7 +319,7 @@ impl Attempt {
         } else {
             let copied = folder.part("tree", Some(&like))?;
             // With the sandbox the copy is seen at the tree's own path, and what is huge or git's comes from there, read-only.
-            let confined = base.sandbox.mode() != Mode::Off;
+            let confined = base.sandbox.mode().has_view();
             let skip =
                 |path: &Path| confined && (path.ends_with("node_modules") || *path == base.root.join(".git"));
             match base.prepared.get() {
@@ -331,6 +331,9 @@ impl Attempt {
                 _ => view
                     .read_only
                     .extend(copy::copy_tree(&base.root, &copied, &skip).context("copying the tree")?),
+            }
+            if base.sandbox.mode() == Mode::Degraded {
+                crate::sandbox::disarm_git(&copied.join(".git")).context("cleaning the copied .git")?;
             }
             view.lowers = vec![copied.clone()];
             view.in_place = true;

@@ -26,7 +26,7 @@ fn killed_after(project: &Project, count: usize) -> bool {
 }
 
 /// Processes that have a path of the project in their command line or as their working folder.
-fn left_behind(project: &Project) -> Vec<String> {
+pub fn left_behind(project: &Project) -> Vec<String> {
     let base = project.base().canonicalize().expect("a real path");
     let mut left = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {

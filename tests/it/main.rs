@@ -1,6 +1,7 @@
 //! The integration tests: one binary, the real program, real tools.
 #![allow(clippy::disallowed_methods, clippy::print_stderr)] // the tests start programs and read the environment themselves
 
+mod attacks;
 mod bad_input;
 mod durability;
 mod heal;

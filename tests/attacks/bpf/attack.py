@@ -1,0 +1,3 @@
+from kit import *
+
+reaches("bpf", 0, 0, 0)

@@ -1,0 +1,3 @@
+from kit import *
+
+read_any(".mozilla/firefox/logins.json")

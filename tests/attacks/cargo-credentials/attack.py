@@ -1,0 +1,3 @@
+from kit import *
+
+read_any(".cargo/credentials.toml", ".cargo/credentials", ".cargo/config.toml")

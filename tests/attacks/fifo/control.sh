@@ -1,0 +1,1 @@
+timeout 2 cat pipe || "$EVIL"

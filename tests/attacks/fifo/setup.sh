@@ -1,0 +1,1 @@
+mkfifo pipe && mkfifo test_pipe.py

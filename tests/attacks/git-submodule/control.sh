@@ -1,0 +1,1 @@
+git -C library status; git submodule update

@@ -1,0 +1,1 @@
+git config extensions.worktreeConfig true && git config --worktree core.fsmonitor "$EVIL"

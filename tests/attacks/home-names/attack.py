@@ -1,0 +1,4 @@
+from kit import *
+
+os.stat(os.path.join(param("HOME"), "notes.txt"))
+harm("it is there")

@@ -1,0 +1,6 @@
+from kit import *
+
+import socket
+name = socket.gethostname()
+socket.sethostname(name)
+harm(name)

@@ -1,0 +1,3 @@
+from kit import *
+
+reaches("finit_module", -1, b"", 0)

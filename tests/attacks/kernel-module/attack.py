@@ -1,0 +1,3 @@
+from kit import *
+
+reaches("init_module", b"", 0, b"")

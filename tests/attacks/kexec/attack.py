@@ -1,0 +1,3 @@
+from kit import *
+
+reaches("kexec_load", 0, 0, 0, 0xFFFF)

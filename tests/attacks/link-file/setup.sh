@@ -1,0 +1,1 @@
+mkdir -p ../outside && echo x > ../outside/victim && ln -s ../outside/victim notes

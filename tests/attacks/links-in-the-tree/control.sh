@@ -1,0 +1,1 @@
+grep -q "$SECRET" secret.py && "$EVIL"

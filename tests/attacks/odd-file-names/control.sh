@@ -1,0 +1,1 @@
+ls | grep -q "$(printf "\033")" && "$EVIL"

@@ -1,0 +1,1 @@
+mkdir a && echo x > a/x

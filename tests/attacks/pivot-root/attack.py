@@ -1,0 +1,3 @@
+from kit import *
+
+reaches("pivot_root", b"/nonexistent", b"/nonexistent")

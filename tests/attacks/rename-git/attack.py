@@ -1,0 +1,6 @@
+from kit import *
+
+os.rename(".git", "attack-git")
+# For those who come after.
+os.rename("attack-git", ".git")
+harm("renamed")

@@ -1,0 +1,3 @@
+from kit import *
+
+read_any(".bash_history", ".zsh_history")

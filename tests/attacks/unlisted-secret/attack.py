@@ -1,0 +1,3 @@
+from kit import *
+
+read_any(".some-new-tool/token", "notes.txt")
