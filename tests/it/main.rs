@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod durability;
+mod faults;
 mod heal;
 mod languages;
 mod layers;
