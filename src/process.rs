@@ -165,15 +165,6 @@ pub async fn landing() -> tokio::sync::MutexGuard<'static, ()> {
     LANDING.lock().await
 }
 
-/// The regular files that standard output and standard error go to, by device and inode.
-pub fn written() -> Vec<(u64, u64)> {
-    let stats = [rustix::fs::fstat(std::io::stdout()), rustix::fs::fstat(std::io::stderr())];
-    let regular = stats.into_iter().flatten().filter(|stat| {
-        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
-    });
-    regular.map(|stat| (stat.st_dev, stat.st_ino)).collect()
-}
-
 /// Keeps other processes of the same user, what runs in sandboxes included, from reading this one's memory and environment, and keeps
 /// secrets out of core dumps.
 pub fn hide_memory() {

@@ -36,6 +36,9 @@ const OVERRIDES: &[(&str, &str)] = &[
     ("core.safecrlf", "false"),
     ("core.quotePath", "false"),
     ("core.splitIndex", "false"),
+    // What was said to be kept is kept, also through a power cut; in batches, so that it costs little.
+    ("core.fsync", "all"),
+    ("core.fsyncMethod", "batch"),
     ("credential.helper", ""),
     ("diff.external", ""),
     ("gpg.program", "false"),

@@ -62,22 +62,8 @@ impl Snapshots {
         let format = repo.map_or("sha1", Repo::object_format);
         let name = hex::encode(&Sha256::digest(root.as_os_str().as_bytes())[..12]);
         let private = state.join("snapshots").join(format!("{name}-{format}.git"));
-        let text = |path: &Path| -> Result<String> {
-            Ok(path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?.to_owned())
-        };
-        if !private.join("info/attributes").exists() {
-            let parent = private.parent().context("no state folder")?;
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-            let format = format!("--object-format={format}");
-            let words = ["init", "--quiet", "--bare", "--template=", &format, "--", &text(&private)?];
-            Git::new(environment).at(parent)?.bytes(&words).await?;
-            let settings = "[gc]\n\tauto = 0\n[core]\n\tlooseCompression = 1\n\tlogAllRefUpdates = false\n";
-            let mut config = std::fs::read_to_string(private.join("config"))?;
-            config.push_str(settings);
-            std::fs::write(private.join("config"), config)?;
-            std::fs::create_dir_all(private.join("info"))?;
-            // Last, because it marks the folder as complete.
-            std::fs::write(private.join("info/attributes"), ATTRIBUTES)?;
+        if !private.exists() {
+            make_private(&private, format, environment).await?;
         }
         // What the repository has already need not be written again. Should it lose an object, the next look at the tree writes
         // its own (see `current_tree`); a colon would end the path.
@@ -284,9 +270,6 @@ impl Snapshots {
         )?;
         // An untracked folder with a repository in it ends in a slash.
         let mut paths: HashSet<Vec<u8>> = split(&others).filter(|path| !path.ends_with(b"/")).collect();
-        // A file that this very program writes to (`regreen heal --json … > events.jsonl`) is none of the user's, and never still.
-        let written = crate::process::written();
-        paths.retain(|path| !is_one_of(&self.root.join(std::ffi::OsStr::from_bytes(path)), &written));
         let tracked = index_entries(&tracked).into_iter().filter(|(_, entry, _)| entry.mode != "160000");
         paths.extend(tracked.map(|(path, _, _)| path));
         Ok(paths)
@@ -306,10 +289,34 @@ impl Snapshots {
     }
 }
 
-/// Whether the file at `path` is one of `files`, given as device and inode.
-fn is_one_of(path: &Path, files: &[(u64, u64)]) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    !files.is_empty() && path.symlink_metadata().is_ok_and(|meta| files.contains(&(meta.dev(), meta.ino())))
+/// Makes a private folder beside its place and moves it there when it is whole and on disk: a folder that is there can be used, whatever
+/// happened meanwhile.
+async fn make_private(private: &Path, format: &str, environment: &Environment) -> Result<()> {
+    let parent = private.parent().context("no state folder")?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    let making = tempfile::Builder::new().prefix("making-").tempdir_in(parent)?;
+    let folder = making.path().join("git");
+    let format = format!("--object-format={format}");
+    let words = ["init", "--quiet", "--bare", "--template=", &format, "--", &text(&folder)?];
+    Git::new(environment).at(parent)?.bytes(&words).await?;
+    let mut config = std::fs::read_to_string(folder.join("config"))?;
+    config.push_str("[gc]\n\tauto = 0\n[core]\n\tlooseCompression = 1\n\tlogAllRefUpdates = false\n");
+    std::fs::write(folder.join("config"), config)?;
+    std::fs::create_dir_all(folder.join("info"))?;
+    std::fs::write(folder.join("info/attributes"), ATTRIBUTES)?;
+    for file in ["HEAD", "config", "info/attributes", "info", "."] {
+        File::open(folder.join(file))?.sync_all()?;
+    }
+    match std::fs::rename(&folder, private) {
+        // Another process was faster.
+        Err(error) if private.join("HEAD").exists() => tracing::debug!(%error, "the private folder is there"),
+        moved => moved?,
+    }
+    File::open(parent)?.sync_all().map_err(Into::into)
+}
+
+fn text(path: &Path) -> Result<String> {
+    Ok(path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?.to_owned())
 }
 
 fn split(listed: &[u8]) -> impl Iterator<Item = Vec<u8>> {

@@ -4,6 +4,7 @@
 mod attacks;
 mod bad_input;
 mod durability;
+mod faults;
 mod heal;
 mod landing;
 mod languages;

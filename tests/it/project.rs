@@ -112,6 +112,11 @@ impl Project {
         std::fs::read_to_string(self.root.join(path)).expect("a text file")
     }
 
+    /// The text of a file, if there is one.
+    pub fn read_if(&self, path: &Path) -> Option<String> {
+        std::fs::read_to_string(self.root.join(path)).ok()
+    }
+
     #[track_caller]
     pub fn git(&self, arguments: &[&str]) -> String {
         self.git_in(&self.root, arguments)
