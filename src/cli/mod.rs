@@ -277,8 +277,11 @@ mod tests {
                 let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
                 let Some(name) = words.first() else { continue };
                 let at = format!("{}: {command}", page.display());
-                let sub =
+                let mut sub =
                     program.find_subcommand(name.trim_end_matches(',')).unwrap_or_else(|| panic!("{at}"));
+                for name in &words[1..] {
+                    sub = sub.find_subcommand(name).unwrap_or(sub);
+                }
                 for flag in words.iter().filter(|word| word.starts_with('-') && word.len() > 1) {
                     let flag = flag.split('=').next().unwrap_or_default();
                     let known = sub.get_arguments().any(|argument| {
