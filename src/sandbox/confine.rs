@@ -66,18 +66,19 @@ pub(super) fn fenced(fence: &Fence) -> Result<(), Failure> {
     if status == RulesetStatus::NotEnforced {
         return Err(Failure { stage: Stage::Landlock, message: "this kernel does not have it".into() });
     }
-    install(&refused_without_namespaces().map_err(|error| error.to_string()))
+    install(refused_without_namespaces(), &[])
 }
 
 /// Gives up everything that the command must not have. There is no way back.
 pub(super) fn for_good(walls: &Walls) -> Result<(), Failure> {
     give_up_capabilities((walls.uid, walls.gid))?;
     landlock(walls)?;
-    install(&refused().map_err(|error| error.to_string()))
+    install(refused(), if walls.memory_counted { &[] } else { &[libc::SYS_memfd_create] })
 }
 
-fn install(rules: &Result<Rules, String>) -> Result<(), Failure> {
-    let filters = rules.clone().and_then(filters);
+/// Refuses what `rules` name, and what is `absent` as a kernel would that does not have it.
+fn install(rules: Result<Rules, seccompiler::BackendError>, absent: &[i64]) -> Result<(), Failure> {
+    let filters = rules.map_err(|error| error.to_string()).and_then(|rules| filters(rules, absent));
     for filter in filters.map_err(|message| Failure { stage: Stage::Seccomp, message })? {
         seccompiler::apply_filter(&filter).during(Stage::Seccomp, || "installing a filter".into())?;
     }
@@ -212,7 +213,7 @@ const NAMESPACES: &[i32] = &[
 const NEW_TIME_NAMESPACE: u64 = 0x80;
 
 /// The filters, in the order of installing: each allows what it does not name, and the strictest answer counts.
-fn filters(rules: Rules) -> Result<Vec<BpfProgram>, String> {
+fn filters(rules: Rules, absent: &[i64]) -> Result<Vec<BpfProgram>, String> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
     let filter = |rules: Rules, errno: i32| -> Result<BpfProgram, String> {
         SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno as u32), arch)
@@ -220,7 +221,8 @@ fn filters(rules: Rules) -> Result<Vec<BpfProgram>, String> {
             .map_err(|error| error.to_string())
     };
     // What reads its arguments from memory, where no filter looks: libraries fall back to clone and openat.
-    let missing = BTreeMap::from([(libc::SYS_clone3, vec![]), (libc::SYS_openat2, vec![])]);
+    let unreadable = [libc::SYS_clone3, libc::SYS_openat2];
+    let missing = unreadable.iter().chain(absent).map(|call| (*call, vec![])).collect();
     let mut programs = vec![filter(missing, libc::ENOSYS)?, filter(rules, libc::EPERM)?];
     if cfg!(target_arch = "x86_64") {
         programs.push(no_foreign_numbers());

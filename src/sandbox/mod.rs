@@ -310,6 +310,7 @@ impl Sandbox {
             }
             Mode::Auto | Mode::Strict => {
                 let (walls, home) = view::walls(job, &self.toolchains, self.mode == Mode::Strict)?;
+                let walls = spec::Walls { memory_counted: cgroup.limits_memory(), ..walls };
                 let uid = walls.uid;
                 (Hold::Walls(walls), home, uid)
             }

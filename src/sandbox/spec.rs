@@ -65,6 +65,8 @@ pub(super) struct Walls {
     pub writable: Vec<PathBuf>,
     /// Whether a kernel without Landlock is an error.
     pub landlock_required: bool,
+    /// Whether a control group counts all memory: without one, files in memory that have no name would be nobody's.
+    pub memory_counted: bool,
 }
 
 /// One thing in the view.

@@ -60,7 +60,7 @@ pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
     if !sets_up(delta) {
         return;
     }
-    if !delta.existed && FILES.shadows.iter().any(|shadow| shadow == name) && name != "conftest.py" {
+    if let Some(name) = shadowed(delta) {
         let reason = format!("{name} would stand in for the library of that name; call it something else");
         return found.refuse("config", delta.path, None, reason);
     }
@@ -117,9 +117,20 @@ fn sets_up(delta: &Delta<'_>) -> bool {
     let (name, path) = (delta.old_path().file_name(), delta.old_path().as_str());
     named(name)
         || name.ends_with(".pth")
-        || (!delta.existed && FILES.shadows.iter().any(|shadow| shadow == name))
+        || shadowed(delta).is_some()
         || RUNS.is_match(path)
         || FILES.folders.iter().any(|folder| path.starts_with(folder) || path.contains(&format!("/{folder}")))
+}
+
+/// The library of the checks that a new module or package takes the place of: below the root, or itself named so.
+fn shadowed<'d>(delta: &Delta<'d>) -> Option<&'d str> {
+    if delta.existed && delta.from.is_none() {
+        return None;
+    }
+    let path = delta.path.as_str().strip_suffix(".py")?;
+    let module = path.strip_suffix("/__init__").or_else(|| path.strip_suffix("/__main__")).unwrap_or(path);
+    let parts = [module.split('/').next(), module.rsplit('/').next()];
+    parts.into_iter().flatten().find(|part| FILES.shadows.iter().any(|shadow| shadow == part))
 }
 
 fn named(name: &str) -> bool {

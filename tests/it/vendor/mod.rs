@@ -175,6 +175,8 @@ pub struct Vendor {
 
 impl Vendor {
     async fn start(wire: impl Wire, script: impl IntoIterator<Item = impl Into<Reply>>) -> Self {
+        // The server's locks take of the budget that a task has until it yields, and its drop blocks: without budget, for ever.
+        tokio::task::yield_now().await;
         let state = Arc::new(State::default());
         *lock(&state.script) = script.into_iter().map(Into::into).collect();
         let server = MockServer::start().await;
