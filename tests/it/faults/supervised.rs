@@ -48,12 +48,19 @@ pub struct Ended {
 const GONE_WITHIN: Duration = Duration::from_secs(120);
 
 #[cfg(target_arch = "x86_64")]
-const OLD_CALLS: &[libc::c_long] =
-    &[libc::SYS_rename, libc::SYS_mkdir, libc::SYS_unlink, libc::SYS_rmdir, libc::SYS_link, libc::SYS_symlink];
+const OLD_CALLS: &[libc::c_long] = &[
+    libc::SYS_rename,
+    libc::SYS_mkdir,
+    libc::SYS_unlink,
+    libc::SYS_rmdir,
+    libc::SYS_link,
+    libc::SYS_symlink,
+];
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_CALLS: &[libc::c_long] = &[];
 const WRITES: &[libc::c_long] = &[libc::SYS_write, libc::SYS_pwrite64, libc::SYS_writev, libc::SYS_ftruncate];
-const SYNCS: &[libc::c_long] = &[libc::SYS_fsync, libc::SYS_fdatasync];
+/// git writes objects in batches: each is written out, and one `fsync` of another file makes the disk and its journal take them all.
+const SYNCS: &[libc::c_long] = &[libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_sync_file_range];
 const NAMES: &[libc::c_long] = &[
     libc::SYS_renameat,
     libc::SYS_renameat2,
@@ -113,7 +120,8 @@ fn receive(from: BorrowedFd<'_>) -> OwnedFd {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    recvmsg(from, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC).expect("a message");
+    recvmsg(from, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)
+        .expect("a message");
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(mut fds) = message {
             return fds.next().expect("a descriptor");
