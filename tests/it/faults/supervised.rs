@@ -59,7 +59,8 @@ const OLD_CALLS: &[libc::c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_CALLS: &[libc::c_long] = &[];
 const WRITES: &[libc::c_long] = &[libc::SYS_write, libc::SYS_pwrite64, libc::SYS_writev, libc::SYS_ftruncate];
-const SYNCS: &[libc::c_long] = &[libc::SYS_fsync, libc::SYS_fdatasync];
+/// git writes objects in batches: each is written out, and one `fsync` of another file makes the disk and its journal take them all.
+const SYNCS: &[libc::c_long] = &[libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_sync_file_range];
 const NAMES: &[libc::c_long] = &[
     libc::SYS_renameat,
     libc::SYS_renameat2,
