@@ -48,6 +48,9 @@ fn tasks_of(uid: u32) -> u64 {
     owned.map(|entry| std::fs::read_dir(entry.path().join("task")).map_or(0, Iterator::count) as u64).sum()
 }
 
+/// The version of Landlock that knows scopes: without namespaces nothing else stands between a command and the user's other processes.
+const SCOPED: i64 = 6;
+
 /// Gives up everything that the command must not have where there are no namespaces. There is no way back.
 pub(super) fn fenced(fence: &Fence) -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
@@ -63,8 +66,12 @@ pub(super) fn fenced(fence: &Fence) -> Result<(), Failure> {
     let writable: Vec<PathBuf> = fence.writable.iter().cloned().chain(devices).collect();
     let status = restrict(&fence.readable, &writable)
         .during(Stage::Landlock, || "restricting the file system".into())?;
-    if status == RulesetStatus::NotEnforced {
-        return Err(Failure { stage: Stage::Landlock, message: "this kernel does not have it".into() });
+    if status == RulesetStatus::NotEnforced || landlock_version() < SCOPED {
+        let message = format!(
+            "version {SCOPED} is needed (Linux 6.12), which keeps a command from signalling others, and this kernel has {}",
+            landlock_version()
+        );
+        return Err(Failure { stage: Stage::Landlock, message });
     }
     install(refused_without_namespaces(), &[])
 }

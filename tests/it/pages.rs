@@ -58,7 +58,7 @@ fn a_commit_says_what_was_wrong_in_72_columns_and_names_no_folder_of_this_machin
     let message = project.git(&["log", "-1", "--format=%B"]);
     let subject = message.lines().next().expect("a subject");
     assert!(subject.chars().count() <= 72 && !subject.ends_with('…'), "{subject}");
-    assert!(subject.contains("agenda/day.py"), "{subject}");
+    assert!(subject.contains("agenda/parsing.py"), "the file that is repaired: {subject}");
     let base = project.base().to_string_lossy().into_owned();
     assert!(!message.contains(&base), "{message}");
     assert!(message.contains("agenda/day.py:1: ImportError"), "{message}");

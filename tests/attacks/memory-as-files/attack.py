@@ -2,7 +2,12 @@ from kit import *
 
 kept = []
 for _ in range(16):
-    fd = os.memfd_create("attack")
+    try:
+        fd = os.memfd_create("attack")
+    except OSError:
+        # Where nothing would count them, there are none: then by what is counted.
+        kept.append(bytearray(os.urandom(1 << 20) * 64))
+        continue
     for _ in range(64):
         os.write(fd, bytes(1 << 20))
     kept.append(fd)

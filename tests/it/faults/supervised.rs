@@ -91,11 +91,8 @@ fn filter() -> Vec<libc::sock_filter> {
 /// In the child: installs the filter and sends its listener to the parent.
 fn install(program: &[libc::sock_filter], to: BorrowedFd<'_>) -> std::io::Result<()> {
     let fprog = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
-    if !rustix::process::geteuid().is_root() {
-        rustix::thread::set_no_new_privs(true)?;
-    }
     // SAFETY: the program outlives the call, and the kernel copies it.
-    let listener = unsafe {
+    let filter = || unsafe {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
@@ -103,6 +100,12 @@ fn install(program: &[libc::sock_filter], to: BorrowedFd<'_>) -> std::io::Result
             &raw const fprog,
         )
     };
+    let mut listener = filter();
+    if listener < 0 {
+        // Who may not do this otherwise may if nobody gets new rights.
+        rustix::thread::set_no_new_privs(true)?;
+        listener = filter();
+    }
     if listener < 0 {
         return Err(std::io::Error::last_os_error());
     }
