@@ -126,7 +126,9 @@ impl Verify {
         let Difference { patch, hidden } = snapshots.patch_to(&snapshot, repo, commit).await?;
         workspaces.hide(&hidden);
         let layers = session.state.join("layers");
-        let bench = Bench { workspaces: &workspaces, verifier: &verifier, layers: &layers };
+        let redactor = session.redactor();
+        let bench =
+            Bench { workspaces: &workspaces, verifier: &verifier, redactor: &redactor, layers: &layers };
         let setup = preparation(session, repo.root(), None);
         if let Some(setup) = &setup {
             bench.prepare(setup, &patch, None).await?;

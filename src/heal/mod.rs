@@ -20,14 +20,14 @@ use anyhow::Result;
 use crate::fault::{Exit, Fault};
 use crate::fixers::Fixer;
 use crate::git::{Repo, Snapshots};
-use crate::outcome::{Check, Outcome};
+use crate::outcome::{Check, Outcome, Verdict};
 use crate::patch::Patch;
 use crate::redact::Redactor;
 use crate::run::events::{Event, Phase, StopRule};
 use crate::run::journal::Journal;
 use crate::run::{Run, Step};
-use crate::verify::Verifier;
 use crate::verify::needs::{in_order, unmet};
+use crate::verify::{Progress, Verifier};
 use crate::workspace::{Attempt, Workspaces};
 
 pub use setup::{Bench, as_check as setup_check};
@@ -176,14 +176,28 @@ async fn check(
     let turn @ Turn { phase, round } = turn.into();
     let command = check.run.display();
     journal.record(Event::CheckStarted { phase, check: check.name.clone(), command, round }).await?;
-    let heard = |line: &str| journal.murmur(&tools.redactor.redact(line));
-    let outcome = match turn.is_read(check, &journal.run()) {
-        true => tools.verifier.run(attempt, check, &heard).await?,
-        false => tools.verifier.run_only(attempt, check, &heard).await?,
-    };
-    let outcome = redacted(outcome, &tools.redactor);
+    let is_read = turn.is_read(check, &journal.run());
+    let hear = |line: &str| journal.murmur(line);
+    let outcome = execute(&tools.verifier, &tools.redactor, attempt, check, is_read, &hear).await?;
     journal.record(Event::Checked { phase, outcome: Box::new(outcome.clone()), round }).await?;
     Ok(outcome)
+}
+
+/// Runs one command in `attempt`, with a probe if what it complains about is read. Neither what is heard nor what is returned has secrets.
+async fn execute(
+    verifier: &Verifier,
+    redactor: &Redactor,
+    attempt: &Attempt,
+    check: &Check,
+    is_read: bool,
+    hear: Progress<'_>,
+) -> Result<Outcome> {
+    let heard = |line: &str| hear(&redactor.redact(line));
+    let outcome = match is_read {
+        true => verifier.run(attempt, check, &heard).await?,
+        false => verifier.run_only(attempt, check, &heard).await?,
+    };
+    Ok(redacted(outcome, redactor))
 }
 
 /// Runs the checks beside the goal, as far as what they need is green, until `enough` says so of one. The goal's own outcome comes first in
@@ -220,6 +234,9 @@ fn redacted(mut outcome: Outcome, redactor: &Redactor) -> Outcome {
         }
     };
     clean(&mut outcome.tail);
+    if let Verdict::Infra { reason, advice } = &mut outcome.verdict {
+        [reason, advice].into_iter().for_each(clean);
+    }
     for diagnostic in &mut outcome.diagnostics {
         clean(&mut diagnostic.message);
         diagnostic.detail.iter_mut().for_each(clean);

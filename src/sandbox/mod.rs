@@ -42,6 +42,7 @@ pub use launch::launch_if_asked;
 pub use registries::Registries;
 pub use running::Running;
 pub(crate) use running::{LaunchFailed, Leash};
+pub use view::Sight;
 
 pub use crate::config::{NetworkAccess as Network, SandboxMode as Mode};
 
@@ -213,6 +214,14 @@ impl Sandbox {
     /// As of [`spawn`](Self::spawn).
     pub async fn spawn_apart(&self, job: &Job) -> Result<Running> {
         self.launch(job, Streams::Apart).await
+    }
+
+    /// What `job` sees of the host; `None` where all of it is there to be seen, be it only to be refused.
+    ///
+    /// # Errors
+    /// The view could not be made up.
+    pub fn sight(&self, job: &Job) -> Result<Option<Sight>> {
+        self.mode.has_view().then(|| Sight::new(job, &self.toolchains)).transpose()
     }
 
     /// Runs the smallest job, with layers below `scratch` if asked.

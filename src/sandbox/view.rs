@@ -273,6 +273,53 @@ fn repo(plan: &mut Plan, view: &View) -> Result<()> {
     Ok(())
 }
 
+/// What a job sees of the host, to tell what is not there from what is hidden.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    root: PathBuf,
+    mounts: Vec<Mount>,
+}
+
+impl Sight {
+    pub(super) fn new(job: &Job, toolchains: &Toolchains) -> Result<Self> {
+        let (walls, _) = walls(job, toolchains, false)?;
+        Ok(Self { root: job.view.root.clone(), mounts: walls.mounts })
+    }
+
+    /// The folder that would have to be shown, read-only, for `program` to be found, called from `dir` (relative to the root): `None` where
+    /// it is no path, is not on the host, is seen already, or lies where showing its folder would cover something else.
+    pub fn lacks(&self, dir: &str, program: &str) -> Option<PathBuf> {
+        if !program.contains('/') {
+            return None;
+        }
+        let path: PathBuf = self.root.join(dir).join(program).components().collect();
+        let real = path.canonicalize().ok().filter(|real| real.is_file())?;
+        let plain = !path.components().any(|part| part == Component::ParentDir);
+        let hidden =
+            [plain.then_some(&path), Some(&real)].into_iter().flatten().find(|at| !self.shows(at))?;
+        let folder = hidden.parent()?;
+        // An environment's programs are of no use without what lies beside their folder.
+        let whole = folder.parent().filter(|_| folder.ends_with("bin"));
+        let covers = |folder: &Path| self.mounts.iter().any(|mount| mount.target.starts_with(folder));
+        whole.into_iter().chain([folder]).find(|folder| !covers(folder)).map(Path::to_owned)
+    }
+
+    fn shows(&self, path: &Path) -> bool {
+        let over = self.mounts.iter().filter(|mount| path.starts_with(&mount.target));
+        let Some(mount) = over.max_by_key(|mount| depth(&mount.target)) else { return false };
+        let Ok(rest) = path.strip_prefix(&mount.target) else { return false };
+        match &mount.what {
+            What::Host { source, .. } | What::Throwaway { source, .. } => source.join(rest).exists(),
+            What::Layers { lowers, upper } => {
+                let uppers = upper.iter().map(|(upper, _)| upper);
+                uppers.chain(lowers).any(|layer| layer.join(rest).symlink_metadata().is_ok())
+            }
+            What::Link(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// The mounts so far.
 #[derive(Default)]
 struct Plan {

@@ -75,7 +75,7 @@ fn outcome(check: &Check, command: &str, printed: &[u8], report: &str, end: End)
         reports: if report.is_empty() { &[] } else { &reports },
         command,
         paths: &paths,
-        around: Surroundings { no_node_modules: false, install: None },
+        around: Surroundings::default(),
     };
     read(check, &evidence, &MATCHERS)
 }

@@ -113,6 +113,10 @@ impl Verifier {
         let around = verdict::Surroundings {
             no_node_modules: !attempt.is_prepared() && command::lacks_node_modules(&tree, &check.dir),
             install: command::install(&tree, &check.dir),
+            sight: match ended.end {
+                crate::outcome::End::Exited(status) if status != 0 => attempt.sight(&command)?.map(Arc::new),
+                _ => None,
+            },
         };
         let (check_copy, matchers) = (check.clone(), self.matchers.clone());
         let (text_paths, text_words) = (paths.clone(), words.text());

@@ -45,7 +45,8 @@ pub fn read(check: &Check, evidence: &Evidence<'_>, matchers: &[Matcher]) -> Out
     let input = Input::new(&text, evidence.paths, evidence.command);
     let mut found = parsers::parse(&input, matchers, evidence.reports);
     let tests = found.report();
-    let verdict = verdict::judge(check, evidence.end, evidence.text, &found, tests.as_ref(), evidence.around);
+    let verdict =
+        verdict::judge(check, evidence.end, evidence.text, &found, tests.as_ref(), &evidence.around);
     if verdict == Verdict::Red && evidence.end == End::Exited(0) {
         found.diagnostics.push(lying_exit(check, tests.as_ref()));
     }

@@ -1,13 +1,16 @@
 //! What the end of a command means: green, red, or a failure that no edit repairs.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
 use serde::Deserialize;
 
 use crate::diagnostic::{Category, Severity};
-use crate::outcome::{Check, End, TestReport, Verdict};
+use crate::outcome::{Check, CommandLine, End, TestReport, Verdict};
 
+use crate::sandbox::Sight;
+
+use super::command::is_assignment;
 use super::data;
 use super::parsers::Found;
 
@@ -69,12 +72,14 @@ fn load(text: &str) -> anyhow::Result<Vec<Rule>> {
 }
 
 /// What is known besides the output.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Surroundings {
     /// The check's folder belongs to a JavaScript project whose packages are not installed.
     pub no_node_modules: bool,
     /// How its packages are installed, as far as its files show.
     pub install: Option<&'static str>,
+    /// What the command sees of the host, if it does not see all of it.
+    pub sight: Option<Arc<Sight>>,
 }
 
 /// Judges one execution.
@@ -84,7 +89,7 @@ pub fn judge(
     text: &str,
     found: &Found,
     tests: Option<&TestReport>,
-    around: Surroundings,
+    around: &Surroundings,
 ) -> Verdict {
     let infra = |reason: String, advice: &str| Verdict::Infra { reason, advice: advice.to_owned() };
     const MEMORY: &str = "give the check more memory (limits.memory), or run fewer jobs side by side";
@@ -128,7 +133,7 @@ fn by_rules(
     text: &str,
     found: &Found,
     tests: Option<&TestReport>,
-    around: Surroundings,
+    around: &Surroundings,
 ) -> Option<Verdict> {
     let at_source = has_source_error(found);
     let tested = tests.is_some_and(|t| t.failed > 0 || t.passed > 0);
@@ -151,6 +156,11 @@ fn by_rules(
         if let Some((line, captures)) = hit {
             let what = ["what", "what2", "what3", "what4", "what5"].iter().find_map(|n| captures.name(n));
             let what = what.map(|what| super::parsers::cut(what.as_str(), 200));
+            if let Some(hidden) =
+                what.filter(|_| row.advice == MISSING).and_then(|what| hidden(check, what, around))
+            {
+                return Some(hidden);
+            }
             let reason = match what {
                 Some(what) => format!("{}: {what}", row.reason),
                 None => format!("{} ({})", row.reason, super::parsers::cut(line.trim(), 200)),
@@ -159,6 +169,10 @@ fn by_rules(
         }
     }
     if end == End::Exited(127) && !at_source && !tested {
+        let first = first_word(&check.run);
+        if let Some(hidden) = first.and_then(|word| hidden(check, &word, around)) {
+            return Some(hidden);
+        }
         return Some(Verdict::Infra {
             reason: format!(
                 "a program of the command is missing (exit 127): {}",
@@ -189,8 +203,26 @@ fn by_rules(
 
 const MISSING: &str = "install {what}, or put it into the PATH that checks see{or_setup}";
 
+/// What is said of a program that is on the machine and that the sandbox does not show.
+fn hidden(check: &Check, program: &str, around: &Surroundings) -> Option<Verdict> {
+    let folder = around.sight.as_ref()?.lacks(&check.dir, program)?;
+    Some(Verdict::Infra {
+        reason: format!("the sandbox does not show a program that is on this machine: {program}"),
+        advice: format!("add {:?} to sandbox.read_only in your configuration", folder.to_string_lossy()),
+    })
+}
+
+/// The program that a check begins with.
+fn first_word(run: &CommandLine) -> Option<String> {
+    let words = match run {
+        CommandLine::Argv(words) => words.clone(),
+        CommandLine::Shell(line) => shell_words::split(line).ok()?,
+    };
+    words.into_iter().find(|word| !is_assignment(word))
+}
+
 /// A rule's advice with what is missing and how the project is set up filled in.
-fn advice(template: &str, what: Option<&str>, around: Surroundings) -> String {
+fn advice(template: &str, what: Option<&str>, around: &Surroundings) -> String {
     let or_setup = around.install.map(|way| format!("; if the project brings it, run its setup: {way}"));
     template
         .replace("{or_setup}", or_setup.as_deref().unwrap_or_default())

@@ -69,11 +69,42 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn like(path: &Path, meta: &fs::Metadata) -> io::Result<()> {
+/// Makes a file of `tree` what it is in `root`, if it is one there. Its time is now: what was built from another one is older. `false`
+/// where the folder that it belongs into is none any more.
+pub(super) fn put_back(root: &Path, tree: &Path, path: &Path) -> io::Result<bool> {
+    let source = root.join(path);
+    let Ok(meta) = fs::symlink_metadata(&source) else { return Ok(true) };
+    if !meta.is_file() {
+        return Ok(true);
+    }
+    let folders: Vec<&Path> = path.ancestors().skip(1).collect();
+    for folder in folders.into_iter().rev() {
+        let (own, target) = (root.join(folder), tree.join(folder));
+        match fs::symlink_metadata(&target) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => return Ok(false),
+            Err(_) => {
+                fs::create_dir(&target)?;
+                belong(&target, &fs::symlink_metadata(&own)?)?;
+            }
+        }
+    }
+    let target = tree.join(path);
+    copy_file(&source, &target)?;
+    belong(&target, &meta)?;
+    Ok(true)
+}
+
+/// Gives a file or folder the owner (as root) and the mode of another.
+fn belong(path: &Path, meta: &fs::Metadata) -> io::Result<()> {
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::lchown(path, Some(meta.uid()), Some(meta.gid()))?;
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(meta.mode() & 0o1777))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(meta.mode() & 0o1777))
+}
+
+fn like(path: &Path, meta: &fs::Metadata) -> io::Result<()> {
+    belong(path, meta)?;
     let times = Timestamps {
         last_access: Timespec { tv_sec: meta.atime(), tv_nsec: meta.atime_nsec() as _ },
         last_modification: Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() as _ },

@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_NOW, flock};
 
 use super::scratch::{self, Folder, LOCK};
+use crate::patch::RelPath;
 
+/// How layers are made and what is left out of them: another number where that changes, so that those of before are not found.
+const FORMAT: u32 = 2;
 /// The most layers kept.
 const MOST: usize = 8;
 /// The most bytes kept.
@@ -35,9 +38,14 @@ impl Layer {
     }
 }
 
+/// Where the layer kept as `key` lies.
+fn place(cache: &Path, key: &str) -> PathBuf {
+    cache.join(format!("{FORMAT}-{key}"))
+}
+
 /// The layer kept as `key`.
 pub(super) fn find(cache: &Path, key: &str) -> io::Result<Option<Layer>> {
-    let folder = cache.join(key);
+    let folder = place(cache, key);
     let lock = match File::options().read(true).write(true).open(folder.join(LOCK)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
@@ -63,13 +71,63 @@ pub(super) fn keep(cache: &Path, key: &str, upper: &Path) -> io::Result<Layer> {
     let folder = Folder::create(cache)?;
     fs::write(folder.path().join(BYTES), size(upper)?.to_string())?;
     fs::rename(upper, folder.path().join(LAYER))?;
-    let place = cache.join(key);
+    let place = place(cache, key);
     let layer = match folder.publish(&place) {
         Ok(lock) => Layer { path: place.join(LAYER), _lock: lock },
         Err(error) => find(cache, key)?.ok_or(error)?,
     };
-    evict(cache, key)?;
+    evict(cache, &place)?;
     Ok(layer)
+}
+
+/// Takes these files out of a layer, or out of a copy of the tree, whatever is there now: an attempt had them from a patch, or did not
+/// see them. Folders that are empty then go with them, if the tree has none there. Links are not followed.
+pub(super) fn take_out<'p>(
+    root: &Path,
+    upper: &Path,
+    paths: impl Iterator<Item = &'p RelPath>,
+) -> io::Result<()> {
+    for path in paths.map(|path| Path::new(path.as_str())) {
+        let folders: Vec<&Path> =
+            path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).collect();
+        let mut inside = true;
+        for folder in folders.iter().rev() {
+            inside = inside && is_folder(&upper.join(folder))?;
+        }
+        if !inside {
+            continue;
+        }
+        let place = upper.join(path);
+        if is_folder(&place)? {
+            scratch::remove(&place)?;
+        } else {
+            match fs::remove_file(&place) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        for folder in folders {
+            if is_folder(&root.join(folder))? {
+                break;
+            }
+            match fs::remove_dir(upper.join(folder)) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => break,
+                done => done?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a folder is there, and no link to one.
+pub(super) fn is_folder(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) => Ok(meta.is_dir()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes what a command did to the tree's own files out of a layer: the tree is as its owner has it. What package managers made stays.
@@ -117,8 +175,8 @@ fn size(folder: &Path) -> io::Result<u64> {
     Ok(total)
 }
 
-/// Removes the layers used longest ago, until what is left is within the limits. Those in use, and `key`, stay.
-fn evict(cache: &Path, key: &str) -> io::Result<()> {
+/// Removes the layers used longest ago, until what is left is within the limits. Those in use, and the one at `kept`, stay.
+fn evict(cache: &Path, kept: &Path) -> io::Result<()> {
     let mut layers = Vec::new();
     for entry in fs::read_dir(cache)?.flatten() {
         let path = entry.path();
@@ -133,7 +191,7 @@ fn evict(cache: &Path, key: &str) -> io::Result<()> {
         if count <= MOST && bytes <= MOST_BYTES {
             break;
         }
-        if path.file_name().is_some_and(|name| name == key) {
+        if path == kept {
             continue;
         }
         let Ok(lock) = File::open(path.join(LOCK)) else { continue };
@@ -185,7 +243,10 @@ mod tests {
         }
         let mut left: Vec<usize> = fs::read_dir(&cache)
             .unwrap()
-            .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+            .map(|entry| {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                name.strip_prefix(&format!("{FORMAT}-")).unwrap().parse().unwrap()
+            })
             .collect();
         left.sort_unstable();
         assert_eq!(left.len(), MOST);

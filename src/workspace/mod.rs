@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use busy::{Busy, Span};
 
 use crate::patch::{Patch, RelPath, read_beneath};
-use crate::sandbox::{Ended, Job, LaunchFailed, Leash, Limits, Mode, Network, Running, Sandbox, View};
+use crate::sandbox::{Ended, Job, LaunchFailed, Leash, Limits, Mode, Network, Running, Sandbox, Sight, View};
 use layers::Layers;
 use scratch::Folder;
 
@@ -193,9 +193,9 @@ impl Workspaces {
         found.await.context("looking for a kept layer")?
     }
 
-    /// Puts what commands did in `attempt` below every later attempt, except for what they did to the tree's own files, and keeps it
-    /// in `cache` as `key` for later runs. The oldest kept layers go when there are many. Where attempts are copies, the copy counts
-    /// for this run alone.
+    /// Puts what commands did in `attempt` below every later attempt, and keeps it in `cache` as `key` for later runs. What was applied
+    /// or hidden in it does not count, nor does what they did to the tree's own files. The oldest kept layers go when there are many.
+    /// Where attempts are copies, the copy counts for this run alone, with what they did to other files of the tree.
     ///
     /// # Errors
     /// The layer cannot be moved.
@@ -203,15 +203,25 @@ impl Workspaces {
         let (base, cache, key) = (Arc::clone(&self.0), cache.to_owned(), key.to_owned());
         let kept = tokio::task::spawn_blocking(move || {
             attempt.kill();
+            let applied = attempt.applied.lock().unwrap_or_else(PoisonError::into_inner);
+            let paths = || applied.iter().map(|(path, _)| path).chain(&attempt.hidden);
+            let made = attempt.view.upper.as_ref().map_or(&attempt.view.lowers[0], |(upper, _)| upper);
+            kept::take_out(&base.root, made, paths()).context("sorting what the setup did")?;
             let prepared = match &attempt.view.upper {
                 Some((upper, _)) => {
                     kept::leave_alone(&base.root, upper).context("sorting what the setup did")?;
                     Prepared::Layer(kept::keep(&cache, &key, upper).context("keeping what the setup did")?)
                 }
-                None => Prepared::Tree {
-                    tree: attempt.view.lowers[0].clone(),
-                    _folder: Arc::clone(&attempt.folder),
-                },
+                None => {
+                    for path in paths() {
+                        if !copy::put_back(&base.root, made, Path::new(path.as_str()))
+                            .with_context(|| format!("putting {path} back"))?
+                        {
+                            bail!("the setup put something else in place of the folder of {path}");
+                        }
+                    }
+                    Prepared::Tree { tree: made.clone(), _folder: Arc::clone(&attempt.folder) }
+                }
             };
             if base.prepared.set(prepared).is_err() {
                 bail!("the tree was prepared twice");
@@ -411,6 +421,14 @@ impl Attempt {
         let running = self.base.sandbox.spawn_apart(&self.job(command)?).await?;
         self.watch(&running);
         Ok(running)
+    }
+
+    /// What `command` sees of the host; `None` where nothing is hidden.
+    ///
+    /// # Errors
+    /// The view could not be made up.
+    pub fn sight(&self, command: &Command) -> Result<Option<Sight>> {
+        self.base.sandbox.sight(&self.job(command)?)
     }
 
     /// Where the time counts in which a command that stays works on what it was asked.

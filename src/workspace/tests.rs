@@ -455,6 +455,62 @@ async fn without_layers_a_setup_counts_for_its_own_run() {
 }
 
 #[tokio::test]
+async fn what_an_attempt_had_from_a_patch_is_nothing_that_its_setup_made() {
+    let bench = bench();
+    let tree = [
+        ("own", "own\n"),
+        ("out", "out\n"),
+        ("hidden", "hidden\n"),
+        ("vendor/lib", "lib\n"),
+        ("vendor/out", "1\n"),
+    ];
+    tree.iter().for_each(|(path, text)| bench.write(path, text));
+    let before = bench.picture();
+    for mode in [Mode::Auto, Mode::Off] {
+        let cache = bench.base.join(format!("layers {mode:?}"));
+        let workspaces = bench.open(mode).await;
+        workspaces.hide(&[path("hidden")]);
+        let base = patch(&[
+            ("gone", None, Some("gone\n")),
+            ("far/away/gone", None, Some("gone\n")),
+            ("far/gone", None, Some("gone\n")),
+            ("app/lock", None, Some("lock\n")),
+            ("link/gone", None, Some("gone\n")),
+            ("own", Some("own\n"), Some("patched\n")),
+            ("out", Some("out\n"), None),
+            ("vendor/lib", Some("lib\n"), Some("patched\n")),
+            ("vendor/out", Some("1\n"), None),
+            ("vendor/gone", None, Some("gone\n")),
+        ]);
+        let setup = workspaces.attempt(&base).await.unwrap();
+        // A link in place of a folder must not lead out of the layer.
+        let outside = bench.base.join("outside");
+        std::fs::create_dir_all(&outside).unwrap();
+        std::fs::write(outside.join("gone"), "precious").unwrap();
+        let line = format!(
+            "mkdir app/node_modules && echo dep > app/node_modules/dep && echo made > vendor/made && rm -r link && ln -s '{}' link",
+            outside.display()
+        );
+        assert_eq!(run(&setup, &line).await, (End::Exited(0), String::new()));
+        workspaces.keep(setup, &cache, "key").await.unwrap();
+        workspaces.hide(&[]);
+        let attempt = workspaces.attempt(&Patch::new()).await.unwrap();
+        let seen =
+            run(&attempt, "find . -type f | sort; cat own out hidden vendor/lib vendor/out; ls -d far").await;
+        assert!(
+            seen.1.starts_with(
+                "./app/node_modules/dep\n./hidden\n./out\n./own\n./vendor/lib\n./vendor/made\n./vendor/out\nown\nout\nhidden\nlib\n1\n"
+            ),
+            "{mode:?}: {seen:?}"
+        );
+        assert_ne!(seen.0, End::Exited(0), "{mode:?}: an empty folder is left");
+        assert_eq!(attempt.harvest(&|_| true).unwrap(), Patch::new(), "{mode:?}");
+        assert_eq!(std::fs::read_to_string(outside.join("gone")).unwrap(), "precious");
+    }
+    assert_eq!(bench.picture(), before);
+}
+
+#[tokio::test]
 async fn folders_of_the_host_are_shown_where_the_user_says_so() {
     let bench = bench();
     let data = bench.base.join("data");

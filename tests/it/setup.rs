@@ -51,3 +51,77 @@ fn what_is_installed_is_not_installed_again() {
     let ran = project.regreen(HEAL).expect(0);
     assert!(!ran.events().iter().any(|event| event["phase"] == "setup"), "it ran");
 }
+
+/// Where a file is gone from the tree and not from the commit, what a landing as a commit works on still has it.
+fn project_that_lost_files() -> Project {
+    let project = project("mkdir deps && echo 42 > deps/answer");
+    project.write(&[("gone.py", "value = 1\n"), ("pkg/__init__.py", ""), ("pkg/sub/inner.py", "")]);
+    project.commit("Bring modules");
+    project
+}
+
+fn lose(project: &Project) {
+    std::fs::remove_file(project.root.join("gone.py")).expect("it was there");
+    std::fs::remove_dir_all(project.root.join("pkg")).expect("it was there");
+}
+
+/// A kept layer is used, and neither module can be imported.
+#[track_caller]
+fn expect_lost(project: &Project) {
+    for module in ["gone", "pkg"] {
+        let goal = format!("import {module}");
+        let arguments = ["heal", "--no-model", "--json", "--", "python3", "-c", &goal];
+        let ran = project.regreen(&arguments).expect(1);
+        let prepared = ran.events().into_iter().find(|event| event["event"] == "prepared");
+        assert_eq!(prepared.expect("it was prepared")["reused"], true);
+    }
+}
+
+#[test]
+fn a_kept_setup_brings_no_file_back_that_a_commits_base_had() {
+    let project = project_that_lost_files();
+    lose(&project);
+    let ran = project.regreen(&["heal", "--no-model", "--json", "--land", "commit", "--", "false"]).expect(1);
+    assert!(ran.kinds().contains(&"prepared".to_owned()), "{}", ran.stdout);
+    expect_lost(&project);
+}
+
+#[test]
+fn a_replay_of_an_older_commit_leaves_none_of_its_files_in_the_layer() {
+    let project = project_that_lost_files();
+    let second = serde_json::json!({ "secs": 60, "nanos": 0 });
+    let check = |words: &[&str]| serde_json::json!({ "name": "goal", "run": { "argv": words }, "dir": "", "timeout": second, "needs": [] });
+    let proof = serde_json::json!({
+        "run": "r", "base": "b", "patch": "p", "sandbox": "auto", "tools": {}, "regreen": "0",
+        "tests_before": null, "tests_after": null,
+        "checks": [{ "check": check(&["python3", "-c", "import gone, pkg.sub.inner"]), "green": true, "duration": second, "log_digest": "" }],
+    });
+    project.git(&["notes", "--ref", "refs/notes/regreen", "add", "-m", &proof.to_string()]);
+    lose(&project);
+    project.commit("Take the modules away");
+    let ran = project.regreen(&["verify", "--skip-parent", "--json", "HEAD~"]);
+    let replay: serde_json::Value = serde_json::from_str(&ran.stdout).expect("one object");
+    assert_eq!(replay["checks"][0]["is_green"], true, "{}{}", ran.stdout, ran.stderr);
+    expect_lost(&project);
+}
+
+#[test]
+fn what_a_setup_prints_is_told_and_kept_without_secrets() {
+    let token = format!("ghp_{}", "a1B2c3D4e5F6".repeat(3));
+    for end in ["exit 3", "mkdir deps && echo 42 > deps/answer"] {
+        let mut project = project(&format!("echo token {token}; echo own $(cat own.txt); {end}"));
+        project.env.insert("SHOP_API_KEY".into(), "correct-horse-battery".into());
+        project.write(&[("own.txt", "correct-horse-battery\n")]);
+        let ran = project.regreen(HEAL);
+        assert!(ran.kinds().contains(&"checked".to_owned()), "{}{}", ran.stdout, ran.stderr);
+        let run = ran.events()[0]["run"].as_str().map(str::to_owned);
+        let logs = project.regreen(&["show", run.as_deref().unwrap_or("last"), "--json"]);
+        for said in [&ran.stdout, &ran.stderr, &logs.stdout] {
+            // The command itself is the repo's own text, and has the token as well.
+            let printed = said.replace(&format!("echo token {token}"), "");
+            assert!(!printed.contains(&format!("token {token}")), "{said}");
+            assert!(!printed.contains("correct-horse-battery"), "{said}");
+        }
+        assert!(ran.stdout.contains("own [redacted]"), "{}", ran.stdout);
+    }
+}

@@ -99,3 +99,34 @@ fn a_program_that_a_script_lacks_is_named() {
     assert!(ran.stderr.contains("install no-such-program-here"), "{}", ran.stderr);
     assert!(ran.stderr.contains("pip install -r requirements.txt"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_program_that_the_sandbox_hides_is_not_called_missing() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let elsewhere = tempfile::Builder::new().prefix("elsewhere-").tempdir().expect("a folder");
+    let tools = elsewhere.path().canonicalize().expect("a real path").join("tools");
+    let program = tools.join("bin/answer");
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    std::fs::write(&program, "#!/bin/sh\nexit 0\n").unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let at = program.to_str().unwrap();
+    let mut project =
+        Project::new(&[("Makefile", &format!("test:\n\t{at} --all\n")), ("requirements.txt", "")]);
+    symlink(&program, project.root.join("linked")).unwrap();
+    for goal in [&["make", "test"][..], &[at], &["sh", "-c", at], &["./linked"]] {
+        let arguments = [&["heal", "--no-model", "--"], goal].concat();
+        let ran = project.regreen(&arguments).expect(5);
+        assert!(ran.stderr.contains("sandbox.read_only"), "{goal:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(tools.to_str().unwrap()), "{goal:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("install"), "{goal:?}: {}", ran.stderr);
+    }
+    // Shown as the advice says, it is there; and what is not on the machine stays missing.
+    let config = project.home.join(".config/regreen/config.toml");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    std::fs::write(&config, format!("[sandbox]\nread_only = [{:?}]\n", tools.to_str().unwrap())).unwrap();
+    project.env.remove("XDG_CONFIG_HOME");
+    project.regreen(&["heal", "--no-model", "--", "make", "test"]).expect(0);
+    let gone = format!("{at}-gone");
+    let ran = project.regreen(&["heal", "--no-model", "--", &gone]).expect(5);
+    assert!(ran.stderr.contains("install"), "{}", ran.stderr);
+}
