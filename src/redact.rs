@@ -532,7 +532,7 @@ mod tests {
 
     #[test]
     fn hostile_text_takes_linear_time() {
-        let text = "-----BEGIN PRIVATE KEY----- token=".repeat(20_000);
+        let text = "-----BEGIN PRIVATE KEY----- SECRET='cookie: a=b; token=".repeat(12_000);
         let started = std::time::Instant::now();
         Redactor::new(["some-long-secret".to_owned()]).redact(&text);
         assert!(started.elapsed().as_secs() < 20);

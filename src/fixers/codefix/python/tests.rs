@@ -161,8 +161,8 @@ async fn a_misspelt_module_of_the_same_package() {
 
 #[tokio::test]
 async fn a_name_whose_import_is_repaired_is_not_imported_twice() {
-    let right = "import heapq\nfrom pkg.utils import no_default\n\n\ndef largest(count, items, default=no_default):\n    found = heapq.nlargest(count, items)\n    if not found and default is not no_default:\n        return default\n    return found\n";
-    let broken = right.replace("import heapq\n", "").replace("import no_default", "import no_defalt");
+    let right = "import heapq\n\nfrom pkg.utils import no_default\n\n\ndef largest(count, items, default=no_default):\n    found = heapq.nlargest(count, items)\n    if not found and default is not no_default:\n        return default\n    return found\n";
+    let broken = right.replace("import heapq\n\n", "").replace("import no_default", "import no_defalt");
     let files = [
         ("pkg/__init__.py", "from .core import largest\nfrom .utils import no_default\n"),
         ("pkg/core.py", broken.as_str()),
