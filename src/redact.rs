@@ -230,6 +230,7 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         }),
         whole(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", |_| Some("[redacted:aws-key]".to_owned())),
         whole(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}", |_| Some("[redacted:slack-token]".to_owned())),
+        whole(r"\bxapp-\d-[A-Za-z0-9-]{10,}", |_| Some("[redacted:slack-token]".to_owned())),
         whole(r"https://hooks\.slack\.com/services/[A-Za-z0-9/_-]+", |_| {
             Some("[redacted:slack-hook]".to_owned())
         }),
@@ -238,6 +239,11 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         whole(r"\b(?:npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{50,}|hf_[A-Za-z0-9]{30,})", |_| {
             Some("[redacted:token]".to_owned())
         }),
+        whole(r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{32,}", |_| {
+            Some("[redacted:sendgrid-key]".to_owned())
+        }),
+        whole(r"\bdo[opr]_v1_[a-f0-9]{40,}", |_| Some("[redacted:digitalocean-token]".to_owned())),
+        whole(r"\bglsa_[A-Za-z0-9]{20,}_[A-Fa-f0-9]{8}", |_| Some("[redacted:grafana-token]".to_owned())),
         whole(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}", |_| {
             Some("[redacted:jwt]".to_owned())
         }),
@@ -256,11 +262,72 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
             Some(format!("{}[redacted]@", &found[1]))
         }),
         whole(
-            r#"(?i)((?:api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|secret|token|passwd|password|credential)[\w-]{0,40}["']?\s*(?::=|=>|:|=)\s*["'`]?)([A-Za-z0-9+/_.~-]{16,}={0,2})"#,
+            &format!(
+                r#"(?i)({NAMED}["']?\s*(?::=|=>|:|=)\s*)(?:"([^"\s]{{12,200}})"|'([^'\s]{{12,200}})'|`([^`\s]{{12,200}})`)"#
+            ),
+            |found| {
+                let value = (2..5).find_map(|group| found.get(group))?.as_str();
+                let quote = &found[0][found[0].len() - 1..];
+                looks_like_password(value).then(|| format!("{}{quote}[redacted]{quote}", &found[1]))
+            },
+        ),
+        whole(
+            &format!(r#"(?i)({NAMED}["']?\s*(?::=|=>|:|=)\s*["'`]?)([A-Za-z0-9+/_.~-]{{16,}}={{0,2}})"#),
             |found| looks_random(&found[2]).then(|| format!("{}[redacted]", &found[1])),
+        ),
+        // A line of an environment: its value may be weak.
+        whole(
+            r#"((?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)=["']?)([^\s"'`]{8,})"#,
+            |found| {
+                let value = &found[2];
+                let letters = value.bytes().any(|b| b.is_ascii_alphabetic());
+                let secret = letters && value.bytes().any(|b| b.is_ascii_digit()) && !is_expression(value);
+                secret.then(|| format!("{}[redacted]", &found[1]))
+            },
+        ),
+        whole(
+            r#"(?i)(\bcookie["']?\s*:\s*["']?)([\w.-]{1,64}=[^\s;,"'`]*(?:;[ ]?[\w.-]{1,64}=[^\s;,"'`]*)*)"#,
+            |found| {
+                let cookies: Vec<String> = found[2].split(';').map(without_cookie).collect();
+                let cookies = cookies.join(";");
+                (cookies != found[2]).then(|| format!("{}{cookies}", &found[1]))
+            },
         ),
     ]
 });
+
+/// The end of a name that says that its value is secret.
+const NAMED: &str = r"(?:api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|secret|token|passwd|password|credential)[\w-]{0,40}";
+
+/// Whether a value is a path, a URL, a template, a pattern or a piece of a program.
+fn is_expression(value: &str) -> bool {
+    value.starts_with(['/', '.', '$', '%'])
+        || value.contains("://")
+        || value.contains(['(', '[', '{', '<', '\\'])
+}
+
+/// Whether a value mixes letters of both cases, digits and punctuation, and holds no words.
+fn looks_like_password(value: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| value.bytes().any(|b| kind(&b));
+    let word = value.split(|c: char| !c.is_ascii_lowercase()).any(|part| part.len() >= 5);
+    let mixed = has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_digit)
+        && has(|b| b.is_ascii_punctuation() && !b"-_./:~".contains(b));
+    mixed && !word && !is_expression(value) && entropy(value) >= 3.0
+}
+
+/// `name=value` of a cookie without a value that may open a session.
+fn without_cookie(cookie: &str) -> String {
+    const SETTINGS: &[&str] = &["domain", "path", "expires", "max-age", "samesite"];
+    let Some((name, value)) = cookie.split_once('=') else { return cookie.to_owned() };
+    let setting = SETTINGS.contains(&name.trim().to_ascii_lowercase().as_str());
+    let digits = value.bytes().any(|b| b.is_ascii_digit());
+    if setting || is_expression(value) || value.len() < 8 || !(digits || value.len() >= 16) {
+        return cookie.to_owned();
+    }
+    format!("{name}=[redacted]")
+}
 
 /// Whether a value is a jumble of letters and digits, not words joined by punctuation.
 fn looks_random(value: &str) -> bool {
@@ -376,6 +443,10 @@ mod tests {
             format!("glpat-{}", "aBcDeFgHiJkLmNoPqRsT"),
             format!("AKIA{}", "IOSFODNN7EXAMPLE"),
             format!("xoxb-{}", "1234567890-abcdefghij"),
+            format!("xapp-{}", "1-A012BCDEFGH-1234567890123-0a1b2c3d4e5f"),
+            format!("SG.{}.{}", "aB3dE6gH9jK2mN5pQ8sT1v", "Ab1".repeat(14)),
+            format!("dop_v1_{}", "0a1b2c3d".repeat(8)),
+            format!("glsa_{}_{}", "aB3dE6gH".repeat(4), "0a1b2c3d"),
             format!("eyJ{}.eyJ{}.{}", "hbGciOiJIUzI1", "zdWIiOiIxMjM0", "SflKxwRJSMeKKF2QT4"),
         ];
         for token in &tokens {
@@ -403,8 +474,38 @@ mod tests {
     }
 
     #[test]
+    fn passwords_with_punctuation_go_to_their_end() {
+        let (first, last) = ("aB3$kL9!", "pQ2@xZ7#");
+        for (before, after) in [("secret = \"", "\""), ("DB_PASSWORD: '", "',"), ("{\"token\": \"", "\"}")] {
+            let text = format!("{before}{first}{last}{after}");
+            assert_eq!(plain(&text), format!("{before}[redacted]{after}"));
+        }
+        let text = format!("token = \"q8Zt93kfLm02xPw7{first}\"");
+        assert_eq!(plain(&text), "token = \"[redacted]\"");
+    }
+
+    #[test]
+    fn environments_and_cookies() {
+        let weak = ["hunter2", "hunter"].concat();
+        assert_eq!(plain(&format!("DATABASE_PASSWORD={weak}\nA=b")), "DATABASE_PASSWORD=[redacted]\nA=b");
+        assert_eq!(plain(&format!("export PASSWORD=\"{weak}\"")), "export PASSWORD=\"[redacted]\"");
+        let id = ["s3cr3tS3ss", "ionValue"].concat();
+        assert_eq!(plain(&format!("cookie: session={id}")), "cookie: session=[redacted]");
+        assert_eq!(
+            plain(&format!("Set-Cookie: theme=dark; sid={id}; Path=/; Max-Age=36000000")),
+            "Set-Cookie: theme=dark; sid=[redacted]; Path=/; Max-Age=36000000"
+        );
+    }
+
+    #[test]
     fn code_and_lock_files_stay() {
         for text in [
+            "TOKEN_LIMIT=4096000000 PASSWORD_FILE=/run/app/db1 PASSWORD=/run/app/db1 TOKEN=$TOKEN_OF_2",
+            "DB_PASSWORD=${{ secrets.PASSWORD1 }} TOKEN=https://host.example/oauth2 SECRET=changeme TOKEN=read2(x)",
+            "password: \"Password123!\", tokenPattern = \"^[A-Za-z0-9]+#$\", secret = \"${Vault1:Prod#Key}\"",
+            "token_url = \"https://Host1.example/a#b?c=D\", passwordPath: \"/etc/App1/db#Main\"",
+            "set-cookie: theme=dark; Domain=shop1.example.com; SameSite=Strict",
+            "const cookie: Cookie = parse(header); cookie = name=value1;",
             "checksum = \"9c2f1f0b8c1ad5dcf0e9a1d0b1c2d3e4f5061728394a5b6c7d8e9f0011223344\"",
             "\"integrity\": \"sha512-V8uZZv3Q0bY7m9k3hJ2l1Qw4e5r6t7y8u9i0oPaSdFgHjKlZxCvBnM==\"",
             "id: 123e4567-e89b-12d3-a456-426614174000",
@@ -431,7 +532,7 @@ mod tests {
 
     #[test]
     fn hostile_text_takes_linear_time() {
-        let text = "-----BEGIN PRIVATE KEY----- token=".repeat(20_000);
+        let text = "-----BEGIN PRIVATE KEY----- SECRET='cookie: a=b; token=".repeat(12_000);
         let started = std::time::Instant::now();
         Redactor::new(["some-long-secret".to_owned()]).redact(&text);
         assert!(started.elapsed().as_secs() < 20);

@@ -27,6 +27,7 @@ mod verify;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::fault::{Exit, Fault};
@@ -106,9 +107,7 @@ pub fn main() -> u8 {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
-            if error.kind() == clap::error::ErrorKind::UnknownArgument
-                && let Some(hint) = behind_dashes(std::env::args().skip(1).collect())
-            {
+            if let Some(hint) = hint(&error, std::env::args().skip(1).collect()) {
                 paint::say(&format!("\n{} {hint}", paint::paint(paint::CARE, "hint:")));
             }
             return if error.use_stderr() { Exit::Usage.code() } else { Exit::Green.code() };
@@ -147,6 +146,17 @@ pub fn main() -> u8 {
         );
     }
     code
+}
+
+/// What to type instead, where that is known.
+fn hint(error: &clap::Error, words: Vec<String>) -> Option<String> {
+    match error.kind() {
+        ErrorKind::UnknownArgument => behind_dashes(words),
+        ErrorKind::MissingRequiredArgument if words.first().is_some_and(|first| first == "heal") => {
+            Some("put the failing command behind `--`, such as: regreen heal -- cargo test".to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// What to type where the failing command was given without `--` before it.
@@ -324,5 +334,23 @@ mod tests {
         );
         assert_eq!(behind_dashes(words("heal --no-modle -- cargo test")), None);
         assert_eq!(behind_dashes(words("show a b")), None);
+    }
+
+    #[test]
+    fn who_gives_no_command_is_told_where_it_belongs() {
+        for (line, told) in [
+            ("heal", true),
+            ("heal --dry-run", true),
+            ("heal --", true),
+            ("heal cargo test", true),
+            ("heal --no-modle -- cargo test", false),
+            ("plan", false),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let all = std::iter::once("regreen".to_owned()).chain(words.clone());
+            let error = Arguments::try_parse_from(all).err().expect("no right line");
+            let hint = hint(&error, words).filter(|hint| hint.ends_with("regreen heal -- cargo test"));
+            assert_eq!(hint.is_some(), told, "{line}");
+        }
     }
 }

@@ -425,6 +425,35 @@ fn members_of_a_workspace_are_installed_with_it_and_others_for_themselves() {
             "setup: pnpm install --frozen-lockfile && (cd libs/x && npm install) []",
         ]
     );
+    for list in [
+        "packages: [\"packages/*\"]\n",
+        "# ours\npackages: # all\n- packages/*\n",
+        "packages:   [ 'packages/*', # these\n  libs ]\ncatalog:\n  a: 1\n",
+        "'packages':\r\n  [\r\n    packages/*,\r\n  ]\r\n",
+        "catalog:\n  packages: [x]\npackages:\n  -   \"packages/*\"   # a\nonlyBuiltDependencies: []\n",
+    ] {
+        let files = [
+            ("package.json", r#"{"private":true}"#),
+            ("pnpm-lock.yaml", ""),
+            ("pnpm-workspace.yaml", list),
+            ("packages/a/package.json", member),
+        ];
+        let told =
+            ["packages-a-test: pnpm run test [packages/a]", "setup: pnpm install --frozen-lockfile []"];
+        assert_eq!(detected(&files), told, "{list}");
+    }
+    // What is no such list is none, and ends.
+    for list in [
+        "packages:",
+        "packages: [",
+        "packages: [\"a",
+        "packages: [']\n",
+        "packages:\n---\n- a\n",
+        "- packages",
+    ] {
+        let files = [("package.json", r#"{"private":true}"#), ("pnpm-workspace.yaml", list)];
+        assert!(!detected(&files).is_empty(), "{list}");
+    }
     // What only formats has nothing to install for.
     let tool = [
         ("package.json", r#"{"scripts":{"format":"prettier -w ."},"devDependencies":{"prettier":"3"}}"#),

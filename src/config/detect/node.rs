@@ -164,15 +164,75 @@ fn members(folder: &Folder<'_>, manifest: &Manifest) -> Option<Members> {
     Some(Members::of(patterns.iter().map(String::as_str)))
 }
 
-/// The items of the list `packages` in a pnpm-workspace.yaml, which holds little more.
+/// The items of the list `packages` in a pnpm-workspace.yaml: a block or a flow sequence of plain or quoted texts.
 fn listed(text: &str) -> Vec<String> {
-    let mut lines = text.lines().skip_while(|line| line.trim_end() != "packages:");
-    lines.next();
-    let items = lines.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let value = |line: &str| {
+        let key = ["packages", "\"packages\"", "'packages'"].iter().find_map(|key| line.strip_prefix(key))?;
+        key.trim_start_matches([' ', '\t']).strip_prefix(':').map(str::len)
+    };
+    let mut end = 0;
+    let start = text.split_inclusive('\n').find_map(|line| {
+        end += line.len();
+        Some(end - value(line)?)
+    });
+    let Some(start) = start else { return Vec::new() };
+    let mut items = Vec::new();
+    let mut rest = past_blank(&text[start..]);
+    if let Some(flow) = rest.strip_prefix('[') {
+        rest = past_blank(flow);
+        while !rest.is_empty() && !rest.starts_with(']') {
+            if let Some(next) = rest.strip_prefix(',') {
+                rest = past_blank(next);
+                continue;
+            }
+            let (item, behind) = scalar(rest, true);
+            items.push(item);
+            rest = past_blank(behind);
+        }
+    } else {
+        while let Some(item) = rest.strip_prefix('-').filter(|item| item.starts_with([' ', '\t'])) {
+            let (item, behind) = scalar(item.trim_start_matches([' ', '\t']), false);
+            items.push(item);
+            rest = past_blank(&behind[behind.find('\n').unwrap_or(behind.len())..]);
+        }
+    }
+    items.retain(|item| !item.is_empty());
     items
-        .map_while(|line| line.strip_prefix("- "))
-        .map(|item| item.split(" #").next().unwrap_or(item).trim().trim_matches(['"', '\'']).to_owned())
-        .collect()
+}
+
+/// What comes behind white space, line ends and comments.
+fn past_blank(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    while rest.starts_with('#') {
+        rest = rest[rest.find('\n').unwrap_or(rest.len())..].trim_start();
+    }
+    rest
+}
+
+/// The YAML text that `text` starts with, and what is behind it. In a `flow` sequence commas and brackets end a plain one.
+fn scalar(text: &str, flow: bool) -> (String, &str) {
+    if let Some(quote @ ('"' | '\'')) = text.chars().next() {
+        let mut item = String::new();
+        let mut chars = text.char_indices().skip(1).peekable();
+        while let Some((at, c)) = chars.next() {
+            let escaped = (quote == '"' && c == '\\')
+                || (quote == '\'' && c == '\'' && chars.peek().is_some_and(|(_, next)| *next == '\''));
+            if escaped {
+                item.extend(chars.next().map(|(_, c)| c));
+            } else if c == quote {
+                return (item, &text[at + 1..]);
+            } else {
+                item.push(c);
+            }
+        }
+        return (item, "");
+    }
+    let ends = |(at, c): &(usize, char)| {
+        *c == '\n' || (flow && matches!(c, ',' | ']')) || (*c == '#' && text[..*at].ends_with([' ', '\t']))
+    };
+    let end = text.char_indices().find(ends).map_or(text.len(), |(at, _)| at);
+    (text[..end].trim_end().to_owned(), &text[end..])
 }
 
 fn runs_tsc(kind: &str, manifest: &Manifest) -> bool {

@@ -45,14 +45,16 @@ pub(super) struct Candidate {
     pub edits: Vec<Edit>,
 }
 
-/// The edits of several candidates as one list without doubles, leaving out candidates that clash with earlier ones.
+/// The edits of several candidates as one list without doubles, leaving out candidates that clash with earlier ones or
+/// add nothing to them.
 /// Gives also the indices of the candidates that are in it.
 pub(super) fn compose(candidates: &[&Candidate]) -> (Vec<Edit>, Vec<usize>) {
     let mut edits: Vec<Edit> = Vec::new();
     let mut taken = Vec::new();
     for (index, candidate) in candidates.iter().enumerate() {
         let fresh: Vec<&Edit> = candidate.edits.iter().filter(|edit| !edits.contains(edit)).collect();
-        if fresh.iter().any(|edit| edits.iter().any(|other| other.clashes(edit))) {
+        let clash = fresh.iter().any(|edit| edits.iter().any(|other| other.clashes(edit)));
+        if fresh.is_empty() || clash {
             continue;
         }
         let fresh: Vec<Edit> = fresh.into_iter().cloned().collect();
@@ -185,5 +187,8 @@ mod tests {
         let (edits, taken) = compose(&[&a, &b, &c]);
         assert_eq!(taken, [0, 2]);
         assert_eq!(edits.len(), 3);
+        // What others make already is nobody's step.
+        let again = one("again", a.edits[1..].to_vec());
+        assert_eq!(compose(&[&a, &again]).1, [0]);
     }
 }

@@ -157,11 +157,7 @@ fn nothing_to_do<'a>(diagnostics: impl Iterator<Item = &'a Diagnostic>) -> &'sta
 fn proposal(label: &str, found: Found) -> Proposal {
     let guessed = found.steps.iter().all(|step| step.source == "nearest-name");
     let fixer = if guessed { "codefix(nearest-name)".into() } else { format!("codefix({label})") };
-    let mut explanation = format!(
-        "{label} finds {} at first and {} afterwards.\n",
-        plural(found.findings.0),
-        if found.green { "nothing".to_owned() } else { plural(found.findings.1) },
-    );
+    let mut explanation = String::new();
     let mut told: HashSet<&str> = HashSet::new();
     for step in &found.steps {
         if told.insert(&step.title) {

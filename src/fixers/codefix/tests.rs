@@ -152,6 +152,7 @@ async fn python_is_healed_in_a_real_attempt() {
     let Answer::Patch(proposal) = bench.propose(&Patch::new(), &[]).await else { panic!("nothing") };
     assert!(text(&proposal.patch, "paths.py").starts_with("import os\n"), "{:?}", proposal.patch);
     assert_eq!(proposal.fixer, "codefix(python)");
+    assert_eq!(proposal.explanation, "- `import os` is missing\n");
     assert_eq!(bench.outcome(&proposal.patch).await.verdict, Verdict::Green);
 }
 

@@ -11,8 +11,8 @@ use super::super::nearest::{distance, nearest};
 use super::super::place::inside;
 use super::super::typescript::paths::{BUILTIN, is_script, specifier, stem};
 use super::known::{GLOBALS, MEMBERS};
-use super::specifiers;
 use super::stack::{self, Fault};
+use super::{specifiers, words};
 use crate::patch::{RelPath, Tree};
 
 /// Adds what could be tried for a finding.
@@ -228,6 +228,12 @@ impl Draft<'_> {
         let target = inside(Path::new("/"), &folder, module);
         let target = target.filter(|path| self.tree.has(path));
         let text = target.as_ref().and_then(|path| self.tree.read_text(path));
+        if name == "default" {
+            if let (Some(path), Some(text)) = (&target, &text) {
+                self.default_export(module, path, text);
+            }
+            return;
+        }
         if let (Some(path), Some(text)) = (&target, &text) {
             let declared = self.index.declared_in(path);
             self.rename(name, declared.iter().filter(|one| one.top).map(|one| (one.name.as_str(), 3)));
@@ -260,6 +266,48 @@ impl Draft<'_> {
             }
         }
     }
+
+    /// The default export that a module lost: of what its user names, of what is called like the file, or of what nothing else uses.
+    fn default_export(&mut self, module: &str, path: &RelPath, text: &str) {
+        let local = local_of_default(self.text, module);
+        let file = path.file_name().split('.').next().unwrap_or_default();
+        let mut wanted: Vec<(u32, Declared)> = Vec::new();
+        for one in self.index.declared_in(path).iter().filter(|one| one.top) {
+            let rank = if Some(one.name.as_str()) == local {
+                50
+            } else if one.name.eq_ignore_ascii_case(file) {
+                55
+            } else if words(text, &one.name).len() == 1 {
+                60
+            } else {
+                continue;
+            };
+            wanted.push((rank, one.clone()));
+        }
+        for (rank, Declared { name, span, .. }) in wanted {
+            let line = text[..span.0].rfind('\n').map_or(0, |at| at + 1);
+            let head = text[line..span.0].trim_start_matches("export ");
+            let edit = if ["function", "class", "async function"].iter().any(|kind| head.starts_with(kind)) {
+                Edit::new(path, line, span.0 - head.len(), "export default ")
+            } else {
+                let semicolon = if text.contains(";\n") { ";" } else { "" };
+                let gap = if text.ends_with('\n') { "\n" } else { "\n\n" };
+                let export = format!("{gap}export default {name}{semicolon}\n");
+                Edit::new(path, text.len(), text.len(), export)
+            };
+            let title = format!("`{path}` exports `{name}` as its default");
+            self.add(rank, "javascript", title, vec![edit]);
+        }
+    }
+}
+
+/// What an import of `module`'s default calls it.
+fn local_of_default<'t>(text: &'t str, module: &str) -> Option<&'t str> {
+    let module = regex::escape(module);
+    let import = Regex::new(&format!(
+        r#"(?:\bimport\s+|\bdefault\s+as\s+)([A-Za-z_$][\w$]*)\s*(?:,[^"';]*|,?[^"';{{]*\}}\s*)?\bfrom\s*["']{module}["']"#
+    ));
+    Some(import.ok()?.captures(text)?.get(1)?.as_str())
 }
 
 /// Whether a file exports `name`: by that name (`false`) or as its default (`true`).

@@ -52,6 +52,32 @@ async fn a_dropped_export() {
     BENCH.healed(&[("src/text.js", "export function label", "function label")]).await;
 }
 
+/// Default exports: of a function, of a constant, and of one that its user calls by another name.
+const DEFAULTS: Bench = Bench {
+    files: &[
+        ("package.json", "{\n  \"name\": \"list\",\n  \"type\": \"module\"\n}\n"),
+        (
+            "src/mark.js",
+            "function inner(text) {\n  return text.trim();\n}\n\nexport default function mark(text) {\n  return `<${inner(text)}>`;\n}\n",
+        ),
+        ("src/sizes.js", "const sizes = { small: 1 };\n\nexport default sizes;\n"),
+        ("src/bag.js", "export default class Bag {\n  count = 2;\n}\n"),
+        (
+            "test/all.test.js",
+            "import assert from \"node:assert\";\nimport test from \"node:test\";\nimport Holder from \"../src/bag.js\";\nimport mark from \"../src/mark.js\";\nimport sizes from \"../src/sizes.js\";\n\ntest(\"all\", () => {\n  assert.equal(mark(\" a \"), \"<a>\");\n  assert.equal(sizes.small + new Holder().count, 3);\n});\n",
+        ),
+    ],
+    ..BENCH
+};
+
+#[tokio::test]
+async fn a_dropped_default_export() {
+    DEFAULTS.healed(&[("src/mark.js", "export default function", "function")]).await;
+    DEFAULTS.healed(&[("src/mark.js", "export default function", "export function")]).await;
+    DEFAULTS.healed(&[("src/sizes.js", "\nexport default sizes;\n", "")]).await;
+    DEFAULTS.healed(&[("src/bag.js", "export default class", "class")]).await;
+}
+
 #[tokio::test]
 async fn a_misspelt_import() {
     BENCH.healed(&[("test/list.test.js", "import { List }", "import { Lits }")]).await;

@@ -65,14 +65,23 @@ pub(super) fn unseen(
         .collect();
     let known: Vec<(&RelPath, (usize, usize))> =
         state.findings.iter().filter_map(|finding| Some((finding.file.as_ref()?, finding.span))).collect();
-    for problem in survey.problems.iter().filter(|problem| problem.kind == "name" || problem.kind == "import")
-    {
+    let broken =
+        state.findings.iter().filter(|one| one.code == "ImportError" || one.code == "ModuleNotFoundError");
+    let mut imports: Vec<String> = broken.map(Finding::cause).collect();
+    // Imports first: a name that the repair of one binds is not missing.
+    let of = |kind: &'static str| survey.problems.iter().filter(move |problem| problem.kind == kind);
+    for problem in of("import").chain(of("name")) {
         let Some((file, span)) = place(tree, problem) else { continue };
         if !files.contains(&&file) || known.contains(&(&file, span)) {
             continue;
         }
+        let binds = |edit: &Edit| edit.path == file && edit.start < edit.end && edit.text == problem.name;
+        let bound = |repair: &Candidate| imports.contains(&repair.cause) && repair.edits.iter().any(binds);
+        if problem.kind == "name" && all.iter().any(bound) {
+            continue;
+        }
         let finding = Finding {
-            code: "NameError".into(),
+            code: if problem.kind == "name" { "NameError" } else { "ImportError" }.into(),
             message: format!("name '{}' is not defined", problem.name),
             span,
             line: problem.line,
@@ -87,6 +96,7 @@ pub(super) fn unseen(
         if problem.kind == "name" {
             name_error(&near, &file, span, &mut own);
         } else {
+            imports.push(finding.cause());
             import_error(&near, Some(&problem.module), &mut own);
         }
         own.sort_by_key(|candidate| candidate.rank);

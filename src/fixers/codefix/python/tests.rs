@@ -160,6 +160,26 @@ async fn a_misspelt_module_of_the_same_package() {
 }
 
 #[tokio::test]
+async fn a_name_whose_import_is_repaired_is_not_imported_twice() {
+    let right = "import heapq\n\nfrom pkg.utils import no_default\n\n\ndef largest(count, items, default=no_default):\n    found = heapq.nlargest(count, items)\n    if not found and default is not no_default:\n        return default\n    return found\n";
+    let broken = right.replace("import heapq\n\n", "").replace("import no_default", "import no_defalt");
+    let files = [
+        ("pkg/__init__.py", "from .core import largest\nfrom .utils import no_default\n"),
+        ("pkg/core.py", broken.as_str()),
+        ("pkg/utils.py", "no_default = object()\n"),
+        (
+            "test_pkg.py",
+            "import unittest\nimport pkg\n\n\nclass T(unittest.TestCase):\n    def test_largest(self):\n        self.assertEqual(pkg.largest(1, [1, 2]), [2])\n        self.assertEqual(pkg.largest(1, [], 3), 3)\n",
+        ),
+    ];
+    let project = Project::new(&files);
+    let red = outcome("Traceback (most recent call last):");
+    let mut python = Python::of(&check("python3 -m unittest -q"), &red).unwrap();
+    let found = project.heal(&mut python).await;
+    assert_eq!(project.after(&found.patch, "pkg/core.py"), right, "{:#?}", found.steps);
+}
+
+#[tokio::test]
 async fn a_misspelt_keyword() {
     BENCH.healed(&[("shop/prices.py", "    return result", "    retrun result")]).await;
 }
