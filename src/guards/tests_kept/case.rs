@@ -154,7 +154,7 @@ impl Checks {
             first == second && first.is_some_and(|side| !side.trim().is_empty())
         });
         let mut checks = Self {
-            exact: shapes.exact.find_iter(part).count(),
+            exact: shapes.exact.find_iter(part).count().saturating_sub(shapes.broad.find_iter(part).count()),
             approximate: shapes.approximate.find_iter(part).count(),
             hollow: shapes.hollow.find_iter(part).count() + same.count(),
             swallowed: shapes.swallows.find_iter(part).count(),

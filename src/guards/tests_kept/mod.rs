@@ -17,7 +17,7 @@ use regex::Regex;
 
 use self::case::Case;
 use self::inventory::cases;
-use self::renamed::renamed;
+use self::renamed::{Side, renamed};
 use super::delta::{Delta, line_at};
 use super::syntax::Lang;
 use super::{Findings, Proposed, Weight, before, config};
@@ -81,7 +81,7 @@ pub(super) fn check(proposed: &Proposed<'_>, deltas: &[Delta<'_>], found: &mut F
         .flat_map(|side| side.new.iter().filter(|(id, _)| !side.old.contains_key(*id)).map(|(_, case)| case))
         .collect();
     for side in &sides {
-        let mut judge = Judge { found, allowed: asked(side) };
+        let mut judge = Judge { found, allowed: asked(side), deltas };
         judge.file(side, &arrived);
         judge.replaced(side);
         judge.declared(side, deltas);
@@ -145,6 +145,7 @@ pub(super) fn touched(delta: &Delta<'_>) -> Touched {
 struct Judge<'f> {
     found: &'f mut Findings,
     allowed: bool,
+    deltas: &'f [Delta<'f>],
 }
 
 impl Judge<'_> {
@@ -202,7 +203,7 @@ impl Judge<'_> {
         }
         for (id, case) in &side.old {
             match side.new.get(id) {
-                Some(new) => self.case(delta, id, case, new),
+                Some(new) => self.case(side, id, case, new),
                 None => {
                     let moved =
                         arrived.iter().any(|other| other.name == case.name || other.inner() == case.inner())
@@ -212,8 +213,9 @@ impl Judge<'_> {
                                     && renamed(
                                         case::tokens(&old),
                                         case::tokens(&new),
-                                        before(delta),
-                                        delta.after.unwrap_or_default(),
+                                        &Side::new(before(delta), &side.old, Some(case)),
+                                        &Side::new(delta.after.unwrap_or_default(), &side.new, Some(other)),
+                                        self.deltas,
                                         delta,
                                     )
                             });
@@ -244,7 +246,8 @@ impl Judge<'_> {
     }
 
     /// A test that is there before and after.
-    fn case(&mut self, delta: &Delta<'_>, id: &str, old: &Case, new: &Case) {
+    fn case(&mut self, side: &Sides<'_>, id: &str, old: &Case, new: &Case) {
+        let delta = side.delta;
         let (path, line) = (delta.path, Some(new.line));
         if new.skipped && !old.skipped {
             return self.grave(
@@ -282,7 +285,14 @@ impl Judge<'_> {
         }
         if old.body != new.body
             && !old.grows_to(new, Lang::of(path))
-            && !renamed(old.tokens(), new.tokens(), before(delta), delta.after.unwrap_or_default(), delta)
+            && !renamed(
+                old.tokens(),
+                new.tokens(),
+                &Side::new(before(delta), &side.old, Some(old)),
+                &Side::new(delta.after.unwrap_or_default(), &side.new, Some(new)),
+                self.deltas,
+                delta,
+            )
         {
             self.changed(path, line, format!("the existing test {id} is changed; that needs an approval"));
         }
