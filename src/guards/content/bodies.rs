@@ -114,7 +114,10 @@ fn emptied(delta: &Delta<'_>, lang: Lang, found: &mut Findings) {
             }
             continue;
         };
-        if body.statements == 0 && was.statements > 0 {
+        if body.placeholder && !was.placeholder && was.statements > 0 {
+            let reason = format!("a placeholder takes the place of what {name} did; that needs an approval");
+            found.approval("placeholder", delta.path, Some(body.line), reason);
+        } else if body.statements == 0 && was.statements > 0 {
             let reason = format!("the body of {name} is emptied; repair it");
             found.refuse("placeholder", delta.path, Some(body.line), reason);
         } else if body.constant && !was.constant && was.statements >= 2 {
@@ -131,9 +134,18 @@ struct Body {
     statements: usize,
     /// It is nothing but one constant that is returned.
     constant: bool,
+    /// It does nothing but raise what says that it is not written.
+    placeholder: bool,
     /// It takes something, does nothing with it, and nothing above it (a trait, a base class) asks for that.
     stub: bool,
 }
+
+static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"^(?:raise\s+NotImplementedError|throw\s+new\s+(?:UnsupportedOperation|NotImplemented)Exception)\b",
+    )
+    .expect("constant pattern")
+});
 
 static CONSTANT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
@@ -174,9 +186,16 @@ fn functions(lang: Lang, text: &str) -> BTreeMap<String, Body> {
                 })
                 .collect();
             let constant = matches!(statements.as_slice(), [only] if CONSTANT.is_match(said(*only).trim()));
+            let placeholder =
+                matches!(statements.as_slice(), [only] if PLACEHOLDER.is_match(said(*only).trim()));
             let stub = (statements.is_empty() || constant) && takes(node, text) && free(node, text, name);
-            let found =
-                Body { line: node.start_position().row + 1, statements: statements.len(), constant, stub };
+            let found = Body {
+                line: node.start_position().row + 1,
+                statements: statements.len(),
+                constant,
+                placeholder,
+                stub,
+            };
             // A method's name alone says too little: its class or impl block belongs to it.
             let receiver = node.child_by_field_name("receiver").map(said);
             let owner = std::iter::successors(node.parent(), Node::parent).find_map(|above| {
