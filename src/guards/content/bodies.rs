@@ -8,13 +8,55 @@ use regex::Regex;
 use tree_sitter::Node;
 
 use super::super::delta::Delta;
-use super::super::syntax::{Lang, walk};
+use super::super::syntax::{Lang, masked, walk};
 use super::super::tests_kept::is_test_path;
 use super::super::{Findings, Weight, before};
 
 pub(super) fn check(delta: &Delta<'_>, lang: Lang, found: &mut Findings) {
     swallowed(delta, lang, found);
     emptied(delta, lang, found);
+    if lang == Lang::Rust {
+        dropped(delta, found);
+        loosened(delta, found);
+    }
+}
+
+/// Results that went up with `?` and are now thrown away.
+fn dropped(delta: &Delta<'_>, found: &mut Findings) {
+    let was: HashSet<&str> = before(delta).lines().map(str::trim).collect();
+    let now: HashSet<&str> = delta.after.unwrap_or_default().lines().map(str::trim).collect();
+    for (at, line) in delta.added() {
+        let line = line.trim().trim_end_matches(';');
+        let call = line.strip_prefix("let _ =").or_else(|| line.strip_suffix(".ok()")).map(str::trim);
+        let Some(call) = call.filter(|call| call.contains('(')) else { continue };
+        let checked = was.iter().any(|old| {
+            old.strip_prefix(call).is_some_and(|rest| rest.starts_with('?')) && !now.contains(old)
+        });
+        if checked {
+            let reason = "an error that went up is thrown away; that needs an approval";
+            found.approval("silenced", delta.path, Some(at), reason);
+        }
+    }
+}
+
+/// Lints that were errors and are none any more.
+fn loosened(delta: &Delta<'_>, found: &mut Findings) {
+    static STRICT: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"#!?\s*\[\s*(?:deny|forbid)\s*\(([^)]{0,2000})\)").expect("constant pattern")
+    });
+    let Some(after) = delta.after else { return };
+    let lints = |text: &str| -> HashSet<String> {
+        let code = masked(Some(Lang::Rust), text).code;
+        let lists = STRICT.captures_iter(&code).map(|found| found[1].to_owned()).collect::<Vec<_>>();
+        lists.iter().flat_map(|list| list.split(',')).map(|lint| lint.trim().to_owned()).collect()
+    };
+    let now = lints(after);
+    if let Some(lint) =
+        lints(before(delta)).into_iter().filter(|lint| !lint.is_empty() && !now.contains(lint)).min()
+    {
+        let reason = format!("{lint} is no error any more; that needs an approval");
+        found.approval("silenced", delta.path, None, reason);
+    }
 }
 
 /// Catch clauses that do nothing.
