@@ -111,7 +111,7 @@ pub fn inspect(proposed: &Proposed<'_>) -> Vec<Finding> {
     for delta in &deltas {
         syntax::check(delta, &mut found);
         content::check(proposed, delta, &mut found);
-        config::check(delta, &mut found);
+        config::check(proposed, delta, &mut found);
         dependencies::check(delta, &mut found);
         imports::check(proposed, delta, &mut found);
     }

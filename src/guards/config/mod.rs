@@ -11,8 +11,10 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::Deserialize;
 
-use super::Findings;
 use super::delta::Delta;
+use super::tests_kept::is_test_path;
+use super::{Findings, Proposed};
+use crate::patch::RelPath;
 
 /// `files.toml`.
 #[derive(Debug, Deserialize)]
@@ -43,7 +45,7 @@ static LOOSER: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
     FILES.looser.iter().map(looser).collect()
 });
 
-pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
+pub(super) fn check(proposed: &Proposed<'_>, delta: &Delta<'_>, found: &mut Findings) {
     let name = delta.old_path().file_name();
     match name {
         "package.json" => return scripts::package(delta, found),
@@ -61,6 +63,9 @@ pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
         return;
     }
     if let Some(name) = shadowed(delta) {
+        if !searched(proposed, delta.path) {
+            return;
+        }
         let reason = format!("{name} would stand in for the library of that name; call it something else");
         return found.refuse("config", delta.path, None, reason);
     }
@@ -131,6 +136,23 @@ fn shadowed<'d>(delta: &Delta<'d>) -> Option<&'d str> {
     let module = path.strip_suffix("/__init__").or_else(|| path.strip_suffix("/__main__")).unwrap_or(path);
     let parts = [module.split('/').next(), module.rsplit('/').next()];
     parts.into_iter().flatten().find(|part| FILES.shadows.iter().any(|shadow| shadow == part))
+}
+
+/// Whether Python looks for modules where a new one comes: at the root, in `src` or `lib`, or beside tests.
+fn searched(proposed: &Proposed<'_>, path: &RelPath) -> bool {
+    let module = path.as_str().trim_end_matches("/__init__.py").trim_end_matches("/__main__.py");
+    let Some((folder, _)) = module.rsplit_once('/') else { return true };
+    let beside = |name: &str| RelPath::new(&format!("{folder}/{name}")).is_ok_and(|path| is_test_path(&path));
+    let in_tree = || {
+        let entries = std::fs::read_dir(proposed.tree.root.join(folder)).into_iter().flatten().flatten();
+        entries.take(5_000).any(|entry| entry.file_name().to_str().is_some_and(beside))
+    };
+    let in_patch = || {
+        proposed.tree.patch.iter().chain(proposed.patch.iter()).any(|(path, _)| {
+            path.parent().is_some_and(|parent| parent.as_str() == folder) && beside(path.file_name())
+        })
+    };
+    matches!(folder, "src" | "lib" | "python") || in_patch() || in_tree()
 }
 
 fn named(name: &str) -> bool {

@@ -8,13 +8,55 @@ use regex::Regex;
 use tree_sitter::Node;
 
 use super::super::delta::Delta;
-use super::super::syntax::{Lang, walk};
+use super::super::syntax::{Lang, masked, walk};
 use super::super::tests_kept::is_test_path;
 use super::super::{Findings, Weight, before};
 
 pub(super) fn check(delta: &Delta<'_>, lang: Lang, found: &mut Findings) {
     swallowed(delta, lang, found);
     emptied(delta, lang, found);
+    if lang == Lang::Rust {
+        dropped(delta, found);
+        loosened(delta, found);
+    }
+}
+
+/// Results that went up with `?` and are now thrown away.
+fn dropped(delta: &Delta<'_>, found: &mut Findings) {
+    let was: HashSet<&str> = before(delta).lines().map(str::trim).collect();
+    let now: HashSet<&str> = delta.after.unwrap_or_default().lines().map(str::trim).collect();
+    for (at, line) in delta.added() {
+        let line = line.trim().trim_end_matches(';');
+        let call = line.strip_prefix("let _ =").or_else(|| line.strip_suffix(".ok()")).map(str::trim);
+        let Some(call) = call.filter(|call| call.contains('(')) else { continue };
+        let checked = was.iter().any(|old| {
+            old.strip_prefix(call).is_some_and(|rest| rest.starts_with('?')) && !now.contains(old)
+        });
+        if checked {
+            let reason = "an error that went up is thrown away; that needs an approval";
+            found.approval("silenced", delta.path, Some(at), reason);
+        }
+    }
+}
+
+/// Lints that were errors and are none any more.
+fn loosened(delta: &Delta<'_>, found: &mut Findings) {
+    static STRICT: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"#!?\s*\[\s*(?:deny|forbid)\s*\(([^)]{0,2000})\)").expect("constant pattern")
+    });
+    let Some(after) = delta.after else { return };
+    let lints = |text: &str| -> HashSet<String> {
+        let code = masked(Some(Lang::Rust), text).code;
+        let lists = STRICT.captures_iter(&code).map(|found| found[1].to_owned()).collect::<Vec<_>>();
+        lists.iter().flat_map(|list| list.split(',')).map(|lint| lint.trim().to_owned()).collect()
+    };
+    let now = lints(after);
+    if let Some(lint) =
+        lints(before(delta)).into_iter().filter(|lint| !lint.is_empty() && !now.contains(lint)).min()
+    {
+        let reason = format!("{lint} is no error any more; that needs an approval");
+        found.approval("silenced", delta.path, None, reason);
+    }
 }
 
 /// Catch clauses that do nothing.
@@ -114,7 +156,10 @@ fn emptied(delta: &Delta<'_>, lang: Lang, found: &mut Findings) {
             }
             continue;
         };
-        if body.statements == 0 && was.statements > 0 {
+        if body.placeholder && !was.placeholder && was.statements > 0 {
+            let reason = format!("a placeholder takes the place of what {name} did; that needs an approval");
+            found.approval("placeholder", delta.path, Some(body.line), reason);
+        } else if body.statements == 0 && was.statements > 0 {
             let reason = format!("the body of {name} is emptied; repair it");
             found.refuse("placeholder", delta.path, Some(body.line), reason);
         } else if body.constant && !was.constant && was.statements >= 2 {
@@ -131,9 +176,18 @@ struct Body {
     statements: usize,
     /// It is nothing but one constant that is returned.
     constant: bool,
+    /// It does nothing but raise what says that it is not written.
+    placeholder: bool,
     /// It takes something, does nothing with it, and nothing above it (a trait, a base class) asks for that.
     stub: bool,
 }
+
+static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"^(?:raise\s+NotImplementedError|throw\s+new\s+(?:UnsupportedOperation|NotImplemented)Exception)\b",
+    )
+    .expect("constant pattern")
+});
 
 static CONSTANT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
@@ -174,9 +228,16 @@ fn functions(lang: Lang, text: &str) -> BTreeMap<String, Body> {
                 })
                 .collect();
             let constant = matches!(statements.as_slice(), [only] if CONSTANT.is_match(said(*only).trim()));
+            let placeholder =
+                matches!(statements.as_slice(), [only] if PLACEHOLDER.is_match(said(*only).trim()));
             let stub = (statements.is_empty() || constant) && takes(node, text) && free(node, text, name);
-            let found =
-                Body { line: node.start_position().row + 1, statements: statements.len(), constant, stub };
+            let found = Body {
+                line: node.start_position().row + 1,
+                statements: statements.len(),
+                constant,
+                placeholder,
+                stub,
+            };
             // A method's name alone says too little: its class or impl block belongs to it.
             let receiver = node.child_by_field_name("receiver").map(said);
             let owner = std::iter::successors(node.parent(), Node::parent).find_map(|above| {

@@ -11,7 +11,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::delta::{Delta, line_at};
-use super::syntax::{Lang, Masked, masked};
+use super::syntax::{Lang, Masked, masked, walk};
 use super::tests_kept::{self, is_test_path};
 use super::{Findings, Proposed, Weight, before};
 use crate::patch::RelPath;
@@ -96,9 +96,14 @@ pub(super) fn check(proposed: &Proposed<'_>, delta: &Delta<'_>, found: &mut Find
     let lang = Lang::of(delta.path);
     let (new, old) = (masked(lang, after), masked(Lang::of(delta.old_path()), before(delta)));
     let fresh = tests_kept::fresh(delta);
+    let expected = expected_exits(lang, after, &new.code);
     for rule in RULES.iter().filter(|rule| applies(rule.row.files, delta.path, lang)) {
-        // What a new test leaves unchecked was never checked.
-        let own: &[Range<usize>] = if rule.row.guard == "silenced" { &fresh } else { &[] };
+        // What a new test leaves unchecked was never checked, and an exit that it expects ends nothing.
+        let own: &[Range<usize>] = match rule.row.guard.as_str() {
+            "silenced" => &fresh,
+            "tests" if rule.row.files == Files::Tests => &expected,
+            _ => &[],
+        };
         if let Some(line) = newly(rule, delta, &new, &old, own) {
             found.add(&rule.row.guard, delta.path, Some(line), rule.row.reason.clone(), rule.weight);
         }
@@ -107,6 +112,32 @@ pub(super) fn check(proposed: &Proposed<'_>, delta: &Delta<'_>, found: &mut Find
         bodies::check(delta, lang, found);
         special::check(proposed, delta, lang, found);
     }
+}
+
+/// The lines of blocks that expect Python's own exit, which is an exception like any other.
+fn expected_exits(lang: Option<Lang>, text: &str, code: &str) -> Vec<Range<usize>> {
+    static EXPECTS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^(?:async\s+)?with\s+(?:pytest\.raises|self\.assertRaises\w*)\s*\(\s*SystemExit\b")
+            .expect("constant pattern")
+    });
+    static LEAVES: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\b(?:os\._exit|os\.abort|os\.kill|os\.exec\w+|pytest\.exit|raise_signal)\s*\(")
+            .expect("constant pattern")
+    });
+    let mut lines = Vec::new();
+    if lang != Some(Lang::Python) || !code.contains("SystemExit") {
+        return lines;
+    }
+    if let Some(tree) = Lang::Python.parse(text) {
+        walk(&tree, &mut |node| {
+            let said = code.get(node.byte_range()).unwrap_or_default();
+            if node.kind() == "with_statement" && EXPECTS.is_match(said) && !LEAVES.is_match(said) {
+                lines.push(node.start_position().row + 1..node.end_position().row + 2);
+            }
+            true
+        });
+    }
+    lines
 }
 
 fn applies(files: Files, path: &RelPath, lang: Option<Lang>) -> bool {

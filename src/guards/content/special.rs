@@ -18,6 +18,8 @@ const MOST_ENTRIES: usize = 5_000;
 const LARGEST_TEST: u64 = 256 << 10;
 /// Input and result stand within so many lines of a test.
 const WINDOW: usize = 3;
+/// Entries of one table are within so many lines.
+const NEAR: usize = 40;
 
 /// Where a literal is returned because something equals a literal: the condition, the result.
 static FORMS: LazyLock<[Regex; 4]> = LazyLock::new(|| {
@@ -77,23 +79,28 @@ fn specials(delta: &Delta<'_>, lang: Lang, after: &str) -> Vec<Special> {
     let read = |captures: Captures<'_>| {
         let (condition, result) = (captures.name("condition")?, captures.name("result")?);
         let whole = captures.get(0)?;
-        let line = line_at(
-            after,
-            condition.start() + condition.as_str().len() - condition.as_str().trim_start().len(),
-        );
+        let start = condition.start() + condition.as_str().len() - condition.as_str().trim_start().len();
         // In a comment or a string it is no code.
-        let is_code = code.get(whole.range()).is_some_and(|code| !code.trim().is_empty());
-        if !is_code || !added.contains(&line) {
+        if code.get(whole.range()).is_none_or(|code| code.trim().is_empty()) {
             return None;
         }
         let inputs: Vec<String> =
             LITERALS.find_iter(condition.as_str()).map(|literal| bare(literal.as_str())).collect();
         let result = bare(result.as_str());
         let telling = inputs.iter().any(|input| tells(input)) && tells(&result);
-        telling.then_some(Special { line, inputs, result })
+        telling.then(|| Special { line: line_at(after, start), inputs, result })
     };
-    let mut all: Vec<Special> =
-        FORMS.iter().flat_map(|form| form.captures_iter(after).filter_map(read)).take(100).collect();
+    let lines: Vec<&str> = after.lines().collect();
+    let mut all = Vec::new();
+    for form in &*FORMS {
+        let (new, kept): (Vec<Special>, Vec<Special>) = form
+            .captures_iter(after)
+            .filter_map(read)
+            .take(200)
+            .partition(|special| added.contains(&special.line));
+        all.extend(new.into_iter().filter(|special| !kept.iter().any(|other| special.joins(other, &lines))));
+    }
+    all.truncate(100);
     // Its own tests stand in the same file.
     let was = before(delta).split("#[cfg(test)]").next().unwrap_or_default();
     all.retain(|special| !special.is_in(was));
@@ -111,6 +118,24 @@ fn tells(literal: &str) -> bool {
 }
 
 impl Special {
+    /// Whether it is one more entry of a table, switch or chain that has `other`, which was there before: as far in, and nothing further out
+    /// between the two.
+    fn joins(&self, other: &Special, lines: &[&str]) -> bool {
+        let indent = |line: usize| {
+            let line = lines.get(line.wrapping_sub(1)).copied().unwrap_or_default();
+            line.len() - line.trim_start().len()
+        };
+        let (first, last) = (self.line.min(other.line), self.line.max(other.line));
+        let depth = indent(self.line);
+        let unbroken = || {
+            (first..last).all(|line| {
+                lines.get(line.wrapping_sub(1)).is_none_or(|text| text.trim().is_empty())
+                    || indent(line) >= depth
+            })
+        };
+        first < last && depth > 0 && depth == indent(other.line) && last - first <= NEAR && unbroken()
+    }
+
     /// Whether all of its literals stand close to each other in a text.
     fn is_in(&self, text: &str) -> bool {
         let lines: Vec<&str> = text.lines().collect();

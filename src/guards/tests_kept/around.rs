@@ -9,7 +9,7 @@ use super::super::before;
 use super::super::syntax::{Lang, masked};
 use super::case::{Case, tokens, words};
 use super::inventory::imports;
-use super::renamed::renamed;
+use super::renamed::{Side, renamed};
 use super::{Judge, Sides};
 
 impl Judge<'_> {
@@ -45,7 +45,8 @@ impl Judge<'_> {
         }
         // A bracket alone says nothing.
         let gone = !keeps(&old, &new, 2);
-        if gone && !renamed(tokens(&old), tokens(&new), old_text, new_text, delta) {
+        let (was, now) = (Side::new(old_text, &side.old, None), Side::new(new_text, &side.new, None));
+        if gone && !renamed(tokens(&old), tokens(&new), &was, &now, self.deltas, delta) {
             return self.changed(
                 delta.path,
                 None,

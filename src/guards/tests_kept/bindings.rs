@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use tree_sitter::Node;
 
 use super::super::delta::Delta;
-use super::super::syntax::{Lang, masked};
+use super::super::syntax::{Lang, masked, walk};
 use super::super::{Findings, Proposed, before};
 use super::case::words;
 use super::{GUARD, Sides, is_test_path};
@@ -208,6 +209,63 @@ fn difference(deltas: &[Delta<'_>], name: &str) -> (usize, usize) {
         }
     }
     (less, more)
+}
+
+/// Whether product files define a name that they did not, by what the grammar calls a definition.
+pub(super) fn defines_more_outside(deltas: &[Delta<'_>], name: &str) -> bool {
+    let products = || deltas.iter().filter(|delta| !is_test_path(delta.path));
+    products().any(|delta| named(delta.path, delta.after, name) > named(delta.old_path(), delta.before, name))
+}
+
+/// Whether product files define a name less often, or are gone with it.
+pub(super) fn defines_less_outside(deltas: &[Delta<'_>], name: &str) -> bool {
+    let products = || deltas.iter().filter(|delta| !is_test_path(delta.old_path()));
+    products().any(|delta| named(delta.path, delta.after, name) < named(delta.old_path(), delta.before, name))
+}
+
+/// How often a text defines a name: a function, a type, a field, a variant, a parameter, something of a module.
+fn named(path: &RelPath, text: Option<&str>, name: &str) -> usize {
+    let Some(text) = text.filter(|text| text.contains(name)) else { return 0 };
+    let Some((lang, tree)) = Lang::of(path).and_then(|lang| Some((lang, lang.parse(text)?))) else {
+        return 0;
+    };
+    let said = |node: Node<'_>| text.get(node.byte_range()).unwrap_or_default();
+    let mut count = 0;
+    walk(&tree, &mut |node| {
+        let field = match node.kind() {
+            kind if kind.ends_with("_definition")
+                || kind.ends_with("_declaration")
+                || kind.ends_with("_item")
+                || kind.ends_with("_spec")
+                || kind.ends_with("_signature")
+                || kind.ends_with("_parameter")
+                || matches!(
+                    kind,
+                    "enum_variant" | "enum_constant" | "variable_declarator" | "method_elem" | "type_alias"
+                ) =>
+            {
+                node.child_by_field_name("name")
+            }
+            "assignment" | "assignment_expression" => node.child_by_field_name("left"),
+            "identifier"
+                if node
+                    .parent()
+                    .is_some_and(|parent| matches!(parent.kind(), "parameters" | "typed_parameter")) =>
+            {
+                Some(node)
+            }
+            _ => None,
+        };
+        // `self.name = …` and `exports.name = …` define by their last word.
+        let defined = field.map(said).unwrap_or_default();
+        let last = match lang {
+            Lang::Go | Lang::Java | Lang::Rust => defined,
+            _ => defined.rsplit('.').next().unwrap_or_default(),
+        };
+        count += usize::from(last == name);
+        true
+    });
+    count
 }
 
 fn defines_more(deltas: &[Delta<'_>], name: &str) -> bool {

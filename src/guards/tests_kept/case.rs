@@ -22,10 +22,14 @@ pub(super) struct Case {
     pub skipped: bool,
     /// The only one to run.
     pub focused: bool,
+    /// An example of the documentation.
+    pub documented: bool,
     /// What it checks.
     pub checks: Checks,
     /// What it does: its words and signs without comments and white space.
     pub body: String,
+    /// The same without signs that change nothing of what it checks.
+    pub plain: String,
     /// The same without the rows of its table.
     pub frame: String,
 }
@@ -110,6 +114,11 @@ impl Case {
             && !rest.iter().any(|token| EARLY.contains(token))
     }
 
+    /// How often it waits for something.
+    pub(super) fn awaits(&self) -> usize {
+        self.tokens().filter(|token| *token == "await").count()
+    }
+
     /// What it does, without its name.
     pub(super) fn inner(&self) -> String {
         let name = tokens(&self.name).collect::<Vec<_>>().join(" ");
@@ -117,9 +126,11 @@ impl Case {
     }
 }
 
+/// A word or a sign.
+pub(super) static TOKEN: LazyLock<Regex> = LazyLock::new(|| pattern(r"\w+|[^\w\s]"));
+
 /// The words and signs of a text.
 pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
-    static TOKEN: LazyLock<Regex> = LazyLock::new(|| pattern(r"\w+|[^\w\s]"));
     TOKEN.find_iter(text).map(|found| found.as_str())
 }
 
@@ -154,7 +165,7 @@ impl Checks {
             first == second && first.is_some_and(|side| !side.trim().is_empty())
         });
         let mut checks = Self {
-            exact: shapes.exact.find_iter(part).count(),
+            exact: shapes.exact.find_iter(part).count().saturating_sub(shapes.broad.find_iter(part).count()),
             approximate: shapes.approximate.find_iter(part).count(),
             hollow: shapes.hollow.find_iter(part).count() + same.count(),
             swallowed: shapes.swallows.find_iter(part).count(),

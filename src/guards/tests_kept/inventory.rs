@@ -9,7 +9,9 @@ use tree_sitter::{Node, Tree};
 
 use super::super::syntax::{Lang, masked, walk};
 use super::case::{Case, Checks, rows, tokens};
+use super::doctests::examples;
 use super::is_test_path;
+use super::plain::plain;
 use super::script::script;
 use super::shapes::{Shapes, pattern};
 use crate::patch::RelPath;
@@ -23,7 +25,13 @@ pub(super) fn cases(path: &RelPath, text: &str) -> BTreeMap<String, Case> {
         Lang::Java => is_test_path(path) || text.contains("@Test"),
         _ => is_test_path(path),
     };
-    let Some(tree) = tests.then(|| lang.parse(text)).flatten() else { return BTreeMap::new() };
+    let documented = lang == Lang::Python && text.contains(">>>");
+    let Some(tree) = (tests || documented).then(|| lang.parse(text)).flatten() else {
+        return BTreeMap::new();
+    };
+    if !tests {
+        return examples(lang, text, &tree);
+    }
     let masks = masked(Some(lang), text);
     let mut bare = text.as_bytes().to_vec();
     for (byte, comment) in bare.iter_mut().zip(masks.comments.bytes()) {
@@ -48,7 +56,9 @@ pub(super) fn cases(path: &RelPath, text: &str) -> BTreeMap<String, Case> {
         Lang::Java => found.java(),
         Lang::TypeScript | Lang::Tsx | Lang::JavaScript => script(&mut found),
     }
-    found.all
+    let mut all = found.all;
+    all.extend(examples(lang, text, &tree));
+    all
 }
 
 /// Where imports stand.
@@ -136,6 +146,8 @@ impl Found<'_> {
             focused,
             checks,
             body: written(&range),
+            plain: plain(self.lang, Self::slice(&self.bare, &range), code),
+            documented: false,
             frame,
             range,
             name: name.clone(),

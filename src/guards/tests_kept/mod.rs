@@ -3,7 +3,9 @@
 mod around;
 mod bindings;
 mod case;
+mod doctests;
 mod inventory;
+mod plain;
 mod renamed;
 mod script;
 mod shadows;
@@ -17,7 +19,7 @@ use regex::Regex;
 
 use self::case::Case;
 use self::inventory::cases;
-use self::renamed::renamed;
+use self::renamed::{Side, renamed};
 use super::delta::{Delta, line_at};
 use super::syntax::Lang;
 use super::{Findings, Proposed, Weight, before, config};
@@ -81,7 +83,7 @@ pub(super) fn check(proposed: &Proposed<'_>, deltas: &[Delta<'_>], found: &mut F
         .flat_map(|side| side.new.iter().filter(|(id, _)| !side.old.contains_key(*id)).map(|(_, case)| case))
         .collect();
     for side in &sides {
-        let mut judge = Judge { found, allowed: asked(side) };
+        let mut judge = Judge { found, allowed: asked(side), deltas };
         judge.file(side, &arrived);
         judge.replaced(side);
         judge.declared(side, deltas);
@@ -145,6 +147,7 @@ pub(super) fn touched(delta: &Delta<'_>) -> Touched {
 struct Judge<'f> {
     found: &'f mut Findings,
     allowed: bool,
+    deltas: &'f [Delta<'f>],
 }
 
 impl Judge<'_> {
@@ -164,6 +167,9 @@ impl Judge<'_> {
         let delta = side.delta;
         let tests = is_test_path(delta.old_path());
         if tests && delta.existed && config::owns(delta) {
+            return;
+        }
+        if tests && delta.existed && delta.exists && plain::mends(delta) {
             return;
         }
         if tests && delta.existed && !delta.exists && side.old.is_empty() {
@@ -202,7 +208,7 @@ impl Judge<'_> {
         }
         for (id, case) in &side.old {
             match side.new.get(id) {
-                Some(new) => self.case(delta, id, case, new),
+                Some(new) => self.case(side, id, case, new),
                 None => {
                     let moved =
                         arrived.iter().any(|other| other.name == case.name || other.inner() == case.inner())
@@ -212,12 +218,17 @@ impl Judge<'_> {
                                     && renamed(
                                         case::tokens(&old),
                                         case::tokens(&new),
-                                        before(delta),
-                                        delta.after.unwrap_or_default(),
+                                        &Side::new(before(delta), &side.old, Some(case)),
+                                        &Side::new(delta.after.unwrap_or_default(), &side.new, Some(other)),
+                                        self.deltas,
                                         delta,
                                     )
                             });
-                    if moved {
+                    if case.documented {
+                        let reason =
+                            format!("the {id}, which runs as a test, is removed; that needs an approval");
+                        self.changed(delta.path, None, reason);
+                    } else if moved {
                         self.changed(
                             delta.path,
                             None,
@@ -244,7 +255,8 @@ impl Judge<'_> {
     }
 
     /// A test that is there before and after.
-    fn case(&mut self, delta: &Delta<'_>, id: &str, old: &Case, new: &Case) {
+    fn case(&mut self, side: &Sides<'_>, id: &str, old: &Case, new: &Case) {
+        let delta = side.delta;
         let (path, line) = (delta.path, Some(new.line));
         if new.skipped && !old.skipped {
             return self.grave(
@@ -252,6 +264,10 @@ impl Judge<'_> {
                 line,
                 format!("the test {id} is skipped or expected to fail; repair the code instead"),
             );
+        }
+        // It is what it was but for signs that the compiler or a linter asks for.
+        if old.plain == new.plain && !old.plain.is_empty() && new.awaits() >= old.awaits() {
+            return;
         }
         let (was, now) = (&old.checks, &new.checks);
         if now.asserts < was.asserts {
@@ -282,7 +298,14 @@ impl Judge<'_> {
         }
         if old.body != new.body
             && !old.grows_to(new, Lang::of(path))
-            && !renamed(old.tokens(), new.tokens(), before(delta), delta.after.unwrap_or_default(), delta)
+            && !renamed(
+                old.tokens(),
+                new.tokens(),
+                &Side::new(before(delta), &side.old, Some(old)),
+                &Side::new(delta.after.unwrap_or_default(), &side.new, Some(new)),
+                self.deltas,
+                delta,
+            )
         {
             self.changed(path, line, format!("the existing test {id} is changed; that needs an approval"));
         }

@@ -12,6 +12,7 @@ use super::super::syntax::Lang;
 pub(super) struct Shapes {
     pub asserts: Regex,
     pub exact: Regex,
+    pub broad: Regex,
     pub approximate: Regex,
     pub hollow: Regex,
     pub pairs: Regex,
@@ -24,6 +25,7 @@ pub(super) struct Shapes {
 struct Texts {
     asserts: String,
     exact: String,
+    broad: String,
     approximate: String,
     hollow: String,
     pairs: String,
@@ -46,6 +48,7 @@ impl From<Texts> for Shapes {
         Self {
             asserts: pattern(&texts.asserts),
             exact: pattern(&texts.exact),
+            broad: pattern(&texts.broad),
             approximate: pattern(&texts.approximate),
             hollow: pattern(&texts.hollow),
             pairs: pattern(&texts.pairs),
