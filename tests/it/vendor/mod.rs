@@ -195,6 +195,13 @@ impl Vendor {
         lock(&self.state.captured).clone()
     }
 
+    /// Waits until there were so many requests.
+    pub async fn asked(&self, count: usize) {
+        while self.requests().len() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// How many answers of the script are left.
     pub fn left(&self) -> usize {
         lock(&self.state.script).len()
