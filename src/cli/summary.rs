@@ -43,7 +43,7 @@ pub fn summary(run: &Run, page: Page) -> String {
     }
     for (what, advice) in &run.warnings {
         said.field("warning", CARE, what);
-        said.field("do", Style::new(), advice);
+        said.command("do", &line(advice, 400));
     }
     let own = run.took.saturating_sub(run.ran);
     let money = if run.spent.0 == 0 { "$0".to_owned() } else { run.spent.to_string() };

@@ -568,10 +568,11 @@ impl crate::clock::Clock for Set {
 #[tokio::test]
 async fn a_clock_that_is_set_takes_none_of_the_runs_time() {
     let state = tempfile::tempdir().unwrap();
-    let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
     let noon: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
     let hour = jiff::SignedDuration::from_hours(1);
     let clock = std::sync::Arc::new(Set(std::sync::Mutex::new(noon)));
+    let store =
+        crate::store::Store::open_with(&state.path().join("regreen.db"), clock.clone()).await.unwrap();
     let begun = std::time::Instant::now();
     let journal =
         journal::Journal::begin(store.clone(), state.path(), clock.clone(), Vec::new(), "r1", spec())

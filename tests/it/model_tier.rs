@@ -435,9 +435,13 @@ async fn killing_the_program_does_not_open_the_cap_of_the_day() {
 }
 
 #[tokio::test]
-async fn a_model_without_a_price_is_told_of() {
+async fn a_model_without_a_price_and_a_prompt_that_was_cut_are_told_of() {
     let vendor = OpenaiChat::start([right()].map(Reply::Text)).await;
     let project = shop();
+    // Far more than the stand-in says that it read.
+    let long =
+        format!("{SHOP}{}", "# A remark that makes the file long, and the prompt with it.\n".repeat(300));
+    project.write(&[("shop.py", &long)]);
     project.configure(&format!(
         "[providers.local]\nkind = \"openai-chat\"\nbase_url = \"{}/v1\"\n[[ladder]]\nfixer = \"model\"\nprovider = \"local\"\nmodel = \"qwen3-coder\"\n",
         vendor.base_url()
@@ -448,6 +452,7 @@ async fn a_model_without_a_price_is_told_of() {
         assert!(told.contains("no price is known for qwen3-coder"), "{}", ran.stderr);
     }
     assert!(summary.contains("prices.toml"), "{summary}");
+    assert!(live.contains("warning: local seems to have cut the prompt"), "{}", ran.stderr);
 }
 
 #[tokio::test]
