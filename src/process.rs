@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
+use tokio::sync::{RwLock, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long the output of a program that has ended is waited for: a daemon it left behind may hold the pipe for ever.
@@ -157,6 +158,32 @@ pub async fn foreground(
     command.args(arguments).current_dir(dir).kill_on_drop(true);
     command.envs(env.iter().map(|(name, value)| (name, value)));
     Ok(command.status().await?.code())
+}
+
+/// Closed once the program is asked to end.
+static STAY: Semaphore = Semaphore::const_new(0);
+
+/// Shared by the calls of models that are under way.
+static CALLS: RwLock<()> = RwLock::const_new(());
+
+/// Asks everything to come to an end, and waits until nothing is under way that must not be cut off: between the steps of a landing or a
+/// rollback, and before the call of a model is booked.
+pub async fn leave() {
+    STAY.close();
+    let _nobody_asks = CALLS.write().await;
+    let _nothing_lands = landing().await;
+}
+
+/// Returns when the program is asked to end ([`leave`]).
+pub async fn leaving() {
+    // There is never a permit to have.
+    let _ = STAY.acquire().await;
+}
+
+/// Held while a model is asked and what that cost is booked. Whoever has it watches [`leaving`]; the program does not end by a signal as
+/// long as somebody has it.
+pub async fn calling() -> tokio::sync::RwLockReadGuard<'static, ()> {
+    CALLS.read().await
 }
 
 /// Held while the user's files, branches or notes are being changed. The program does not end by a signal as long as somebody has it.

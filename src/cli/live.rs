@@ -1,11 +1,11 @@
 //! What a person or a script sees of a run while it goes on.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anstyle::Style;
 use console::measure_text_width;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar};
 
 use super::keys::Unseen;
 use super::page::Page;
@@ -46,6 +46,18 @@ struct State {
     doing: String,
 }
 
+/// The bar that was begun last, if there was one.
+static BAR: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+
+/// Writes a line for people to standard error that belongs to no event, without breaking a view that moves.
+pub fn beside(text: &str) {
+    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(WeakProgressBar::upgrade);
+    match bar {
+        Some(bar) => bar.suspend(|| say(text)),
+        None => say(text),
+    }
+}
+
 impl Tree {
     /// A view that moves if `terminal`.
     pub fn new(terminal: bool) -> Self {
@@ -56,6 +68,7 @@ impl Tree {
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
             bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
             bar.enable_steady_tick(Duration::from_millis(120));
+            *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
             bar
         });
         let _unseen = if terminal { Unseen::begin() } else { None };
@@ -362,6 +375,7 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
             Row::new(STEP, paint(GOOD, format!("sub-task {} done", line(id, 20))))
                 .shows(DIM, &format!(" · run {}", short(child)))
         }
+        Event::Warned { what, .. } => said(STEP, CARE, "warning: ", what),
         Event::Stopped { why, .. } => said(END, BAD, "stopped: ", why),
         Event::RolledBack { how } => said(END, Style::new(), "rolled back: ", how),
         _ => return None,

@@ -209,7 +209,7 @@ async fn dispatch(command: Command) -> Result<u8> {
 }
 
 /// Waits for Ctrl-C or a polite kill. What runs in sandboxes dies with the future that is dropped then; the run itself stays as its
-/// last event left it.
+/// last event left it. A landing or a rollback under way is finished first, and the call of a model is booked.
 async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
@@ -219,8 +219,7 @@ async fn interrupted() {
         _ = terminate.recv() => {}
         _ = hangup.recv() => {}
     }
-    // A landing or a rollback under way is finished first: between its steps nothing may be cut off.
-    let _nothing_lands = crate::process::landing().await;
+    crate::process::leave().await;
 }
 
 /// Tells the person what is wrong and what to do, and returns the exit code.
@@ -247,13 +246,36 @@ fn report_panics() {
     }));
 }
 
+/// Shows what Regreen logs about itself as `REGREEN_LOG` says; without it, warnings for people.
 fn trace() {
+    use tracing_subscriber::EnvFilter;
     let environment = crate::config::Environment::from_process();
-    if let Some(filter) = environment.get("REGREEN_LOG") {
-        tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-            .with_writer(std::io::stderr)
-            .init();
+    let to_stderr = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    match environment.get("REGREEN_LOG") {
+        Some(filter) => to_stderr.with_env_filter(EnvFilter::new(filter)).init(),
+        None => to_stderr
+            .with_env_filter(EnvFilter::new("regreen=warn"))
+            .without_time()
+            .with_target(false)
+            .with_level(false)
+            .with_ansi(false)
+            .with_writer(|| Warnings)
+            .init(),
+    }
+}
+
+/// Takes each warning as a line for people, beside whatever else is on the screen.
+struct Warnings;
+
+impl std::io::Write for Warnings {
+    fn write(&mut self, warning: &[u8]) -> std::io::Result<usize> {
+        let said = paint::line(String::from_utf8_lossy(warning).trim(), 400);
+        live::beside(&format!("{} {said}", paint::paint(paint::CARE, "warning:")));
+        Ok(warning.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

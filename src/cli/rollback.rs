@@ -82,7 +82,7 @@ impl Rollback {
         over(session, &journal, &how).await?;
         // Whoever takes a fix back does not want it proposed again. What it needed to be taken back goes with it.
         if let Err(error) = memory::forget_run(&session.store, &run.id).await {
-            tracing::warn!(%error, "the fix is still remembered");
+            tracing::warn!("the fix is still remembered, so it may be proposed again: {error:#}");
         }
         if let Err(error) = place.snapshots.forget(&run.id).await {
             tracing::debug!(%error, "the snapshot stays");

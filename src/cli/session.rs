@@ -305,5 +305,5 @@ pub async fn sweep(folder: &Path) {
         }
         tokio::time::sleep(SWEEPS.1).await;
     }
-    tracing::warn!(folder = %folder.display(), "layers of a run that is over could not be removed");
+    tracing::info!(folder = %folder.display(), "layers of a run that is over could not be removed");
 }

@@ -41,6 +41,10 @@ pub fn summary(run: &Run, page: Page) -> String {
         Some(Exit::CannotJudge) if run.stopped.is_none() => cannot_judge(run, &mut said),
         _ => failed(run, &mut said),
     }
+    for (what, advice) in &run.warnings {
+        said.field("warning", CARE, what);
+        said.command("do", &line(advice, 400));
+    }
     let own = run.took.saturating_sub(run.ran);
     let money = if run.spent.0 == 0 { "$0".to_owned() } else { run.spent.to_string() };
     let time = format!(

@@ -62,7 +62,7 @@ pub(super) async fn land(journal: &Journal, tools: &Tools) -> Result<()> {
         landing::land(place.repo.as_ref(), &place.snapshots, &run.spec.root, &plan, &Intent(journal)).await;
     match landed {
         Ok(Landed::Done(record)) => {
-            attach(place, &run, &record).await?;
+            attach(journal, place, &run, &record).await?;
             journal.record(Event::Landed { record: Some(Box::new(record)) }).await
         }
         Ok(Landed::Nowhere) => journal.record(Event::Landed { record: None }).await,
@@ -118,13 +118,19 @@ async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Vec<String>) 
     journal.record(Event::Moved { from: Box::new(now), base, hidden, files }).await
 }
 
-/// Hangs the proof on the commit. The landing stands whether that works or not.
-async fn attach(place: &Place, run: &Run, record: &Record) -> Result<()> {
+/// Hangs the proof on the commit. The landing stands whether that works or not, but `verify` and others would look for it.
+async fn attach(journal: &Journal, place: &Place, run: &Run, record: &Record) -> Result<()> {
     let (Some(repo), Some(commit), Some(proof)) = (&place.repo, record.commit(), &run.proof) else {
         return Ok(());
     };
     if let Err(error) = repo.attach_proof(commit, &serde_json::to_value(proof)?).await {
-        tracing::warn!(%error, commit, "the proof could not be attached to the commit");
+        let id = short(&run.id);
+        let what =
+            format!("the proof does not hang on the commit, so `regreen verify` finds none: {error:#}");
+        let advice = format!(
+            "once git can write the notes: regreen show {id} --json | jq 'map(select(.event == \"proven\")) | last.proof' | git notes --ref=regreen add -f -F - {commit}"
+        );
+        journal.record(Event::Warned { what, advice }).await?;
     }
     Ok(())
 }
@@ -137,7 +143,7 @@ pub(super) async fn recover(journal: &Journal, place: &Place) -> Result<()> {
     match landing::recover(place.repo.as_ref(), &run.spec.root, record).await? {
         Recovered::Completed => {
             journal.record(Event::Recovered { how: "completed".into() }).await?;
-            attach(place, &run, record).await?;
+            attach(journal, place, &run, record).await?;
             journal.record(Event::Landed { record: Some(Box::new(record.clone())) }).await
         }
         Recovered::Nothing => journal.record(Event::Recovered { how: "not begun".into() }).await,
@@ -176,7 +182,7 @@ pub(super) async fn learn(journal: &Journal, tools: &Tools) -> Result<()> {
         };
         let learnt = memory::learn(journal.store(), &lesson).await;
         if let Err(error) = learnt {
-            tracing::warn!(%error, "the fix could not be remembered");
+            tracing::warn!("the fix could not be remembered: {error:#}");
         }
     }
     super::finish(journal, tools, Exit::Green).await

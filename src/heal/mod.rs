@@ -116,17 +116,14 @@ async fn limited(journal: &Journal, step: impl Future<Output = Result<()>>) -> R
     let run = journal.run();
     let done = match run.spec.timeout {
         None => step.await,
-        Some(most) => {
-            let used = run.worked + journal.now().duration_since(run.taken_up).unsigned_abs();
-            match tokio::time::timeout(most.saturating_sub(used), step).await {
-                Ok(done) => done,
-                Err(_) => {
-                    journal.settle("the run's time was up").await?;
-                    let why = format!("the run was given {} and used it", crate::clock::human(most));
-                    return stop::stop(journal, StopRule::Time, why).await;
-                }
+        Some(most) => match tokio::time::timeout(most.saturating_sub(journal.worked()), step).await {
+            Ok(done) => done,
+            Err(_) => {
+                journal.settle("the run's time was up").await?;
+                let why = format!("the run was given {} and used it", crate::clock::human(most));
+                return stop::stop(journal, StopRule::Time, why).await;
             }
-        }
+        },
     };
     match done {
         Err(error) => match error.downcast_ref::<Fault>() {

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::turns::estimated_input;
 use super::{Answer, Model, ModelError, Request};
 use crate::usage::{Money, Usage};
 
@@ -83,6 +84,26 @@ impl Pending {
         self.prices.upper_bound(&self.model, &self.request).unwrap_or_default()
     }
 
+    /// The model, where no price of it is known though somebody may charge for it: what it costs is held by no budget.
+    pub fn unpriced(&self) -> Option<&str> {
+        let known = self.prices.upper_bound(&self.model, &self.request).is_some();
+        (!known && !self.model.starts_with("replay(")).then_some(self.model.as_str())
+    }
+
+    /// The call as it is kept if this process dies before it is over. What it used is not known then, so it costs the most that it can.
+    pub fn lost(&self) -> Call {
+        let input = estimated_input(&self.request);
+        Call {
+            provider: self.provider.clone(),
+            model: self.model.clone(),
+            request: self.request.clone(),
+            answer: Err("regreen was killed while it waited for the answer".into()),
+            usage: Usage { input, estimated: true, ..Usage::default() },
+            cost: Some(self.most()),
+            duration: Duration::ZERO,
+        }
+    }
+
     /// The call as it is kept, now that it is over.
     pub fn over(self, answer: std::result::Result<Answer, String>) -> Call {
         let usage = self.meter.read();
@@ -112,6 +133,7 @@ pub trait Purse: Send + Sync {
 }
 
 /// Asks `model` if `purse` allows it, and books the call, whether it succeeded or not. A call that broke off is made again, and paid again.
+/// Where the program is asked to end meanwhile, the call is cut off, what it used is booked, and this does not return.
 ///
 /// # Errors
 /// Where the purse refuses, or cannot book. What the model says, or why it says nothing, is the inner result.
@@ -126,9 +148,17 @@ pub async fn ask(
     let whole = request.timeout;
     for again in 0.. {
         let meter = Arc::new(Meter::default());
+        let calling = crate::process::calling().await;
         purse.reserve(Pending::new(model, prices, request.clone(), meter.clone())).await?;
-        let answer = model.ask(&request, &meter).await;
-        purse.book(answer.clone().map_err(|error| error.to_string())).await?;
+        let answer = tokio::select! {
+            biased;
+            () = crate::process::leaving() => None,
+            answer = model.ask(&request, &meter) => Some(answer),
+        };
+        let told = answer.clone().map(|answer| answer.map_err(|error| error.to_string()));
+        purse.book(told.unwrap_or_else(|| Err("it was interrupted".into()))).await?;
+        drop(calling);
+        let Some(answer) = answer else { return std::future::pending().await };
         let wait = match &answer {
             Err(ModelError::BrokenOff { wait, .. }) if again < AGAIN => wait.saturating_mul(1 << again),
             _ => return Ok(answer),

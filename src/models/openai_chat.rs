@@ -82,8 +82,9 @@ impl Chat {
         let (sent, read) = (estimated_input(request), input.saturating_add(told.cache_read));
         if sent > 2000 && read < sent / 2 {
             tracing::warn!(
-                provider = self.http.provider(), model = %self.model, sent, read,
-                "the server seems to have cut the prompt: raise its context length (num_ctx, --ctx-size)"
+                "{} seems to have cut the prompt for {}: about {sent} tokens were sent, {read} read; raise its context length (num_ctx, --ctx-size)",
+                self.http.provider(),
+                self.model
             );
         }
     }

@@ -1,7 +1,7 @@
 //! What tokens cost.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -16,8 +16,6 @@ const BUILT_IN: &str = include_str!("../../prices.toml");
 #[derive(Debug, Clone)]
 pub struct Prices {
     table: Arc<Table>,
-    /// Models without a price that were warned of, so that each is warned of once.
-    warned: Arc<Mutex<BTreeSet<String>>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -118,7 +116,7 @@ impl Prices {
                 "the price of {model} is not between 0 and 1,000,000 dollars per million tokens"
             );
         }
-        Ok(Self { table: Arc::new(table), warned: Arc::default() })
+        Ok(Self { table: Arc::new(table) })
     }
 
     /// The day of the table that Regreen ships, `2026-11-21`.
@@ -126,8 +124,7 @@ impl Prices {
         self.table.as_of.as_deref().unwrap_or("unknown")
     }
 
-    /// What a call cost, rounded up to a millionth of a dollar. `None` for a model without a price (a local one, a recorded one); that is
-    /// warned of once.
+    /// What a call cost, rounded up to a millionth of a dollar. `None` for a model without a price (a local one, a recorded one).
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
         let price = self.price(model)?;
         let all = usage.input.saturating_add(usage.cache_write).saturating_add(usage.cache_read);
@@ -160,17 +157,7 @@ impl Prices {
     }
 
     fn price(&self, model: &str) -> Option<Price> {
-        let found = names(model).into_iter().find_map(|name| self.table.models.get(name));
-        if found.is_none() && !model.starts_with("replay(") {
-            let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-            if warned.len() < 100 && warned.insert(model.to_owned()) {
-                tracing::warn!(
-                    model,
-                    "no price is known for this model: its calls count as free; set one in the configuration"
-                );
-            }
-        }
-        found.copied()
+        names(model).into_iter().find_map(|name| self.table.models.get(name)).copied()
     }
 }
 

@@ -452,6 +452,13 @@ pub enum Event {
         /// What its models cost.
         cost: Money,
     },
+    /// Something a person should know that does not stop the run.
+    Warned {
+        /// What.
+        what: String,
+        /// What to do about it.
+        advice: String,
+    },
     /// The run stops without a green tree.
     Stopped {
         /// The rule.
@@ -503,6 +510,7 @@ impl Event {
             Event::Recovered { .. } => "recovered",
             Event::Planned { .. } => "planned",
             Event::SubtaskDone { .. } => "subtask-done",
+            Event::Warned { .. } => "warned",
             Event::Stopped { .. } => "stopped",
             Event::RolledBack { .. } => "rolled-back",
             Event::Finished { .. } => "finished",

@@ -2,17 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::events::{Baseline, Decision, Event, Record, Spec, Trigger};
-use super::{AttemptState, Run};
+use super::{AttemptState, Run, passed};
 use crate::clock::Clock;
 use crate::fault::{Exit, Fault};
 use crate::models::Answer;
-use crate::models::ledger::{Pending, Purse};
+use crate::models::ledger::{Call, Pending, Purse};
 use crate::store::{AttemptRow, Lease, NewRun, Projection, RunPatch, Spent, Status, Store};
 use crate::usage::Money;
 
@@ -30,6 +32,8 @@ pub struct Journal {
     pages: Arc<Pages>,
     _lease: Lease,
     state: PathBuf,
+    /// When this process began or took up the run, by a clock that nobody sets.
+    since: Instant,
     /// Money that models may cost in 24 hours over all runs.
     day: Option<Money>,
     /// The call of a model that is under way.
@@ -70,7 +74,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Takes up a run that another process left.
+    /// Takes up a run that another process left. A call of a model that died with that process is booked first.
     ///
     /// # Errors
     /// Where there is no such run, another process has it, or its events cannot be read.
@@ -83,7 +87,13 @@ impl Journal {
     ) -> Result<Self> {
         let lease = lease(state, id)?;
         let run = load(&store, id).await?;
-        Ok(Self::with(store, state, clock, listeners, run, lease))
+        let journal = Self::with(store, state, clock, listeners, run, lease);
+        if let Some(call) = journal.store().reserved(id).await? {
+            let call = serde_json::from_value(call)
+                .with_context(|| format!("the call that run {id} had under way cannot be read"))?;
+            journal.asked(call).await?;
+        }
+        Ok(journal)
     }
 
     fn with(
@@ -99,6 +109,7 @@ impl Journal {
         Self {
             pages,
             _lease: lease,
+            since: Instant::now(),
             state: state.to_owned(),
             day: None,
             pending: std::sync::Mutex::default(),
@@ -117,6 +128,32 @@ impl Journal {
     pub async fn settle(&self, why: &str) -> Result<()> {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         if pending { self.book(Err(why.to_owned())).await } else { Ok(()) }
+    }
+
+    async fn asked(&self, call: Call) -> Result<()> {
+        let attempt = self.run().attempts.last().map_or(0, |attempt| attempt.attempt);
+        self.record(Event::Asked { attempt, call: Box::new(call) }).await
+    }
+
+    /// Books the calls of other runs that died with their process. What cannot be booked stays set aside.
+    async fn book_the_dead(&self) -> Result<()> {
+        let pages = &self.pages;
+        for run in pages.store.reserving().await? {
+            if run == self.run().id || Lease::is_held(&self.state, &run)? {
+                continue;
+            }
+            let taken_up =
+                Self::reopen(pages.store.clone(), &self.state, pages.clock.clone(), Vec::new(), &run).await;
+            if let Err(error) = taken_up {
+                tracing::debug!(run, "its call stays set aside: {error:#}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Wall time that was worked on the run, as far as it counts against its limit.
+    pub fn worked(&self) -> Duration {
+        self.run().worked + self.since.elapsed()
     }
 
     /// The run as it stands.
@@ -189,8 +226,19 @@ impl Purse for Journal {
             .hint("raise --budget, or budget.run_usd in the configuration, and `regreen resume` the run")
             .into());
         }
-        if let Some(cap) = self.day.filter(|_| most > Money(0))
-            && let Err(taken) = self.pages.store.reserve(&self.state, &run.id, most, cap).await?
+        if let Some(model) = call.unpriced() {
+            let warning = unpriced(model);
+            if !run.warnings.contains(&warning) {
+                self.record(Event::Warned { what: warning.0, advice: warning.1 }).await?;
+            }
+        }
+        if most > Money(0) {
+            self.book_the_dead().await?;
+        }
+        let cap = self.day.unwrap_or(Money(u64::MAX));
+        let lost = serde_json::to_value(call.lost())?;
+        if most > Money(0)
+            && let Err(taken) = self.pages.store.reserve(&run.id, most, cap, &lost).await?
         {
             let others = match taken.reserved {
                 Money(0) => String::new(),
@@ -209,10 +257,17 @@ impl Purse for Journal {
 
     async fn book(&self, answer: std::result::Result<Answer, String>) -> Result<()> {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let call = pending.context("no call is under way")?.over(answer);
-        let attempt = self.run().attempts.last().map_or(0, |attempt| attempt.attempt);
-        self.record(Event::Asked { attempt, call: Box::new(call) }).await
+        self.asked(pending.context("no call is under way")?.over(answer)).await
     }
+}
+
+/// What is told where no budget can hold.
+fn unpriced(model: &str) -> (String, String) {
+    let what = format!("no price is known for {model}: its calls count as $0, and no budget holds them");
+    let advice = format!(
+        "if it is not free, write [models.\"{model}\"] with input and output in USD per million tokens to prices.toml beside the configuration"
+    );
+    (what, advice)
 }
 
 /// A run as its events tell it, for reading.
@@ -283,6 +338,7 @@ fn projection(event: &Event, run: &Run) -> Projection {
                 cost,
             });
         }
+        Event::NotProven { reason } => projection.unproven = Some(format!("not proven: {reason}")),
         Event::Decided { .. } => {
             projection.attempt = run.attempts.last().map(|attempt| attempt_row(run, attempt))
         }
@@ -342,7 +398,7 @@ fn attempt_row(run: &Run, attempt: &AttemptState) -> AttemptRow {
         result,
         usage: attempt.usage,
         cost: attempt.cost,
-        duration: ended.duration_since(attempt.began).unsigned_abs(),
+        duration: passed(attempt.began, ended),
         at: ended,
     }
 }

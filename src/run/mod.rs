@@ -138,6 +138,8 @@ pub struct Run {
     pub moves: usize,
     /// Why it stopped without a green tree, and where to look.
     pub stopped: Option<(StopRule, String, Vec<String>)>,
+    /// What a person should know, and what to do about it, each once.
+    pub warnings: Vec<(String, String)>,
     /// How the landing was taken back.
     pub rolled_back: Option<String>,
     /// What models cost so far.
@@ -199,6 +201,7 @@ impl Run {
             landed: None,
             moves: 0,
             stopped: None,
+            warnings: Vec::new(),
             rolled_back: None,
             spent: Money(0),
             ran: std::time::Duration::ZERO,
@@ -218,7 +221,7 @@ impl Run {
             Event::Resumed { .. } => {
                 // A limit or a passing fault that stopped the run is given a fresh chance; the steps already taken stay. The time between
                 // two processes counts for nothing.
-                self.worked += before.duration_since(self.taken_up).unsigned_abs();
+                self.worked += passed(self.taken_up, before);
                 self.taken_up = record.at;
                 self.attempts.retain(|attempt| attempt.decision.is_some());
                 match self.stopped.take() {
@@ -305,11 +308,17 @@ impl Run {
             Event::Stopped { rule, why, look_at } => {
                 self.stopped = Some((*rule, why.clone(), look_at.clone()))
             }
+            Event::Warned { what, advice } => {
+                let warning = (what.clone(), advice.clone());
+                if !self.warnings.contains(&warning) {
+                    self.warnings.push(warning);
+                }
+            }
             Event::RolledBack { how } => self.rolled_back = Some(how.clone()),
             Event::Finished { exit, ran } => {
                 self.finished = Some(*exit);
                 self.ran += *ran;
-                self.took += record.at.duration_since(self.taken_up).unsigned_abs();
+                self.took += passed(self.taken_up, record.at);
             }
         }
     }
@@ -546,6 +555,11 @@ impl AttemptState {
             ended: None,
         }
     }
+}
+
+/// The time from `from` to `to`: none where the machine's clock was set back between them.
+fn passed(from: Timestamp, to: Timestamp) -> std::time::Duration {
+    to.duration_since(from).try_into().unwrap_or_default()
 }
 
 fn exhausted(ladder: &[Rung]) -> String {

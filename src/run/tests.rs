@@ -345,6 +345,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         }),
         Just(proof()),
         Just(Event::NotProven { reason: String::new() }),
+        Just(Event::Warned { what: "w".into(), advice: "a".into() }),
         Just(Event::Approved { by: "somebody".into() }),
         Just(Event::Resumed { why: "resume".into() }),
         Just(Event::Stopped { rule: StopRule::Time, why: String::new(), look_at: Vec::new() }),
@@ -395,13 +396,30 @@ impl crate::models::Model for Sonnet {
     }
 }
 
-#[tokio::test]
-async fn money_is_set_aside_before_a_call_and_booked_though_it_was_cut_off() {
-    use crate::models::ledger::{Meter, Pending, Prices, Purse};
+/// A local model.
+struct Local;
+
+#[async_trait::async_trait]
+impl crate::models::Model for Local {
+    fn provider(&self) -> &str {
+        "local"
+    }
+    fn model(&self) -> &str {
+        "qwen3-coder"
+    }
+    async fn ask(
+        &self,
+        _: &crate::models::Request,
+        _: &crate::models::Meter,
+    ) -> std::result::Result<crate::models::Answer, crate::models::ModelError> {
+        unreachable!("nobody asks")
+    }
+}
+
+/// Half a dollar of output.
+fn request() -> crate::models::Request {
     use crate::models::{Effort, Request, Role, Turn};
-    let state = tempfile::tempdir().unwrap();
-    let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
-    let request = Request {
+    Request {
         system: "Rules.".into(),
         turns: vec![Turn { role: Role::User, text: "Repair this.".into() }],
         effort: Effort::Low,
@@ -409,9 +427,16 @@ async fn money_is_set_aside_before_a_call_and_booked_though_it_was_cut_off() {
         cache_key: String::new(),
         schema: None,
         timeout: Duration::from_secs(1),
-    };
+    }
+}
+
+#[tokio::test]
+async fn money_is_set_aside_before_a_call_and_booked_though_it_was_cut_off() {
+    use crate::models::ledger::{Meter, Pending, Prices, Purse};
+    let state = tempfile::tempdir().unwrap();
+    let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
     let meter = std::sync::Arc::new(Meter::default());
-    let call = || Pending::new(&Sonnet, &Prices::built_in().unwrap(), request.clone(), meter.clone());
+    let call = || Pending::new(&Sonnet, &Prices::built_in().unwrap(), request(), meter.clone());
     let journal = async |id: &str| {
         let clock = std::sync::Arc::new(crate::clock::SystemClock);
         let mut journal = journal::Journal::begin(store.clone(), state.path(), clock, Vec::new(), id, spec())
@@ -443,4 +468,134 @@ async fn money_is_set_aside_before_a_call_and_booked_though_it_was_cut_off() {
     second.settle("it was cut off").await.unwrap();
     let refused = second.reserve(call()).await.unwrap_err().to_string();
     assert!(refused.contains("of this run's $1.0000 are spent"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_call_of_a_process_that_died_is_booked_by_whoever_comes_next() {
+    use crate::models::ledger::{Meter, Pending, Prices, Purse};
+    let state = tempfile::tempdir().unwrap();
+    let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
+    let clock = || std::sync::Arc::new(crate::clock::SystemClock);
+    let prices = Prices::built_in().unwrap();
+    let call = || Pending::new(&Sonnet, &prices, request(), std::sync::Arc::new(Meter::default()));
+    let most = call().most();
+    let begin = async |id: &str, cap| {
+        let mut journal =
+            journal::Journal::begin(store.clone(), state.path(), clock(), Vec::new(), id, spec())
+                .await
+                .unwrap();
+        journal.cap_day(cap);
+        journal
+    };
+    let day = most + most;
+    // Its own run is taken up again.
+    let first = begin("r1", day).await;
+    first.reserve(call()).await.unwrap();
+    drop(first);
+    assert_eq!(journal::load(&store, "r1").await.unwrap().spent, Money(0));
+    let first =
+        journal::Journal::reopen(store.clone(), state.path(), clock(), Vec::new(), "r1").await.unwrap();
+    assert_eq!(first.run().spent, most);
+    drop(first);
+    let again =
+        journal::Journal::reopen(store.clone(), state.path(), clock(), Vec::new(), "r1").await.unwrap();
+    assert_eq!(again.run().spent, most, "once");
+    let last = journal::records(&store, "r1", 1).await.unwrap();
+    let [Record { event: Event::Asked { call: booked, .. }, .. }] = last.as_slice() else {
+        panic!("{last:?}")
+    };
+    assert!(booked.usage.estimated && booked.usage.input > 0 && booked.answer.is_err(), "{booked:?}");
+
+    // Another run finds it.
+    let second = begin("r2", day).await;
+    second.reserve(call()).await.unwrap();
+    drop(second);
+    let third = begin("r3", day).await;
+    let refused = third.reserve(call()).await.unwrap_err().to_string();
+    assert!(refused.contains(&format!("{day} of the {day} for 24 hours are spent")), "{refused}");
+    assert_eq!(store.run("r2").await.unwrap().cost, most);
+}
+
+#[tokio::test]
+async fn a_model_without_a_price_is_warned_of_once() {
+    use crate::models::ledger::{Meter, Pending, Prices, Purse};
+    let state = tempfile::tempdir().unwrap();
+    let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
+    let clock = std::sync::Arc::new(crate::clock::SystemClock);
+    let mut spec = spec();
+    spec.budget = Money(0);
+    let journal =
+        journal::Journal::begin(store.clone(), state.path(), clock, Vec::new(), "r1", spec).await.unwrap();
+    for _ in 0..2 {
+        let meter = std::sync::Arc::new(Meter::default());
+        let call = Pending::new(&Local, &Prices::built_in().unwrap(), request(), meter);
+        journal.reserve(call).await.unwrap();
+        journal.book(Err("down".into())).await.unwrap();
+    }
+    let run = journal.run();
+    let [(what, advice)] = run.warnings.as_slice() else { panic!("{:?}", run.warnings) };
+    assert!(what.contains("qwen3-coder") && advice.contains("prices.toml"), "{what}; {advice}");
+}
+
+#[tokio::test]
+async fn a_success_that_is_not_proven_counts_as_none() {
+    let state = tempfile::tempdir().unwrap();
+    let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
+    let clock = std::sync::Arc::new(crate::clock::SystemClock);
+    let journal =
+        journal::Journal::begin(store.clone(), state.path(), clock, Vec::new(), "r1", spec()).await.unwrap();
+    let fixer = "codefix".to_owned();
+    journal.record(Event::AttemptStarted { attempt: 1, rung: 0, fixer }).await.unwrap();
+    let decided =
+        Event::Decided { attempt: 1, decision: Decision::Green, reason: "green".into(), red: Vec::new() };
+    journal.record(decided).await.unwrap();
+    assert!(store.attempts("r1").await.unwrap()[0].succeeded);
+    journal.record(Event::NotProven { reason: "red in a fresh workspace".into() }).await.unwrap();
+    let attempt = store.attempts("r1").await.unwrap().remove(0);
+    assert!(!attempt.succeeded, "{attempt:?}");
+    assert!(attempt.result.contains("red in a fresh workspace"), "{attempt:?}");
+}
+
+/// A clock that somebody sets.
+struct Set(std::sync::Mutex<Timestamp>);
+
+impl crate::clock::Clock for Set {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_takes_none_of_the_runs_time() {
+    let state = tempfile::tempdir().unwrap();
+    let noon: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+    let hour = jiff::SignedDuration::from_hours(1);
+    let clock = std::sync::Arc::new(Set(std::sync::Mutex::new(noon)));
+    let store =
+        crate::store::Store::open_with(&state.path().join("regreen.db"), clock.clone()).await.unwrap();
+    let begun = std::time::Instant::now();
+    let journal =
+        journal::Journal::begin(store.clone(), state.path(), clock.clone(), Vec::new(), "r1", spec())
+            .await
+            .unwrap();
+    for now in [noon - hour, noon + hour, noon - hour] {
+        *clock.0.lock().unwrap() = now;
+        assert!(journal.worked() <= begun.elapsed(), "{:?}", journal.worked());
+    }
+    journal
+        .record(Event::CheckStarted {
+            phase: Phase::Baseline,
+            check: "goal".into(),
+            command: "true".into(),
+            round: 1,
+        })
+        .await
+        .unwrap();
+    drop(journal);
+    // The process before this one ended an hour before it began.
+    let journal = journal::Journal::reopen(store, state.path(), clock, Vec::new(), "r1").await.unwrap();
+    journal.record(Event::Resumed { why: "resume".into() }).await.unwrap();
+    assert_eq!(journal.run().worked, Duration::ZERO);
+    journal.record(Event::Finished { exit: Exit::Red, ran: Duration::ZERO }).await.unwrap();
+    assert_eq!(journal.run().took, Duration::ZERO);
 }

@@ -109,7 +109,7 @@ async fn serve(listener: TcpListener, registries: Arc<Registries>) {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => { connections.spawn(audited(stream, Arc::clone(&shared))); }
                 Err(error) => {
-                    tracing::warn!(target: "regreen::registries", %error, "a job's connection was lost");
+                    tracing::info!(target: "regreen::registries", %error, "a job's connection was lost");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -139,7 +139,7 @@ async fn audited(mut stream: TcpStream, shared: Arc<Shared>) {
             tracing::info!(target: "regreen::registries", target_host = %target, address, up, down, ms, "connection closed");
         }
         Err(error) => {
-            tracing::warn!(target: "regreen::registries", target_host = %target, address, up, down, ms, "refused: {error:#}");
+            tracing::info!(target: "regreen::registries", target_host = %target, address, up, down, ms, "refused: {error:#}");
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Money that is set aside for calls under way.
 
-use std::path::Path;
-
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 use sqlx::Row;
 
-use super::{Lease, Store, database, moment};
+use super::{Store, database, moment};
 use crate::usage::Money;
 
 /// The time over which the day's cap counts.
@@ -16,65 +15,82 @@ const DAY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 pub struct Taken {
     /// What was spent in the last 24 hours.
     pub spent: Money,
-    /// What the calls of other runs that are under way may cost.
+    /// What the calls of other runs may cost that are under way, or that died with their process and are not booked yet.
     pub reserved: Money,
 }
 
 impl Store {
     /// Sets `most` aside for the next call of `run`, if that leaves what all runs together spent in the last 24 hours, and have set aside,
     /// within `cap`; else tells what is taken. One process at a time decides, so that two cannot pass the cap together. The next event that
-    /// settles a call of the run ([`Projection::settles`](super::Projection::settles)) releases it. What a run has set aside whose process is
-    /// dead counts no more; `state` is the state folder.
+    /// settles a call of the run ([`Projection::settles`](super::Projection::settles)) releases it. `call` is what is to be booked if that
+    /// event never comes.
     ///
     /// # Errors
-    /// Where the database or a lock file fails.
+    /// Where the database fails.
     pub async fn reserve(
         &self,
-        state: &Path,
         run: &str,
         most: Money,
         cap: Money,
+        call: &Value,
     ) -> Result<std::result::Result<(), Taken>> {
         let now = self.now();
+        let since = moment(now - DAY);
         let mut transaction = self.begin().await?;
-        let others = sqlx::query("SELECT run, amount_micro_usd FROM reservations WHERE run <> $1")
-            .bind(run)
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(database::explain)?;
-        let mut reserved = Money(0);
-        for row in others {
-            let (other, amount): (&str, i64) = (row.try_get("run")?, row.try_get("amount_micro_usd")?);
-            if Lease::is_held(state, other)? {
-                reserved = reserved + Money(amount.unsigned_abs());
-            } else {
-                sqlx::query("DELETE FROM reservations WHERE run = $1")
-                    .bind(other)
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(database::explain)?;
-            }
-        }
+        let reserved: i64 = sqlx::query_scalar(
+            "SELECT COALESCE(SUM(amount_micro_usd), 0) FROM reservations WHERE run <> $1 AND at >= $2",
+        )
+        .bind(run)
+        .bind(&since)
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(database::explain)?;
         let spent: i64 =
             sqlx::query_scalar("SELECT COALESCE(SUM(cost_micro_usd), 0) FROM spending WHERE at >= $1")
-                .bind(moment(now - DAY))
+                .bind(&since)
                 .fetch_one(&mut *transaction)
                 .await
                 .map_err(database::explain)?;
-        let taken = Taken { spent: Money(spent.unsigned_abs()), reserved };
+        let taken = Taken { spent: Money(spent.unsigned_abs()), reserved: Money(reserved.unsigned_abs()) };
         let fits = taken.spent + taken.reserved + most <= cap;
         if fits {
             sqlx::query(
-                "INSERT OR REPLACE INTO reservations (run, at, amount_micro_usd) VALUES ($1, $2, $3)",
+                "INSERT OR REPLACE INTO reservations (run, at, amount_micro_usd, call) VALUES ($1, $2, $3, $4)",
             )
             .bind(run)
             .bind(moment(now))
             .bind(i64::try_from(most.0).unwrap_or(i64::MAX))
+            .bind(call.to_string())
             .execute(&mut *transaction)
             .await
             .map_err(database::explain)?;
         }
         transaction.commit().await.map_err(database::explain)?;
         Ok(if fits { Ok(()) } else { Err(taken) })
+    }
+
+    /// The call that `run` has set money aside for, as [`Store::reserve`] was given it.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn reserved(&self, run: &str) -> Result<Option<Value>> {
+        let call: Option<String> = sqlx::query_scalar("SELECT call FROM reservations WHERE run = $1")
+            .bind(run)
+            .fetch_optional(self.pool())
+            .await
+            .map_err(database::explain)?;
+        call.map(|call| serde_json::from_str(&call).context("a call in the store is no JSON")).transpose()
+    }
+
+    /// The runs that have money set aside.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn reserving(&self) -> Result<Vec<String>> {
+        let rows = sqlx::query("SELECT run FROM reservations ORDER BY run")
+            .fetch_all(self.pool())
+            .await
+            .map_err(database::explain)?;
+        rows.iter().map(|row| Ok(row.try_get("run")?)).collect()
     }
 }

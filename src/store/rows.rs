@@ -147,7 +147,7 @@ pub struct AttemptRow {
     pub category: Option<String>,
     /// The failure that it worked on.
     pub fingerprint: Option<String>,
-    /// Whether it made the goal green.
+    /// Whether it made the goal green, and no proof said otherwise.
     pub succeeded: bool,
     /// What it came to, one sentence.
     pub result: String,
@@ -183,6 +183,8 @@ pub struct Projection {
     pub spent: Option<Spent>,
     /// Whether a call is over, so that nothing is set aside for it any more.
     pub settles: bool,
+    /// Why what looked like a success was none: the attempts so far that count as one count no more.
+    pub unproven: Option<String>,
 }
 
 impl Projection {
@@ -231,6 +233,15 @@ impl Projection {
                 .bind(run)
                 .execute(&mut **transaction)
                 .await?;
+        }
+        if let Some(why) = &self.unproven {
+            sqlx::query(
+                "UPDATE fix_attempts SET succeeded = FALSE, result = $2 WHERE run = $1 AND succeeded",
+            )
+            .bind(run)
+            .bind(why)
+            .execute(&mut **transaction)
+            .await?;
         }
         match &self.attempt {
             Some(attempt) => attempt.insert(transaction, run, now).await,

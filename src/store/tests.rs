@@ -314,9 +314,9 @@ async fn runs_side_by_side_do_not_pass_a_cap_together() {
     let mut tasks = Vec::new();
     for n in 0..10 {
         // Each with connections of its own, as another process has them.
-        let (store, state) = (place.store().await, place.dir.path().to_owned());
+        let store = place.store().await;
         tasks.push(tokio::spawn(async move {
-            store.reserve(&state, &format!("r{n}"), Money(300), Money(1000)).await.unwrap().is_ok()
+            store.reserve(&format!("r{n}"), Money(300), Money(1000), &json!({})).await.unwrap().is_ok()
         }));
     }
     let mut allowed = 0;
@@ -330,8 +330,8 @@ async fn runs_side_by_side_do_not_pass_a_cap_together() {
 async fn what_is_set_aside_is_released_when_the_call_is_booked() {
     let place = Place::new();
     let (store, _leases) = working(&place, 2).await;
-    let state = place.dir.path();
-    let ask = |run: &'static str, most| store.reserve(state, run, Money(most), Money(1000));
+    let call = json!({});
+    let ask = |run: &'static str, most| store.reserve(run, Money(most), Money(1000), &call);
     assert_eq!(ask("r0", 600).await.unwrap(), Ok(()));
     let taken = Taken { spent: Money(0), reserved: Money(600) };
     assert_eq!(ask("r1", 600).await.unwrap(), Err(taken));
@@ -345,12 +345,17 @@ async fn what_is_set_aside_is_released_when_the_call_is_booked() {
 }
 
 #[tokio::test]
-async fn what_a_dead_process_set_aside_is_void() {
+async fn what_is_set_aside_names_its_call_until_that_is_booked() {
     let place = Place::new();
-    let (store, mut leases) = working(&place, 2).await;
-    let state = place.dir.path();
-    assert_eq!(store.reserve(state, "r1", Money(600), Money(1000)).await.unwrap(), Ok(()));
-    assert!(store.reserve(state, "r0", Money(600), Money(1000)).await.unwrap().is_err());
-    drop(leases.pop());
-    assert_eq!(store.reserve(state, "r0", Money(600), Money(1000)).await.unwrap(), Ok(()));
+    let (store, leases) = working(&place, 2).await;
+    let call = json!({"model": "m"});
+    store.reserve("r1", Money(600), Money(1000), &call).await.unwrap().unwrap();
+    // A process that dies takes nothing with it.
+    drop(leases);
+    assert!(store.reserve("r0", Money(600), Money(1000), &call).await.unwrap().is_err());
+    assert_eq!(store.reserving().await.unwrap(), ["r1"]);
+    assert_eq!(store.reserved("r1").await.unwrap(), Some(call));
+    store.append("r1", 0, "asked", &json!({}), &booked(600)).await.unwrap();
+    assert_eq!(store.reserved("r1").await.unwrap(), None);
+    assert_eq!(store.reserving().await.unwrap(), [""; 0]);
 }

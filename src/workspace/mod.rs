@@ -265,7 +265,7 @@ impl Base {
         match attempt.run(&command, &mut |_| {}).await {
             Ok(_) => Ok(true),
             Err(error) if error.downcast_ref::<LaunchFailed>().is_some_and(LaunchFailed::is_overlay) => {
-                tracing::warn!("no overlay here, attempts are copies: {error}");
+                tracing::info!("no overlay here, attempts are copies: {error}");
                 Ok(false)
             }
             Err(error) => Err(error),

@@ -63,7 +63,7 @@ impl Drop for Folder {
             return;
         }
         if let Err(error) = remove(&self.path) {
-            tracing::warn!("cannot remove {}: {error}", self.path.display());
+            tracing::info!("cannot remove {}: {error}", self.path.display());
         }
     }
 }

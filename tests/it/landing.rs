@@ -225,3 +225,28 @@ fn a_huge_file_that_is_not_committed_is_neither_in_the_way_nor_seen() {
     }
     project.regreen(&["verify", "main~"]).expect(0);
 }
+
+#[test]
+fn a_proof_that_cannot_be_attached_is_told_of() {
+    let test = "import unittest\n\nfrom shop import total\n\n\nclass Total(unittest.TestCase):\n    def test_sum(self):\n        self.assertEqual(total([1, 2]), 3)\n";
+    let project = Project::new(&[
+        ("shop.py", "def total(prices):\n    amount = sum(prices)\n    return amonut\n"),
+        ("test_shop.py", test),
+        (".gitignore", "__pycache__/\n"),
+    ]);
+    let lock = project.root.join(".git/refs/notes/regreen.lock");
+    std::fs::create_dir_all(lock.parent().expect("a folder")).expect("folders");
+    std::fs::write(&lock, "").expect("a lock");
+    let ran = project
+        .regreen(&["heal", "--no-model", "--land", "commit", "--", "python3", "-m", "unittest"])
+        .expect(0);
+    let (live, summary) = ran.stderr.split_once("is green.").expect("a summary");
+    for told in [live, summary] {
+        assert!(told.contains("the proof does not hang on the commit"), "{}", ran.stderr);
+    }
+    let commit = project.git(&["rev-parse", "HEAD"]);
+    assert!(summary.contains("git notes --ref=regreen add") && summary.contains(&commit), "{summary}");
+    project.regreen(&["verify"]).expect(2);
+    let logs = project.regreen(&["logs", "last", "--json"]).expect(0);
+    assert!(logs.kinds().contains(&"warned".to_owned()), "{}", logs.stdout);
+}

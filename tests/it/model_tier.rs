@@ -1,5 +1,7 @@
 //! `heal` with language models: two vendors' stand-ins that hold every request against the vendor's rules.
 
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::project::{Project, Ran};
@@ -381,6 +383,76 @@ async fn a_model_that_does_not_answer_in_time_ends_with_the_run() {
     let listed = project.regreen(&["runs", "--json"]).expect(0).stdout;
     let run: Value = serde_json::from_str(listed.lines().next().expect("a run")).expect("an object");
     assert_eq!(run["cost"], call["cost"], "{run}");
+}
+
+/// What is booked of a run: the sum, and the call of its first `asked` event.
+fn booked(project: &Project) -> (u64, Value) {
+    let listed = project.regreen(&["runs", "--json"]).expect(0).stdout;
+    let run: Value = serde_json::from_str(listed.lines().next().expect("a run")).expect("an object");
+    let logs = project.regreen(&["logs", "last", "--json"]).expect(0);
+    let asked = logs.events().into_iter().find(|event| event["event"] == "asked");
+    (run["cost"].as_u64().expect("a sum"), asked.map(|event| event["call"].clone()).unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_a_signal_cuts_off_is_booked() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGKILL] {
+        let vendor = Anthropic::start([Reply::Hang, Reply::Text(right())]).await;
+        let project = shop().anthropic(&vendor);
+        let mut child = project.command(HEAL).stderr(Stdio::null()).spawn().expect("regreen starts");
+        vendor.asked(1).await;
+        let pid = rustix::process::Pid::from_child(&child);
+        let signal = rustix::process::Signal::from_named_raw(signal).expect("a signal");
+        rustix::process::kill_process(pid, signal).expect("it is there");
+        let ended = child.wait().expect("it ends");
+        let killed = signal == rustix::process::Signal::KILL;
+        assert_eq!(ended.code(), (!killed).then_some(130));
+        if !killed {
+            let (cost, call) = booked(&project);
+            assert!(cost > 0 && call["cost"] == cost && call["usage"]["estimated"] == true, "{call}");
+        }
+        project.regreen(&["resume"]).expect(0);
+        assert_eq!(project.read("shop.py"), SHOP_RIGHT);
+        let (cost, call) = booked(&project);
+        let first = call["cost"].as_u64().expect("a sum");
+        assert!(first > 0 && first < cost && call["usage"]["estimated"] == true, "{cost} {call}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_the_program_does_not_open_the_cap_of_the_day() {
+    let vendor = Anthropic::start([Reply::Hang]).await;
+    let project = shop().anthropic(&vendor);
+    // One call of this model may cost up to some 0.4 dollars.
+    project.configure("[budget]\nday_usd = 0.50\n");
+    let mut child = project.command(HEAL).stderr(Stdio::null()).spawn().expect("regreen starts");
+    vendor.asked(1).await;
+    child.kill().expect("it is there");
+    child.wait().expect("it ends");
+    let ran = project.regreen(HEAL).expect(4);
+    assert!(ran.stderr.contains("for 24 hours are spent"), "{}", ran.stderr);
+    assert_eq!(vendor.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_model_without_a_price_and_a_prompt_that_was_cut_are_told_of() {
+    let vendor = OpenaiChat::start([right()].map(Reply::Text)).await;
+    let project = shop();
+    // Far more than the stand-in says that it read.
+    let long =
+        format!("{SHOP}{}", "# A remark that makes the file long, and the prompt with it.\n".repeat(300));
+    project.write(&[("shop.py", &long)]);
+    project.configure(&format!(
+        "[providers.local]\nkind = \"openai-chat\"\nbase_url = \"{}/v1\"\n[[ladder]]\nfixer = \"model\"\nprovider = \"local\"\nmodel = \"qwen3-coder\"\n",
+        vendor.base_url()
+    ));
+    let ran = project.regreen(&["heal", "--budget", "0", "--", "python3", "-m", "unittest"]).expect(0);
+    let (live, summary) = ran.stderr.split_once("is green.").expect("a summary");
+    for told in [live, summary] {
+        assert!(told.contains("no price is known for qwen3-coder"), "{}", ran.stderr);
+    }
+    assert!(summary.contains("prices.toml"), "{summary}");
+    assert!(live.contains("warning: local seems to have cut the prompt"), "{}", ran.stderr);
 }
 
 #[tokio::test]

@@ -115,6 +115,7 @@ struct State {
     script: Mutex<VecDeque<Reply>>,
     captured: Mutex<Vec<Captured>>,
     violations: Mutex<Vec<String>>,
+    arrived: tokio::sync::Notify,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -142,6 +143,7 @@ impl Respond for Responder {
         };
         let violations = self.wire.check(&checked);
         lock(&self.state.captured).push(Captured { headers: headers.clone(), body: body.clone() });
+        self.state.arrived.notify_waiters();
         if !violations.is_empty() {
             let said = violations.join("; ");
             lock(&self.state.violations).extend(violations);
@@ -193,6 +195,17 @@ impl Vendor {
     /// The requests so far.
     pub fn requests(&self) -> Vec<Captured> {
         lock(&self.state.captured).clone()
+    }
+
+    /// Waits until there were so many requests.
+    pub async fn asked(&self, count: usize) {
+        loop {
+            let arrived = self.state.arrived.notified();
+            if self.requests().len() >= count {
+                return;
+            }
+            arrived.await;
+        }
     }
 
     /// How many answers of the script are left.
