@@ -1,5 +1,6 @@
 //! What a person or a script sees of a run while it goes on.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -103,10 +104,10 @@ impl Listener for Tree {
     fn heard(&self, record: &Record, run: &Run) {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match &record.event {
-            Event::CheckStarted { phase, check, command, .. } => {
+            Event::CheckStarted { phase, check, command, round } => {
                 let what = match phase {
                     Phase::Setup => "setting up",
-                    Phase::Baseline if check == "goal" && state.teller.red_once() => "confirming",
+                    Phase::Baseline if *round > 1 => "confirming",
                     Phase::Baseline => "baseline",
                     Phase::Attempt => "verifying",
                     Phase::Minimise => "minimising",
@@ -219,22 +220,19 @@ pub fn lay_out(rows: &[Row], lead: &str, page: Page) -> String {
 /// Tells a run's events as rows of the tree. It has to hear all of them, in their order.
 #[derive(Debug, Default)]
 pub struct Teller {
-    /// What the goal complained about when it was red for the first time.
-    red: Option<String>,
+    /// What each check that was red at the baseline complained about first.
+    red: BTreeMap<String, String>,
 }
 
 impl Teller {
-    /// Whether the goal was red at the baseline, and runs again to confirm that.
-    fn red_once(&self) -> bool {
-        self.red.is_some()
-    }
-
     /// One event as rows of the tree; none for those that only matter to machines.
     pub fn told(&mut self, event: &Event, run: &Run) -> Vec<Row> {
         match event {
             // Most of these are red on purpose: they ask what happens without a hunk.
             Event::Checked { phase: Phase::Minimise, .. } => vec![],
-            Event::Checked { phase: Phase::Baseline, outcome, .. } => vec![self.baseline(outcome, run)],
+            Event::Checked { phase: Phase::Baseline, outcome, round } => {
+                vec![self.baseline(outcome, *round, run)]
+            }
             Event::Checked { phase, outcome, .. } => {
                 let (stem, name) = match phase {
                     Phase::Setup => (STEP, "setup    "),
@@ -244,7 +242,6 @@ impl Teller {
                 vec![verdict(stem, name, outcome, run)]
             }
             Event::Prepared { reused, .. } => {
-                self.red = None;
                 let told = reused.then(|| Row::new(STEP, "setup     reused from an earlier run".into()));
                 told.into_iter().collect()
             }
@@ -267,34 +264,24 @@ impl Teller {
                     Row::new(INNER, format!("proposes {more} {less} ")).shows(Style::new(), &files(patch));
                 if asked { vec![proposes] } else { vec![heading(run, fixer), proposes] }
             }
-            _ => {
-                if matches!(event, Event::Resumed { .. }) {
-                    self.red = None;
-                }
-                step(event, run).into_iter().collect()
-            }
+            _ => step(event, run).into_iter().collect(),
         }
     }
 
-    /// An execution at the baseline. The goal's second one confirms the first.
-    fn baseline(&mut self, outcome: &Outcome, run: &Run) -> Row {
-        let complaint = outcome.diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
-        if outcome.check != run.spec.goal.name {
-            return verdict(STEP, "baseline ", outcome, run);
+    /// An execution at the baseline. From the second round on it confirms the first.
+    fn baseline(&mut self, outcome: &Outcome, round: u32, run: &Run) -> Row {
+        let complaint = (outcome.verdict == Verdict::Red)
+            .then(|| outcome.diagnostics.first().map(|d| d.message.clone()).unwrap_or_default());
+        if round > 1 {
+            let row = verdict(STEP, "confirm  ", outcome, run);
+            let same = complaint.is_some() && self.red.get(&outcome.check) == complaint.as_ref();
+            return if same && !row.says.is_empty() { row.shows(Style::new(), " · the same") } else { row };
         }
-        match self.red.take() {
-            None => {
-                if outcome.verdict == Verdict::Red {
-                    self.red = Some(complaint);
-                }
-                verdict(STEP, "baseline ", outcome, run)
-            }
-            Some(first) if outcome.verdict == Verdict::Red && first == complaint => {
-                let row = verdict(STEP, "confirm  ", outcome, run);
-                if row.says.is_empty() { row } else { row.shows(Style::new(), " · the same") }
-            }
-            Some(_) => verdict(STEP, "confirm  ", outcome, run),
-        }
+        match complaint {
+            Some(complaint) => self.red.insert(outcome.check.clone(), complaint),
+            None => self.red.remove(&outcome.check),
+        };
+        verdict(STEP, "baseline ", outcome, run)
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens them; `repo_toml` is the text of the base tree's `regreen.toml`, where a repo takes part.
+    /// Opens them; `repo_toml` is the text of the repo's `regreen.toml`, where a repo takes part.
     ///
     /// # Errors
     /// Faults of the configuration, the state folder or the store, with what to do.

@@ -39,8 +39,10 @@ struct Replay {
     commit: String,
     run: String,
     holds: bool,
-    /// Why it does not hold, in words.
+    /// Why it does not hold, or why nobody can say, in words.
     problems: Vec<String>,
+    #[serde(skip)]
+    answer: Exit,
     /// Whether the commit is the patch that was proven; `None` where that cannot be told.
     same_patch: Option<bool>,
     parent_red: Option<bool>,
@@ -54,6 +56,8 @@ struct Replayed {
     check: String,
     was_green: bool,
     is_green: Option<bool>,
+    /// Tests that it ran in the proof.
+    had_tests: Option<u64>,
     tests: Option<u64>,
     seconds: f64,
 }
@@ -98,11 +102,7 @@ impl Verify {
         } else {
             replay.tell();
         }
-        Ok(match (replay.holds, replay.checks.iter().any(|one| one.is_green.is_none())) {
-            (true, _) => Exit::Green,
-            (false, true) => Exit::CannotJudge,
-            (false, false) => Exit::Red,
-        })
+        Ok(replay.answer)
     }
 
     async fn replay(
@@ -145,6 +145,7 @@ impl Verify {
             run: proof.run.clone(),
             holds: false,
             problems: Vec::new(),
+            answer: Exit::CannotJudge,
             same_patch: None,
             parent_red: None,
             parent_tests: None,
@@ -175,8 +176,8 @@ impl Verify {
         if let Err(error) = snapshots.release(SNAPSHOT).await {
             tracing::debug!(%error, "the snapshot stays");
         }
-        replay.problems = replay.problems(proof);
-        replay.holds = replay.problems.is_empty();
+        (replay.answer, replay.problems) = replay.judge();
+        replay.holds = replay.answer == Exit::Green;
         Ok(replay)
     }
 }
@@ -206,6 +207,7 @@ async fn replayed(
                 Verdict::Red => Some(false),
                 Verdict::Infra { .. } => None,
             },
+            had_tests: proven.tests,
             tests: outcome.tests.as_ref().map(crate::outcome::TestReport::ran),
             seconds: outcome.duration.as_secs_f64(),
         });
@@ -225,32 +227,37 @@ async fn converts(repo: &Repo, commit: &str) -> Result<bool> {
 }
 
 impl Replay {
-    /// What speaks against the proof.
-    fn problems(&self, proof: &Proof) -> Vec<String> {
-        let mut problems = Vec::new();
+    /// Whether the proof holds, and what speaks against it. Only where nothing does but checks that cannot be judged, nobody can say.
+    fn judge(&self) -> (Exit, Vec<String>) {
         let Some(goal) = self.checks.iter().find(|one| one.was_green) else {
-            return vec!["it is not a proof: it names no check that was green".into()];
+            return (Exit::Red, vec!["it is not a proof: it names no check that was green".into()]);
         };
+        let (mut against, mut unknown) = (Vec::new(), Vec::new());
         if self.same_patch == Some(false) {
-            problems.push("it is not a proof of this commit: another patch was proven".into());
+            against.push("it is not a proof of this commit: another patch was proven".into());
         }
         for one in self.checks.iter().filter(|one| one.was_green) {
+            let (is, was) = (one.tests.unwrap_or(0), one.had_tests.unwrap_or(0));
             match one.is_green {
+                Some(true) if is < was => {
+                    against.push(format!("{}: {is} tests ran where {was} ran in the proof", one.check));
+                }
                 Some(true) => {}
-                Some(false) => problems.push(format!("{} was green and is red", one.check)),
-                None => problems.push(format!("{} cannot be judged here", one.check)),
+                Some(false) => against.push(format!("{} was green and is red", one.check)),
+                None => unknown.push(format!("{} cannot be judged here", one.check)),
             }
         }
-        if let (Some(is), Some(was)) = (goal.tests, proof.tests_after)
-            && is < was
-        {
-            problems.push(format!("{is} tests ran where {was} ran in the proof"));
-        }
         let more_tests = goal.tests.zip(self.parent_tests).is_some_and(|(is, was)| is > was);
-        if self.parent_red == Some(false) && !more_tests {
-            problems.push("the goal is as green without the commit, and the commit brings no test".into());
+        if self.parent_red == Some(false) && goal.is_green.is_some() && !more_tests {
+            against.push("the goal is as green without the commit, and the commit brings no test".into());
         }
-        problems
+        let answer = match (against.is_empty(), unknown.is_empty()) {
+            (true, true) => Exit::Green,
+            (true, false) => Exit::CannotJudge,
+            (false, _) => Exit::Red,
+        };
+        against.extend(unknown);
+        (answer, against)
     }
 
     fn tell(&self) {
@@ -280,9 +287,12 @@ impl Replay {
             say(&format!("  {} {}", paint(BAD, "✘"), line(problem, 200)));
         }
         let commit = &self.commit[..self.commit.len().min(12)];
-        say(&match self.holds {
-            true => format!("{} yes: the proof of {commit} holds", paint(GOOD, "✔")),
-            false => format!("{} no: the proof of {commit} does not hold here", paint(BAD, "✘")),
+        say(&match self.answer {
+            Exit::Green => format!("{} yes: the proof of {commit} holds", paint(GOOD, "✔")),
+            Exit::CannotJudge => {
+                format!("{} nobody can say here whether the proof of {commit} holds", paint(CARE, "?"))
+            }
+            _ => format!("{} no: the proof of {commit} does not hold here", paint(BAD, "✘")),
         });
     }
 }
@@ -291,22 +301,8 @@ impl Replay {
 mod tests {
     use super::*;
 
-    fn proof(tests_after: Option<u64>) -> Proof {
-        Proof {
-            run: "r".into(),
-            base: "b".into(),
-            patch: "p".into(),
-            checks: Vec::new(),
-            tests_before: None,
-            tests_after,
-            sandbox: crate::sandbox::Mode::Auto,
-            tools: std::collections::BTreeMap::new(),
-            regreen: "0".into(),
-        }
-    }
-
     fn replayed(was_green: bool, is_green: Option<bool>, tests: Option<u64>) -> Replayed {
-        Replayed { check: "goal".into(), was_green, is_green, tests, seconds: 0.0 }
+        Replayed { check: "goal".into(), was_green, is_green, had_tests: None, tests, seconds: 0.0 }
     }
 
     fn replay(checks: Vec<Replayed>) -> Replay {
@@ -315,6 +311,7 @@ mod tests {
             run: "r".into(),
             holds: false,
             problems: Vec::new(),
+            answer: Exit::CannotJudge,
             same_patch: Some(true),
             parent_red: Some(true),
             parent_tests: None,
@@ -322,44 +319,67 @@ mod tests {
         }
     }
 
+    /// What speaks against it, where the answer is no.
+    fn no(replay: &Replay) -> Vec<String> {
+        let (answer, problems) = replay.judge();
+        assert_eq!(answer, Exit::Red, "{problems:?}");
+        problems
+    }
+
     #[test]
     fn what_was_green_and_is_green_on_the_proven_patch_holds() {
-        let mut replay =
-            replay(vec![replayed(true, Some(true), Some(3)), replayed(false, Some(false), None)]);
-        assert_eq!(replay.problems(&proof(Some(3))), Vec::<String>::new());
+        let goal = Replayed { had_tests: Some(3), ..replayed(true, Some(true), Some(3)) };
+        let mut replay = replay(vec![goal, replayed(false, Some(false), None), replayed(false, None, None)]);
+        assert_eq!(replay.judge(), (Exit::Green, Vec::new()));
         // A feature: green before, and with more tests now.
         (replay.parent_red, replay.parent_tests) = (Some(false), Some(2));
-        assert_eq!(replay.problems(&proof(Some(3))), Vec::<String>::new());
+        assert_eq!(replay.judge(), (Exit::Green, Vec::new()));
     }
 
     #[test]
     fn a_note_without_a_green_check_is_no_proof() {
-        assert!(replay(Vec::new()).problems(&proof(None))[0].contains("not a proof"));
-        let red = replay(vec![replayed(false, Some(false), None)]);
-        assert!(red.problems(&proof(None))[0].contains("not a proof"));
+        assert!(no(&replay(Vec::new()))[0].contains("not a proof"));
+        assert!(no(&replay(vec![replayed(false, Some(false), None)]))[0].contains("not a proof"));
     }
 
     #[test]
     fn a_proof_of_another_patch_does_not_hold() {
         let mut replay = replay(vec![replayed(true, Some(true), None)]);
         replay.same_patch = Some(false);
-        assert!(replay.problems(&proof(None))[0].contains("another patch"));
+        assert!(no(&replay)[0].contains("another patch"));
         replay.same_patch = None;
-        assert!(replay.problems(&proof(None)).is_empty());
+        assert_eq!(replay.judge().0, Exit::Green);
     }
 
     #[test]
     fn a_goal_that_is_as_green_without_the_commit_proves_nothing() {
         let mut replay = replay(vec![replayed(true, Some(true), Some(2))]);
         (replay.parent_red, replay.parent_tests) = (Some(false), Some(2));
-        assert_eq!(replay.problems(&proof(None)).len(), 1);
+        assert_eq!(no(&replay).len(), 1);
     }
 
     #[test]
-    fn red_unjudged_and_fewer_tests_are_told() {
-        assert!(replay(vec![replayed(true, Some(false), None)]).problems(&proof(None))[0].contains("is red"));
-        assert!(replay(vec![replayed(true, None, None)]).problems(&proof(None))[0].contains("judged"));
-        let fewer = replay(vec![replayed(true, Some(true), Some(1))]);
-        assert!(fewer.problems(&proof(Some(2)))[0].contains("1 tests"));
+    fn red_checks_and_fewer_tests_in_any_of_them_are_told() {
+        assert!(no(&replay(vec![replayed(true, Some(false), None)]))[0].contains("is red"));
+        for tests in [Some(1), None] {
+            let fewer = Replayed { had_tests: Some(2), ..replayed(true, Some(true), tests) };
+            let told = no(&replay(vec![replayed(true, Some(true), None), fewer]));
+            assert!(told[0].contains("where 2 ran"), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_can_say_only_where_all_that_is_wrong_is_that_a_green_check_cannot_be_judged() {
+        let unjudged = |was_green| replayed(was_green, None, None);
+        let mut replay = replay(vec![unjudged(true)]);
+        // How many tests the commit brings is not known then, either.
+        replay.parent_red = Some(false);
+        assert_eq!(replay.judge(), (Exit::CannotJudge, vec!["goal cannot be judged here".to_owned()]));
+        replay.checks.push(replayed(true, Some(false), None));
+        assert_eq!(no(&replay).len(), 2);
+        // One that was red in the proof is no excuse.
+        replay.checks = vec![replayed(true, Some(false), None), unjudged(false)];
+        replay.parent_red = None;
+        assert_eq!(no(&replay).len(), 1);
     }
 }

@@ -151,7 +151,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the user's file and takes `repo_toml`, the text of the base tree's `regreen.toml`.
+    /// Reads the user's file and takes `repo_toml`, the text of the repo's `regreen.toml`.
     ///
     /// # Errors
     /// A [`Fault`] (exit 2) that names the file, the line and the key.

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::memory::Lesson;
     use crate::patch::{Change, FileState, RelPath};
-    use crate::store::{NewRun, Status};
+    use crate::store::{NewRun, Projection, Status};
 
     fn change(before: &str, after: &str) -> Patch {
         let file = |text: &str| Some(FileState::text(text));
@@ -109,7 +109,7 @@ mod tests {
             status: Status::Finished,
             base: None,
         };
-        store.create(&run).await.unwrap();
+        store.create(&run, "started", &serde_json::Value::Null, &Projection::default()).await.unwrap();
         let failure = Fingerprint("f1".into());
         let patch = change("fn a() {}\nlet x = 1\nfn b() {}\n", "fn a() {}\nlet x = 1;\nfn b() {}\n");
         let lesson = Lesson {

@@ -37,7 +37,6 @@ pub(super) fn goal(run: &Run, goal: &Outcome) -> (Decision, String) {
     };
     let step = compare(current, goal);
     match step.progress() {
-        Progress::Green => (Decision::Green, "the goal is green".into()),
         Progress::Better if step.stage.1 > step.stage.0 => {
             (Decision::Keep, format!("the build gets further now: {}", headline(goal)))
         }
@@ -84,6 +83,11 @@ pub(super) fn beside(run: &Run, after: &Outcome) -> Beside {
     }
     if !change.missing.is_empty() {
         return Beside::Worse(format!("check {name} lost tests: {}", some(&change.missing)));
+    }
+    // A runner that only counts names nothing that could be missing.
+    let (was, is) = change.tests_run;
+    if is < was {
+        return Beside::Worse(format!("check {name} ran {is} tests where {was} ran before"));
     }
     if after.is_green() || change.new.is_empty() {
         return Beside::Fine;

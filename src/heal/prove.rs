@@ -122,6 +122,7 @@ fn proved(check: &Check, outcome: &Outcome) -> Proven {
     Proven {
         check: check.clone(),
         green: outcome.is_green(),
+        tests: outcome.tests.as_ref().map(crate::outcome::TestReport::ran),
         duration: outcome.duration,
         log_digest: outcome.log_digest.clone(),
     }

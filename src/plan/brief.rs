@@ -11,7 +11,7 @@ use crate::context::{DEFAULT_BUDGET, Subject, fenced, gather};
 use crate::fixers::Tried;
 use crate::fixers::model::Work;
 use crate::outcome::Outcome;
-use crate::patch::{FileState, Patch, RelPath};
+use crate::patch::RelPath;
 use crate::redact::Redactor;
 
 /// Characters of each part with the usual budget, which together make about 30,000 tokens at most.
@@ -125,32 +125,11 @@ fn attempt(work: &Work<'_>, tried: &Tried, redactor: &Redactor) -> String {
         shorten(&clean(&tried.result), 2_000)
     );
     if !tried.patch.is_empty() {
-        let _ = write!(text, "Its changes:\n{}\n", shorten(&diff(&tried.patch), MOST_DIFF));
+        let _ = write!(text, "Its changes:\n{}\n", shorten(&clean(&tried.patch.unified()), MOST_DIFF));
     }
     if !tried.kept && !tried.red.is_empty() {
         let failures = failures(work, &tried.red, redactor);
         let _ = write!(text, "What was red after it:\n{}", shorten(&failures, MOST_DIFF));
     }
     text
-}
-
-/// A patch as a unified diff.
-fn diff(patch: &Patch) -> String {
-    /// Larger files are only named: a diff of them costs more time than it tells.
-    const MOST: usize = 512 << 10;
-    let mut out = String::new();
-    for (path, change) in patch.iter() {
-        let side = |file: &Option<FileState>| match file {
-            None => Some(String::new()),
-            Some(file) => file.as_text().filter(|text| text.len() <= MOST).map(str::to_owned),
-        };
-        let _ = match (side(&change.before), side(&change.after)) {
-            (Some(before), Some(after)) => {
-                let diff = similar::TextDiff::from_lines(&before, &after);
-                writeln!(out, "{}", diff.unified_diff().header(path.as_str(), path.as_str()))
-            }
-            _ => writeln!(out, "{path}: changed (binary or large)"),
-        };
-    }
-    clean(&out)
 }

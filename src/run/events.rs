@@ -264,6 +264,9 @@ pub struct Proven {
     pub check: Check,
     /// Whether it was green; a check that was red at the baseline may stay so, with nothing new.
     pub green: bool,
+    /// Tests that ran, where its runner counts them.
+    #[serde(default)]
+    pub tests: Option<u64>,
     /// How long it took.
     pub duration: Duration,
     /// SHA-256 of its output.

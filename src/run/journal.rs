@@ -68,7 +68,7 @@ impl Journal {
         let record = Record { run: id.to_owned(), seq: 1, at, event: Event::Started(Box::new(spec)) };
         let payload = serde_json::to_value(&record.event)?;
         let projection = projection(&record.event, &run);
-        store.create_with(&new_run(&run), record.event.kind(), &payload, &projection).await?;
+        store.create(&new_run(&run), record.event.kind(), &payload, &projection).await?;
         let journal = Self::with(store, state, clock, listeners, run, lease);
         journal.pages.tell(&record);
         Ok(journal)

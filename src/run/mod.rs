@@ -417,9 +417,13 @@ impl Run {
     }
 
     fn checked(&mut self, phase: Phase, outcome: &Outcome) {
-        if phase == Phase::Baseline {
-            self.before.retain(|earlier| earlier.check != outcome.check);
-            self.before.push(outcome.clone());
+        if phase != Phase::Baseline {
+            return;
+        }
+        // In its place, so that the goal stays first: what is said of the run begins with it.
+        match self.before.iter_mut().find(|earlier| earlier.check == outcome.check) {
+            Some(earlier) => *earlier = outcome.clone(),
+            None => self.before.push(outcome.clone()),
         }
     }
 

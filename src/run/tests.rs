@@ -124,6 +124,17 @@ impl Story {
 }
 
 #[test]
+fn the_goal_stays_before_the_other_checks_however_often_it_runs() {
+    let mut story = Story::new(spec());
+    let other = Outcome { check: "lint".into(), ..outcome(Verdict::Red, "other") };
+    let again = outcome(Verdict::Red, "again");
+    for (outcome, round) in [(outcome(Verdict::Red, "first"), 1), (other.clone(), 1), (again.clone(), 2)] {
+        story.tell(Event::Checked { phase: Phase::Baseline, outcome: Box::new(outcome), round });
+    }
+    assert_eq!(story.0.before, [again, other]);
+}
+
+#[test]
 fn a_green_baseline_ends_the_run() {
     let mut story = Story::new(spec());
     assert_eq!(story.0.next(), Step::Baseline);

@@ -102,21 +102,11 @@ impl Store {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(database::explain)
     }
 
-    /// Makes a run, without an event yet.
-    ///
-    /// # Errors
-    /// Where the id is taken or is no plain name.
-    pub async fn create(&self, run: &NewRun) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        self.insert(&mut transaction, run).await?;
-        transaction.commit().await.map_err(database::explain)
-    }
-
     /// Makes a run with its first event, in one transaction: a process that dies leaves both or nothing. Durable when it returns.
     ///
     /// # Errors
-    /// As [`Store::create`]; nothing is written then.
-    pub async fn create_with(
+    /// Where the id is taken or is no plain name; nothing is written then.
+    pub async fn create(
         &self,
         run: &NewRun,
         kind: &str,
@@ -230,7 +220,7 @@ impl Store {
         }
     }
 
-    /// The run with this id, or the only one whose id starts or ends with `name`; `last` is the newest.
+    /// The run with this id, or the only one whose id starts or ends with `name`.
     ///
     /// # Errors
     /// A [`Fault`] (exit 2) where there is none, or more than one.
@@ -239,20 +229,14 @@ impl Store {
         if name.is_empty() || !plain || name.len() > 64 {
             return Err(no_run(name).into());
         }
-        let rows = if name == "last" {
-            sqlx::query("SELECT * FROM runs ORDER BY created_at DESC, id DESC LIMIT 1")
-                .fetch_all(&self.pool)
-                .await
-        } else {
-            sqlx::query(
-                "SELECT * FROM runs WHERE id = $1 OR id LIKE $1 || '%' OR id LIKE '%' || $1 \
-                 ORDER BY id = $1 DESC, created_at DESC LIMIT 6",
-            )
-            .bind(name)
-            .fetch_all(&self.pool)
-            .await
-        };
-        let rows = rows.map_err(database::explain)?;
+        let rows = sqlx::query(
+            "SELECT * FROM runs WHERE id = $1 OR id LIKE $1 || '%' OR id LIKE '%' || $1 \
+             ORDER BY id = $1 DESC, created_at DESC LIMIT 6",
+        )
+        .bind(name)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(database::explain)?;
         let found: Vec<RunRow> = rows.iter().map(RunRow::from_row).collect::<Result<_>>()?;
         match found.as_slice() {
             [] => Err(no_run(name).into()),

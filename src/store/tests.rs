@@ -48,6 +48,11 @@ fn new_run(id: &str) -> NewRun {
     }
 }
 
+/// Makes a run with one event.
+async fn begin(store: &Store, run: &NewRun) -> Result<()> {
+    store.create(run, "started", &json!(null), &Projection::default()).await
+}
+
 fn fault(error: &anyhow::Error) -> &Fault {
     error.downcast_ref::<Fault>().unwrap_or_else(|| panic!("no fault: {error:?}"))
 }
@@ -73,9 +78,7 @@ fn attempt(number: u32) -> AttemptRow {
 async fn a_run_is_the_projection_of_its_events() {
     let place = Place::new();
     let store = place.store().await;
-    store.create(&new_run("r1")).await.unwrap();
-    let none = Projection::default();
-    assert_eq!(store.append("r1", 0, "started", &json!({"a": "ä"}), &none).await.unwrap(), 1);
+    store.create(&new_run("r1"), "started", &json!({"a": "ä"}), &Projection::default()).await.unwrap();
     let spent = Spent { provider: "p".into(), model: "m".into(), cost: Money(1500) };
     let paid = Projection { spent: Some(spent.clone()), ..Projection::default() };
     assert_eq!(store.append("r1", 1, "call", &json!(1), &paid).await.unwrap(), 2);
@@ -113,29 +116,29 @@ async fn a_run_is_the_projection_of_its_events() {
 async fn an_outdated_writer_is_refused_whole() {
     let place = Place::new();
     let store = place.store().await;
-    store.create(&new_run("r1")).await.unwrap();
-    store.append("r1", 0, "a", &json!(0), &Projection::default()).await.unwrap();
+    begin(&store, &new_run("r1")).await.unwrap();
+    store.append("r1", 1, "a", &json!(0), &Projection::default()).await.unwrap();
     let patch = RunPatch { outcome: Some("wrong".into()), ..RunPatch::default() };
     let late = Projection { run: patch, attempt: Some(attempt(1)), ..Projection::default() };
-    let error = store.append("r1", 0, "b", &json!(0), &late).await.unwrap_err();
+    let error = store.append("r1", 1, "b", &json!(0), &late).await.unwrap_err();
     let conflict = error.downcast_ref::<Conflict>().unwrap();
-    assert_eq!((conflict.expected, conflict.actual), (0, 1));
+    assert_eq!((conflict.expected, conflict.actual), (1, 2));
     assert_eq!(store.run("r1").await.unwrap().outcome, None);
     assert!(store.attempts("r1").await.unwrap().is_empty());
     assert!(store.append("gone", 0, "a", &json!(0), &Projection::default()).await.is_err());
 
     // The same attempt twice breaks a key: the event must not stay behind.
     let tried = Projection { attempt: Some(attempt(1)), ..Projection::default() };
-    store.append("r1", 1, "t", &json!(0), &tried).await.unwrap();
-    store.append("r1", 2, "t", &json!(0), &tried).await.unwrap_err();
-    assert_eq!(store.events("r1", 0).await.unwrap().len(), 2);
+    store.append("r1", 2, "t", &json!(0), &tried).await.unwrap();
+    store.append("r1", 3, "t", &json!(0), &tried).await.unwrap_err();
+    assert_eq!(store.events("r1", 0).await.unwrap().len(), 3);
 }
 
 #[tokio::test]
 async fn many_writers_lose_nothing() {
     let place = Place::new();
     let stores = [place.store().await, place.store().await, place.store().await];
-    stores[0].create(&new_run("r1")).await.unwrap();
+    begin(&stores[0], &new_run("r1")).await.unwrap();
     let work = |store: Store| async move {
         for _ in 0..20 {
             loop {
@@ -152,20 +155,19 @@ async fn many_writers_lose_nothing() {
     b.await.unwrap();
     c.await.unwrap();
     let events = stores[0].events("r1", 0).await.unwrap();
-    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=60).collect::<Vec<u64>>());
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=61).collect::<Vec<u64>>());
 }
 
 #[tokio::test]
 async fn the_database_itself_keeps_events_as_they_are() {
     let place = Place::new();
     let store = place.store().await;
-    store.create(&new_run("r1")).await.unwrap();
-    store.append("r1", 0, "a", &json!(0), &Projection::default()).await.unwrap();
+    begin(&store, &new_run("r1")).await.unwrap();
     for sql in ["UPDATE events SET kind = 'x'", "DELETE FROM events"] {
         let error = database::raw(&place.path(), sql).await.unwrap_err();
         assert!(format!("{error:?}").contains("append-only"), "{error:?}");
     }
-    assert_eq!(store.events("r1", 0).await.unwrap()[0].kind, "a");
+    assert_eq!(store.events("r1", 0).await.unwrap()[0].kind, "started");
 }
 
 #[tokio::test]
@@ -174,9 +176,9 @@ async fn runs_are_found_by_either_end_of_their_id() {
     let store = place.store().await;
     let ids = ["019a-1111-aaaa1234", "019a-2222-bbbb1234", "019b-3333-cccc5678"];
     for id in ids {
-        store.create(&new_run(id)).await.unwrap();
+        begin(&store, &new_run(id)).await.unwrap();
     }
-    for (name, id) in [(ids[0], ids[0]), ("019a-2", ids[1]), ("5678", ids[2]), ("last", ids[2])] {
+    for (name, id) in [(ids[0], ids[0]), ("019a-2", ids[1]), ("5678", ids[2])] {
         assert_eq!(store.run(name).await.unwrap().id, id, "{name}");
     }
     let error = store.run("019a").await.unwrap_err();
@@ -193,7 +195,7 @@ async fn runs_are_found_by_either_end_of_their_id() {
     assert_eq!(short("0190a1b2-c3d4-7890-abcd-ef0123456789"), "23456789");
     assert_eq!(short("r1"), "r1");
     for bad in ["", "../up", "a b", "-x", "ä"] {
-        assert!(store.create(&new_run(bad)).await.is_err(), "{bad}");
+        assert!(begin(&store, &new_run(bad)).await.is_err(), "{bad}");
     }
 }
 
@@ -229,8 +231,8 @@ async fn a_run_has_one_process_at_a_time() {
     let place = Place::new();
     let state = place.dir.path();
     let store = place.store().await;
-    store.create(&new_run("r1")).await.unwrap();
-    store.create(&NewRun { status: Status::Finished, ..new_run("r2") }).await.unwrap();
+    begin(&store, &new_run("r1")).await.unwrap();
+    begin(&store, &NewRun { status: Status::Finished, ..new_run("r2") }).await.unwrap();
     assert!(!Lease::is_held(state, "r1").unwrap());
     let lease = Lease::acquire(state, "r1").unwrap().unwrap();
     assert!(Lease::acquire(state, "r1").unwrap().is_none());
@@ -247,7 +249,7 @@ async fn a_run_has_one_process_at_a_time() {
 async fn approvals_are_asked_once_and_decided_once() {
     let place = Place::new();
     let store = place.store().await;
-    store.create(&new_run("r1")).await.unwrap();
+    begin(&store, &new_run("r1")).await.unwrap();
     let id = store.request_approval("r1", "land", "production").await.unwrap();
     assert_eq!(store.request_approval("r1", "land", "production").await.unwrap(), id);
     assert_eq!(store.approvals(None).await.unwrap().len(), 1);
@@ -263,14 +265,14 @@ async fn a_run_begins_with_its_first_event_or_not_at_all() {
     let place = Place::new();
     let store = place.store().await;
     let none = Projection::default();
-    store.create_with(&new_run("r1"), "started", &json!(1), &none).await.unwrap();
+    store.create(&new_run("r1"), "started", &json!(1), &none).await.unwrap();
     assert_eq!(store.events("r1", 0).await.unwrap().len(), 1);
     // The second write of the transaction fails: the row must not stay.
     sqlx::query("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full'); END")
         .execute(store.pool())
         .await
         .unwrap();
-    store.create_with(&new_run("r2"), "started", &json!(1), &none).await.unwrap_err();
+    store.create(&new_run("r2"), "started", &json!(1), &none).await.unwrap_err();
     assert!(store.run("r2").await.is_err());
 }
 
@@ -278,9 +280,9 @@ async fn a_run_begins_with_its_first_event_or_not_at_all() {
 async fn every_event_of_a_long_run_is_read() {
     let place = Place::new();
     let store = place.store().await;
-    store.create(&new_run("long")).await.unwrap();
+    begin(&store, &new_run("long")).await.unwrap();
     sqlx::query(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10003) \
+        "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10003) \
          INSERT INTO events (run, seq, at, kind, payload) SELECT 'long', i, '2026-01-01T00:00:00.000Z', 'k', 'null' FROM n",
     )
     .execute(store.pool())
@@ -296,7 +298,7 @@ async fn working(place: &Place, count: usize) -> (Store, Vec<Lease>) {
     let store = place.store().await;
     let mut leases = Vec::new();
     for n in 0..count {
-        store.create(&new_run(&format!("r{n}"))).await.unwrap();
+        begin(&store, &new_run(&format!("r{n}"))).await.unwrap();
         leases.push(Lease::acquire(place.dir.path(), &format!("r{n}")).unwrap().unwrap());
     }
     (store, leases)
@@ -337,10 +339,10 @@ async fn what_is_set_aside_is_released_when_the_call_is_booked() {
     assert_eq!(ask("r1", 600).await.unwrap(), Err(taken));
     // A run has one call at a time: its own earlier one does not count against it.
     assert_eq!(ask("r0", 1000).await.unwrap(), Ok(()));
-    store.append("r0", 0, "asked", &json!({}), &booked(100)).await.unwrap();
+    store.append("r0", 1, "asked", &json!({}), &booked(100)).await.unwrap();
     assert_eq!(ask("r1", 900).await.unwrap(), Ok(()));
     // What was spent counts for everyone.
-    store.append("r1", 0, "asked", &json!({}), &booked(900)).await.unwrap();
+    store.append("r1", 1, "asked", &json!({}), &booked(900)).await.unwrap();
     assert_eq!(ask("r0", 1).await.unwrap(), Err(Taken { spent: Money(1000), reserved: Money(0) }));
 }
 

@@ -26,22 +26,14 @@ pub struct Comparison {
     pub newly_passing: Vec<String>,
     /// Tests that fail in both.
     pub still_failing: Vec<String>,
-    /// Errors before.
-    pub count_before: usize,
-    /// Errors after.
-    pub count_after: usize,
     /// Tests run before and after: passed and failed together.
     pub tests_run: (u64, u64),
     /// Tests that fail, before and after, by count (where the runner gives no identities).
     pub tests_failed: (u64, u64),
     /// How far each got.
     pub stage: (Stage, Stage),
-    /// Whether after is green.
-    pub green: bool,
     /// Whether after could not be judged.
     pub infra: bool,
-    /// Whether both have the same fingerprint.
-    pub same_fingerprint: bool,
 }
 
 /// How far a command got: later faults show only when the earlier are gone.
@@ -68,9 +60,7 @@ pub enum Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Progress {
-    /// Green, and no test newly fails or is missing.
-    Green,
-    /// Nearer: keep it as the base of the next attempt.
+    /// Nearer, or there: green, and no test newly fails or is missing.
     Better,
     /// No difference that counts, or one that cannot be judged.
     Same,
@@ -89,14 +79,10 @@ pub fn compare(before: &Outcome, after: &Outcome) -> Comparison {
         missing: Vec::new(),
         newly_passing: Vec::new(),
         still_failing: Vec::new(),
-        count_before: errors(before).count(),
-        count_after: errors(after).count(),
         tests_run: (ran(before), ran(after)),
         tests_failed: (failed(before), failed(after)),
         stage: (stage(before), stage(after)),
-        green: after.verdict == Verdict::Green,
         infra: matches!(after.verdict, Verdict::Infra { .. }),
-        same_fingerprint: before.fingerprint.is_some() && before.fingerprint == after.fingerprint,
     };
     compare_tests(before, after, &mut comparison);
     comparison
@@ -107,20 +93,17 @@ impl Comparison {
     ///
     /// 1. After is infra: `Same`, nothing was learnt.
     /// 2. A test newly fails, a test is missing, or fewer tests ran: `Worse`, be it green or not.
-    /// 3. Green: `Green`.
-    /// 4. It did not get as far as before: `Worse`.
-    /// 5. It got further (syntax errors gone, names resolve, tests run at last): `Better`. What shows only now was hidden before.
-    /// 6. Errors or failing tests are gone and none is new: `Better`.
-    /// 7. An error is new, or more tests fail: `Worse`.
-    /// 8. Else `Same`.
+    /// 3. It did not get as far as before: `Worse`.
+    /// 4. It got further (syntax errors gone, names resolve, tests run at last, green): `Better`. What shows only now was hidden before.
+    /// 5. Errors or failing tests are gone and none is new: `Better`.
+    /// 6. An error is new, or more tests fail: `Worse`.
+    /// 7. Else `Same`.
     pub fn progress(&self) -> Progress {
         let lost = !self.newly_failing.is_empty() || !self.missing.is_empty();
         if self.infra {
             Progress::Same
         } else if lost || self.tests_run.1 < self.tests_run.0 {
             Progress::Worse
-        } else if self.green {
-            Progress::Green
         } else if self.stage.1 < self.stage.0 {
             Progress::Worse
         } else if self.stage.1 > self.stage.0 {

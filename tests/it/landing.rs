@@ -142,6 +142,9 @@ fn the_file_that_the_output_goes_into_is_no_part_of_the_tree() {
         assert!(!printed.kinds().contains(&"moved".to_owned()), "{:?}", printed.kinds());
         assert_eq!(printed.kinds().last().map(String::as_str), Some("finished"));
         assert!(project.read("src/lib.rs").contains("to_uppercase"), "{land}");
+        if land == "commit" {
+            assert_eq!(project.git(&["show", "--format=", "--name-only", "HEAD"]), "src/lib.rs");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use crate::project::{Project, Ran};
+use crate::project::Project;
 
 const MISSPELT: &str = "pub fn shout(text: &str) -> String {\n    text.to_uppercas()\n}\n\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn shouts() {\n        assert_eq!(super::shout(\"a\"), \"A\");\n    }\n}\n";
 const HEAL: &[&str] = &["heal", "--no-model", "--", "cargo", "test", "--offline"];
@@ -62,23 +62,6 @@ fn a_commit_says_what_was_wrong_in_72_columns_and_names_no_folder_of_this_machin
     let base = project.base().to_string_lossy().into_owned();
     assert!(!message.contains(&base), "{message}");
     assert!(message.contains("agenda/day.py:1: ImportError"), "{message}");
-}
-
-#[test]
-fn events_may_be_written_into_the_repo_that_is_healed() {
-    let project = Project::rust(MISSPELT);
-    let events = std::fs::File::create(project.root.join("events.jsonl")).expect("a file");
-    let told = std::fs::File::create(project.root.join("told.txt")).expect("a file");
-    let arguments = ["heal", "--no-model", "--json", "--land", "commit", "--", "cargo", "test", "--offline"];
-    let status = project.command(&arguments).stdout(events).stderr(told).status().expect("regreen runs");
-    let text = project.read("events.jsonl");
-    assert_eq!(status.code(), Some(0), "{}{text}", project.read("told.txt"));
-    let ran = Ran { code: Some(0), stdout: text, stderr: String::new() };
-    let kinds = ran.kinds();
-    assert_eq!(kinds.first().map(String::as_str), Some("started"));
-    assert_eq!(kinds.last().map(String::as_str), Some("finished"));
-    assert!(!kinds.contains(&"moved".to_owned()), "{kinds:?}");
-    assert_eq!(project.git(&["show", "--format=", "--name-only", "HEAD"]), "src/lib.rs");
 }
 
 #[test]

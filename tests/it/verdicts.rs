@@ -88,6 +88,46 @@ fn a_test_that_depends_on_how_it_is_run_is_not_flaky() {
     let Some(project) = counting("not os.environ.get('STRICT')") else { return };
     let ran = heal(&project, &["env", "STRICT=1", "python3", "-m", "pytest"]).expect(1);
     assert_eq!(baseline(&ran), rounds(&[("goal", 1), ("goal", 2), ("test", 1), ("goal", 3), ("test", 2)]));
+    // Whichever is run again confirms.
+    let told = project.regreen(&["show"]).expect(0).stdout;
+    let said = |word: &str| told.matches(&format!("├─ {word}")).count();
+    assert_eq!((said("baseline"), said("confirm")), (2, 3), "{told}");
+}
+
+/// A misspelt method beside a check that only counts its tests, as jest does: ten where `many` is true, else two.
+fn counted(many: &str) -> Project {
+    let project = Project::rust(
+        "pub fn shout(text: &str) -> String {\n    text.to_uppercas()\n}\n\n#[test]\nfn shouts() {\n    assert_eq!(shout(\"a\"), \"A\");\n}\n",
+    );
+    let script = format!(
+        "n=2\nif {many}; then n=10; fi\necho 'Test Suites: 1 passed, 1 total'\necho \"Tests:       $n passed, $n total\"\n"
+    );
+    let config = "[checks.test]\nrun = \"sh count.sh\"\n";
+    project.write(&[("count.sh", &script), ("regreen.toml", config), (".gitignore", "/target\n/extra\n")]);
+    project.commit("Count");
+    project
+}
+
+#[test]
+fn a_patch_that_makes_another_check_run_fewer_tests_is_dropped() {
+    let project = counted("grep -q 'to_uppercas()' src/lib.rs");
+    let before = project.everything();
+    let ran = project.regreen(&["heal", "--no-model", "--", "cargo", "test", "--offline"]).expect(1);
+    assert!(ran.stderr.contains("check test ran 2 tests where 10 ran before"), "{}", ran.stderr);
+    assert_eq!(project.everything(), before);
+}
+
+#[test]
+fn a_proof_does_not_hold_where_any_of_its_checks_runs_fewer_tests() {
+    let project = counted("test -e extra");
+    project.write(&[("extra", "")]);
+    project
+        .regreen(&["heal", "--no-model", "--land", "commit", "--", "cargo", "test", "--offline"])
+        .expect(0);
+    project.regreen(&["verify", "--skip-parent"]).expect(0);
+    std::fs::remove_file(project.root.join("extra")).expect("it was there");
+    let ran = project.regreen(&["verify", "--skip-parent"]).expect(1);
+    assert!(ran.stderr.contains("test: 2 tests ran where 10 ran in the proof"), "{}", ran.stderr);
 }
 
 #[test]

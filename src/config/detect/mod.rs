@@ -380,7 +380,7 @@ fn slug(dir: &str) -> String {
 pub fn render_toml(detected: &Detected) -> String {
     let mut text = String::from(
         "# What Regreen checks in this repository. Every check must exit 0 before a change is landed.\n\
-         # Regreen reads this file from the base commit: it can ask for more strictness, never for less.\n",
+         # Regreen reads it from the tree as a run finds it, and lets no patch change it: it can ask for more strictness, never for less.\n",
     );
     for note in &detected.notes {
         let _ = writeln!(text, "# Note: {}", note.replace(|c: char| c.is_control(), " "));

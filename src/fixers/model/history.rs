@@ -3,7 +3,6 @@
 use crate::context::fenced;
 use crate::diagnostic::Severity;
 use crate::fixers::Tried;
-use crate::patch::Patch;
 use crate::redact::Redactor;
 use crate::usage::estimate_tokens;
 
@@ -38,7 +37,7 @@ fn attempt(n: usize, tried: &Tried, with_patch: bool) -> String {
         text.push_str(&format!("It said:\n{}", fenced("text", &cut(&tried.explanation))));
     }
     if with_patch && !tried.patch.is_empty() {
-        text.push_str(&format!("It changed:\n{}", fenced("diff", &diff(&tried.patch))));
+        text.push_str(&format!("It changed:\n{}", fenced("diff", &tried.patch.unified())));
     } else if !tried.patch.is_empty() {
         let files: Vec<String> = tried.patch.iter().take(10).map(|(path, _)| format!("`{path}`")).collect();
         text.push_str(&format!("It changed {}.\n", files.join(", ")));
@@ -63,31 +62,4 @@ fn cut(text: &str) -> String {
         Some((at, _)) => format!("{} …", &text.trim()[..at]),
         None => text.trim().to_owned(),
     }
-}
-
-/// A patch as a unified diff; binary files by name.
-fn diff(patch: &Patch) -> String {
-    let mut text = String::new();
-    for (path, change) in patch.iter() {
-        let side = |file: &Option<crate::patch::FileState>| match file {
-            Some(file) => file.as_text().map(str::to_owned),
-            None => Some(String::new()),
-        };
-        match (side(&change.before), side(&change.after)) {
-            (Some(before), Some(after)) => {
-                let from = if change.before.is_some() { format!("a/{path}") } else { "/dev/null".to_owned() };
-                let to = if change.after.is_some() { format!("b/{path}") } else { "/dev/null".to_owned() };
-                let diff = similar::TextDiff::configure()
-                    .timeout(std::time::Duration::from_millis(500))
-                    .diff_lines(&before, &after)
-                    .unified_diff()
-                    .context_radius(2)
-                    .header(&from, &to)
-                    .to_string();
-                text.push_str(&diff);
-            }
-            _ => text.push_str(&format!("binary file {path} differs\n")),
-        }
-    }
-    text
 }

@@ -17,23 +17,19 @@ impl Brief for Repair {
         let rules = redactor.redact(work.rules);
         let rules = Some(rules.trim()).filter(|rules| !rules.is_empty());
         let rules = rules.map(|rules| context::fenced("markdown", rules));
-        prompt::render(prompt::SYSTEM, minijinja::context! { rules, questions => work.task.is_some() })
+        prompt::render(prompt::SYSTEM, minijinja::context! { rules })
     }
 
     /// The files and failures, or a second opinion where another model has tried.
     fn opening(&self, work: &Work<'_>, budget: u64, redactor: &Redactor) -> Result<(String, Vec<RelPath>)> {
-        let task = work.task.map(|task| context::fenced("markdown", &redactor.redact(task)));
         let history = history::render(work.history, budget / 5, redactor);
-        let taken = task.iter().chain([&history]).map(|text| estimate_tokens(text)).sum::<u64>();
         let subject = Subject { tree: work.tree, red: work.red, checks: work.checks, known: &[] };
-        let context = context::gather(&subject, budget.saturating_sub(taken), redactor);
+        let context = context::gather(&subject, budget.saturating_sub(estimate_tokens(&history)), redactor);
         let by_others = |fixer: &str| fixer.starts_with("model(") || fixer.starts_with("agent(");
         let tried = work.history.iter().any(|tried| by_others(&tried.fixer));
         let template = if tried { prompt::SECOND } else { prompt::FIRST };
-        let text = prompt::render(
-            template,
-            minijinja::context! { context => prompt::parts(&context), task, history },
-        )?;
+        let text =
+            prompt::render(template, minijinja::context! { context => prompt::parts(&context), history })?;
         Ok((text, context.shown))
     }
 

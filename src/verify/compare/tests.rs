@@ -116,7 +116,7 @@ fn a_test_that_passed_and_fails_or_is_gone_is_worse_even_when_green() {
     assert_eq!(compare(&before, &broken).newly_failing, ["b"]);
     assert_eq!(progress(&before, &broken), Progress::Worse);
     let healed = outcome(vec![], &[("a", Passed), ("b", Passed), ("new", Passed)]);
-    assert_eq!(progress(&before, &healed), Progress::Green);
+    assert_eq!(progress(&before, &healed), Progress::Better);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn counts_decide_where_a_runner_names_only_failures() {
     };
     let before = counted(&["a", "b"], 8);
     assert_eq!(progress(&before, &counted(&["a"], 9)), Progress::Better);
-    assert_eq!(progress(&before, &counted(&[], 10)), Progress::Green);
+    assert_eq!(progress(&before, &counted(&[], 10)), Progress::Better);
     // One test fewer ran.
     assert_eq!(progress(&before, &counted(&[], 9)), Progress::Worse);
     // Another test fails now.
@@ -162,6 +162,5 @@ fn recorded_outcomes_compare_with_themselves_as_the_same() {
         let outcome = recorded(name);
         let comparison = compare(&outcome, &outcome);
         assert_eq!(comparison.progress(), Progress::Same, "{name}: {comparison:?}");
-        assert!(comparison.same_fingerprint);
     }
 }
