@@ -305,6 +305,8 @@ fn projection(event: &Event, run: &Run) -> Projection {
 /// How a run ended, in one word for lists.
 fn outcome(run: &Run, exit: Exit) -> &'static str {
     match exit {
+        Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { only_plan: true, .. }) => "planned",
+        Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { .. }) => "implemented",
         Exit::Green if run.proof.is_some() => "healed",
         Exit::Green => "green",
         Exit::Red => "red",

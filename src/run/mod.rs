@@ -104,6 +104,8 @@ pub struct Run {
     pub worked: std::time::Duration,
     /// Attempts that count no more against the limit: those made before a person let the run go on beyond it.
     pub forgiven: usize,
+    /// When that was last, or when the run began: a ticket counts the attempts of the sub-tasks' runs that began since.
+    pub fresh: Timestamp,
     /// The layer that the setup made, if one was needed.
     pub prepared: Option<String>,
     /// What the baseline found.
@@ -140,8 +142,10 @@ pub struct Run {
     pub stopped: Option<(StopRule, String, Vec<String>)>,
     /// How the landing was taken back.
     pub rolled_back: Option<String>,
-    /// What models cost so far.
+    /// What models cost so far, in a ticket's finished sub-tasks too.
     pub spent: Money,
+    /// What they cost in this very run.
+    pub own: Money,
     /// How long commands of the repo ran; what is left of the run's time is Regreen's own.
     pub ran: std::time::Duration,
     /// How long processes worked on it that came to an end; the time of one that was cut off is not known.
@@ -182,6 +186,7 @@ impl Run {
             taken_up: at,
             worked: std::time::Duration::ZERO,
             forgiven: 0,
+            fresh: at,
             prepared: None,
             baseline: None,
             before: Vec::new(),
@@ -201,6 +206,7 @@ impl Run {
             stopped: None,
             rolled_back: None,
             spent: Money(0),
+            own: Money(0),
             ran: std::time::Duration::ZERO,
             took: std::time::Duration::ZERO,
             plan: None,
@@ -223,7 +229,10 @@ impl Run {
                 self.attempts.retain(|attempt| attempt.decision.is_some());
                 match self.stopped.take() {
                     Some((StopRule::Time, ..)) => self.worked = std::time::Duration::ZERO,
-                    Some((StopRule::Attempts, ..)) => self.forgiven = self.counted(),
+                    Some((StopRule::Attempts, ..)) => {
+                        self.forgiven = self.counted();
+                        self.fresh = record.at;
+                    }
                     _ => {}
                 }
                 self.finished = None;
@@ -245,6 +254,7 @@ impl Run {
             Event::Asked { call, .. } => {
                 let cost = call.cost.unwrap_or_default();
                 self.spent = self.spent + cost;
+                self.own = self.own + cost;
                 if let Some(attempt) = self.attempts.last_mut() {
                     attempt.cost = attempt.cost + cost;
                     attempt.model = Some(call.model.clone());
@@ -467,8 +477,14 @@ impl Run {
         }
     }
 
+    /// What is left of the run's wall time; `None` where nothing limits it.
+    pub fn time_left(&self, now: Timestamp) -> Option<std::time::Duration> {
+        let used = self.worked + now.duration_since(self.taken_up).unsigned_abs();
+        self.spec.timeout.map(|most| most.saturating_sub(used))
+    }
+
     /// The attempts that had something to offer.
-    fn counted(&self) -> usize {
+    pub fn counted(&self) -> usize {
         self.attempts.iter().filter(|a| !matches!(a.decision, Some((Decision::Pass, _)))).count()
     }
 
@@ -480,7 +496,7 @@ impl Run {
         if let Some(most) = self.spec.max_attempts
             && self.counted().saturating_sub(self.forgiven) >= most as usize
         {
-            return stop(StopRule::Attempts, format!("{most} attempts were allowed and made"));
+            return stop(StopRule::Attempts, all_made(most));
         }
         if let Some(repeated) = self.repeated() {
             return repeated;
@@ -553,6 +569,14 @@ fn exhausted(ladder: &[Rung]) -> String {
         "every fixer of the ladder has had its tries".into()
     } else {
         "the fixers that need no key found no repair, and no model was to be asked".into()
+    }
+}
+
+/// Why a run stops that has made `most` attempts.
+pub(crate) fn all_made(most: u32) -> String {
+    match most {
+        1 => "1 attempt was allowed and made".to_owned(),
+        most => format!("{most} attempts were allowed and made"),
     }
 }
 
