@@ -92,19 +92,16 @@ impl Comparison {
     /// Whether the attempt brought the goal nearer. The rules, the first that holds:
     ///
     /// 1. After is infra: `Same`, nothing was learnt.
-    /// 2. A test newly fails, a test is missing, or fewer tests ran: `Worse`, be it green or not.
-    /// 3. It did not get as far as before: `Worse`.
-    /// 4. It got further (syntax errors gone, names resolve, tests run at last, green): `Better`. What shows only now was hidden before.
-    /// 5. Errors or failing tests are gone and none is new: `Better`.
-    /// 6. An error is new, or more tests fail: `Worse`.
-    /// 7. Else `Same`.
+    /// 2. A test newly fails, a test is missing, fewer tests ran, or it did not get as far as before: `Worse`, be it green or not.
+    /// 3. It got further (syntax errors gone, names resolve, tests run at last, green): `Better`. What shows only now was hidden before.
+    /// 4. Errors or failing tests are gone and none is new: `Better`.
+    /// 5. An error is new, or more tests fail: `Worse`.
+    /// 6. Else `Same`.
     pub fn progress(&self) -> Progress {
         let lost = !self.newly_failing.is_empty() || !self.missing.is_empty();
         if self.infra {
             Progress::Same
-        } else if lost || self.tests_run.1 < self.tests_run.0 {
-            Progress::Worse
-        } else if self.stage.1 < self.stage.0 {
+        } else if lost || self.tests_run.1 < self.tests_run.0 || self.stage.1 < self.stage.0 {
             Progress::Worse
         } else if self.stage.1 > self.stage.0 {
             Progress::Better
