@@ -30,38 +30,52 @@ use crate::verify::same::{alike, same};
 /// The longest that one answer of a model is waited for.
 const ANSWER: Duration = Duration::from_secs(600);
 
-/// How a run is done: shared by `heal` and `run`.
+/// What every command that begins a run may be told.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Options {
+pub(super) struct Shared {
     #[command(flatten)]
     place: super::Place,
     /// Another check that must not get worse (repeatable)
     #[arg(long = "check", value_name = "NAME=CMD", value_parser = named_check)]
     checks: Vec<(String, String)>,
-    /// Use no model: only what costs nothing
-    #[arg(long)]
-    no_model: bool,
-    /// The most attempts over the whole ladder [default: what the ladder adds up to]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    max_attempts: Option<u32>,
     /// The most money that models may cost in this run, such as 0.50 [default: 1.00, or budget.run_usd]
     #[arg(long, value_name = "USD", value_parser = money)]
     budget: Option<Money>,
     /// Wall time for the whole run: 90s, 10m, 1h30m [default: 1h, or limits.run]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     timeout: Option<Duration>,
+    /// Print one event per line as JSON on standard output (docs/events.md)
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// How patches are tried: shared by `heal` and `run`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct Tries {
+    /// The most attempts in the whole run [default: what the ladder adds up to]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_attempts: Option<u32>,
     /// Isolation of everything that is run [default: auto, or sandbox.mode]
     #[arg(long, value_name = "MODE")]
     sandbox: Option<SandboxMode>,
     /// What commands may reach over the network [default: none, or sandbox.network]
     #[arg(long, value_name = "WHAT")]
     allow_net: Option<NetworkAccess>,
+}
+
+/// How a run is done.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    pub(super) shared: Shared,
+    #[command(flatten)]
+    pub(super) tries: Tries,
+    /// Use no model: only what costs nothing
+    #[arg(long)]
+    pub(super) no_model: bool,
     /// Only find out whether it is really red: nothing is tried (exit 0 if green, 1 if red)
     #[arg(long)]
-    dry_run: bool,
-    /// Print one event per line as JSON on standard output (docs/events.md)
-    #[arg(long)]
-    pub(super) json: bool,
+    pub(super) dry_run: bool,
 }
 
 /// Make a failing command green, and prove it.
@@ -100,8 +114,8 @@ impl Heal {
         let checks = ground.checks(&self.options, &goal)?;
         let id = new_id();
         let spec = ground.spec(&self.options, &id, Trigger::Heal, goal, checks, &land).await?;
-        let journal = session.begin(&id, spec, session.listeners(self.options.json)).await?;
-        drive(session, &journal, self.options.json).await
+        let journal = session.begin(&id, spec, session.listeners(self.options.shared.json)).await?;
+        drive(session, &journal, self.options.shared.json).await
     }
 }
 
@@ -165,8 +179,9 @@ impl Ground {
 
     /// Finds the repo of `--repo` and opens the session with its configuration.
     pub(super) async fn find(options: &Options, want: Want) -> Result<Self> {
-        let place = options.place.repo.canonicalize().map_err(|error| {
-            Fault::usage(format!("{}: {error}", options.place.repo.display())).hint("--repo names a folder")
+        let place = options.shared.place.repo.canonicalize().map_err(|error| {
+            Fault::usage(format!("{}: {error}", options.shared.place.repo.display()))
+                .hint("--repo names a folder")
         })?;
         if !place.is_dir() {
             return Err(Fault::usage(format!("{} is no folder", place.display()))
@@ -225,7 +240,7 @@ impl Ground {
             timeout,
             needs: Vec::new(),
         };
-        options.checks.iter().map(check).collect()
+        options.shared.checks.iter().map(check).collect()
     }
 
     /// The checks beside the goal: those of the command line, those of `regreen.toml`, or, where there is none, those that the project's
@@ -236,7 +251,7 @@ impl Ground {
             Some(repo) => checks.extend(repo.checks.iter().cloned()),
             None => {
                 let found = beside(detected(&self.session, &self.root).checks, goal);
-                if !found.is_empty() && !options.json {
+                if !found.is_empty() && !options.shared.json {
                     let names: Vec<String> = found.iter().map(named).collect();
                     let text = format!(
                         "no {}: checking {} as well, as the project's files suggest (`regreen init` writes it down)",
@@ -257,7 +272,7 @@ impl Ground {
 
     /// What prepares the tree, with no more of the network than the user allows.
     fn preparation(&self, options: &Options) -> Option<Preparation> {
-        preparation(&self.session, &self.root, options.allow_net)
+        preparation(&self.session, &self.root, options.tries.allow_net)
     }
 
     /// Everything a run needs to know, with a snapshot of the tree as it is now.
@@ -287,7 +302,7 @@ impl Ground {
             }
             _ => Difference::default(),
         };
-        let sandbox = options.sandbox.unwrap_or(user.sandbox.mode);
+        let sandbox = options.tries.sandbox.unwrap_or(user.sandbox.mode);
         super::paint::warn_of_no_sandbox(sandbox);
         let rules = settings.repo.as_ref().map(|repo| repo.context.text()).unwrap_or_default();
         Ok(Spec {
@@ -297,17 +312,17 @@ impl Ground {
             checks,
             land: land.to_string(),
             ladder: ladder(&self.session, options.no_model)?,
-            max_attempts: options.max_attempts.or(user.limits.attempts),
-            budget: options.budget.map_or(user.budget.run, |asked| match &settings.repo {
+            max_attempts: options.tries.max_attempts.or(user.limits.attempts),
+            budget: options.shared.budget.map_or(user.budget.run, |asked| match &settings.repo {
                 // A repo may only lower what may be spent on it.
                 Some(repo) => repo.tighter.run.map_or(asked, |most| asked.min(most)),
                 None => asked,
             }),
             configured: user.budget.run,
-            timeout: Some(options.timeout.unwrap_or(user.limits.run)),
+            timeout: Some(options.shared.timeout.unwrap_or(user.limits.run)),
             repeat: user.repeat,
             minimise: user.minimise,
-            network: options.allow_net.unwrap_or(user.sandbox.network),
+            network: options.tries.allow_net.unwrap_or(user.sandbox.network),
             setup: self.preparation(options),
             sandbox,
             dry_run: options.dry_run,

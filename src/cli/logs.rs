@@ -4,22 +4,23 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::live::{Teller, lay_out};
+use super::live::{Teller, lay_out, short};
 use super::page::Page;
-use super::paint::{DIM, out, paint, plain};
+use super::paint::{CARE, DIM, out, paint, plain, say};
 use super::session::Session;
 use crate::clock::human;
 use crate::fault::{Exit, Fault};
 use crate::run::Run;
 use crate::run::events::{Event, Record};
 use crate::run::journal::records;
+use crate::store::Lease;
 
 /// Print what happened in a run, and follow it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Logs {
     /// The run: its id, the start or the end of it, or `last`; the newest where none is given
     run: Option<String>,
-    /// Go on until the run is over
+    /// Go on until the run is over, or its process is gone
     #[arg(long, short)]
     follow: bool,
     /// Also print the output of this check, or of all with `all`
@@ -41,6 +42,8 @@ impl Logs {
         let mut teller = Teller::default();
         let mut seen = 0;
         loop {
+            // Asked first: whoever gives the run up after that has written its last event before.
+            let held = Lease::is_held(&session.state, &id)?;
             for record in records(&session.store, &id, seen).await? {
                 seen = record.seq;
                 match (&mut state, &record.event) {
@@ -56,6 +59,14 @@ impl Logs {
             }
             let over = state.as_ref().is_none_or(|run| run.finished.is_some());
             if over || !self.follow {
+                return Ok(Exit::Green);
+            }
+            if !held {
+                let id = short(&id);
+                say(&paint(
+                    CARE,
+                    format!("no process works on this run any more: regreen resume {id} goes on with it"),
+                ));
                 return Ok(Exit::Green);
             }
             tokio::time::sleep(LOOK).await;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::heal::{Ground, Options, Want};
-use super::paint::{CARE, out, paint, plain, say};
-use super::session::new_id;
+use super::heal::{Ground, Options, Shared, Tries, Want};
+use super::paint::{CARE, STRONG, out, paint, plain, say};
+use super::session::{Session, new_id};
+use super::summary::resume;
 use crate::config::{FixerKind, GOAL};
 use crate::fault::{Exit, Fault};
 use crate::models::ledger::Purse;
@@ -14,18 +15,18 @@ use crate::outcome::Check;
 use crate::patch::Tree;
 use crate::plan::{Feedback, Plan, Planner, Ticket, outline};
 use crate::run::Run;
-use crate::run::events::{Event, Spec, Trigger};
+use crate::run::events::{Event, Spec, StopRule, Trigger};
 use crate::run::journal::{Journal, load};
 use crate::store::RunFilter;
 
-/// The longest that a plan is waited for.
+/// The longest that one answer is waited for.
 const ANSWER: Duration = Duration::from_secs(900);
 
 /// Plan a ticket.
 #[derive(Debug, clap::Args)]
 pub(super) struct PlanTicket {
     #[command(flatten)]
-    options: Options,
+    shared: Shared,
     /// What to do otherwise than in the last plan of this ticket, or the answers to its questions
     #[arg(long, value_name = "TEXT")]
     feedback: Option<String>,
@@ -36,41 +37,70 @@ pub(super) struct PlanTicket {
 impl PlanTicket {
     pub(super) async fn run(self) -> Result<Exit> {
         let ticket = read(&self.ticket)?;
-        let ground = Ground::find(&self.options, Want::Repository).await?;
+        let json = self.shared.json;
+        let options =
+            Options { shared: self.shared, tries: Tries::default(), no_model: false, dry_run: false };
+        let ground = Ground::find(&options, Want::Repository).await?;
+        if self.feedback.is_some() {
+            previous(&ground, &ticket).await?;
+        }
         let session = &ground.session;
-        let previous = match &self.feedback {
-            None => None,
-            Some(_) => Some(last_plan(&ground, &ticket).await?.map(|(_, plan)| plan).ok_or_else(|| {
-                Fault::usage("there is no earlier plan of this ticket that the feedback could be about")
-                    .hint("leave --feedback away for the first plan")
-            })?),
-        };
         let id = new_id();
-        let spec = spec(&ground, &self.options, &id, &ticket, "none").await?;
-        let journal = session.begin(&id, spec, session.listeners(self.options.json)).await?;
-        let feedback = previous.as_ref().zip(self.feedback.as_deref());
-        let feedback = feedback.map(|(previous, text)| Feedback { previous, text });
-        let plan = make(&ground, &journal, &ticket, feedback).await;
-        let exit = match &plan {
-            Ok(plan) if !plan.blocking().is_empty() => Exit::Red,
-            Ok(_) => Exit::Green,
-            Err(error) => error.downcast_ref::<Fault>().map_or(Exit::CannotJudge, |fault| fault.exit),
-        };
-        session.end(&journal, exit).await?;
-        let plan = plan?;
-        if self.options.json {
-            out(&serde_json::to_string(&plan)?)?;
-        } else {
-            out(&plain(&plan.to_markdown()))?;
-        }
-        if exit == Exit::Red {
-            say(&paint(
-                CARE,
-                "the plan has questions that only a person can answer: put the answers into the ticket, or give them with --feedback",
-            ));
-        }
-        Ok(exit)
+        let trigger = trigger(&ticket, true, self.feedback)?;
+        let spec = spec(&ground, &options, &id, trigger, "none").await?;
+        let journal = session.begin(&id, spec, session.listeners(json)).await?;
+        draw_up(&ground, &journal, &ticket, json).await
     }
+}
+
+/// Takes a run that is only to plan to its end, and shows the plan.
+pub(super) async fn draw_up(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -> Result<Exit> {
+    let plan = match &journal.run().plan {
+        Some(_) => plan_of(&journal.run()).map(Some),
+        None => make(ground, journal, ticket).await,
+    };
+    let exit = plan.as_ref().map(|plan| match plan {
+        None => Exit::Limit,
+        Some(plan) if !plan.blocking().is_empty() => Exit::Red,
+        Some(_) => Exit::Green,
+    });
+    let exit = close(&ground.session, journal, exit).await?;
+    let Some(plan) = plan? else {
+        if let (false, Some(command)) = (json, resume(&journal.run())) {
+            say(&format!("  {} {command}", paint(STRONG, "go on")));
+        }
+        return Ok(exit);
+    };
+    if json {
+        out(&serde_json::to_string(&plan)?)?;
+    } else {
+        out(&plain(&plan.to_markdown()))?;
+    }
+    if exit == Exit::Red {
+        say(&paint(
+            CARE,
+            "the plan has questions that only a person can answer: put the answers into the ticket, or give them with --feedback",
+        ));
+    }
+    Ok(exit)
+}
+
+/// Ends a ticket's run. What could not be done is recorded as such, so that `resume` can go on there.
+pub(super) async fn close(
+    session: &Session,
+    journal: &Journal,
+    done: std::result::Result<Exit, &anyhow::Error>,
+) -> Result<Exit> {
+    let exit = match done {
+        Ok(exit) => exit,
+        Err(error) => {
+            let why = format!("{error:#}");
+            journal.record(Event::Stopped { rule: StopRule::Fault, why, look_at: Vec::new() }).await?;
+            error.downcast_ref::<Fault>().map_or(Exit::CannotJudge, |fault| fault.exit)
+        }
+    };
+    session.end(journal, exit).await?;
+    Ok(exit)
 }
 
 /// Reads a ticket from a file or from standard input.
@@ -95,20 +125,26 @@ pub(super) fn read(place: &str) -> Result<Ticket> {
     Ticket::parse(&bytes, place)
 }
 
+/// What starts a ticket's run.
+pub(super) fn trigger(ticket: &Ticket, only_plan: bool, feedback: Option<String>) -> Result<Trigger> {
+    Ok(Trigger::Ticket {
+        source: ticket.source.clone(),
+        title: ticket.title.clone(),
+        ticket: serde_json::to_value(ticket)?,
+        only_plan,
+        feedback,
+    })
+}
+
 /// The spec of a ticket's own run. Its goal is the check that its sub-tasks have to keep green.
 pub(super) async fn spec(
     ground: &Ground,
     options: &Options,
     id: &str,
-    ticket: &Ticket,
+    trigger: Trigger,
     land: &str,
 ) -> Result<Spec> {
     let (goal, checks) = goal(ground, options)?;
-    let trigger = Trigger::Ticket {
-        source: ticket.source.clone(),
-        title: ticket.title.clone(),
-        ticket: serde_json::to_value(ticket)?,
-    };
     let land = land.parse().map_err(|error: Fault| anyhow::Error::from(error))?;
     ground.spec(options, id, trigger, goal, checks, &land).await
 }
@@ -130,13 +166,15 @@ fn goal(ground: &Ground, options: &Options) -> Result<(Check, Vec<Check>)> {
     Ok((goal, checks))
 }
 
+/// Makes the plan within the run's time and money; `None` where a limit stopped the run.
+pub(super) async fn make(ground: &Ground, journal: &Journal, ticket: &Ticket) -> Result<Option<Plan>> {
+    crate::heal::limited(journal, ask(ground, journal, ticket)).await?;
+    let run = journal.run();
+    if run.stopped.is_some() { Ok(None) } else { plan_of(&run).map(Some) }
+}
+
 /// Asks for the plan with the first model of the ladder, and records it.
-pub(super) async fn make(
-    ground: &Ground,
-    journal: &Journal,
-    ticket: &Ticket,
-    feedback: Option<Feedback<'_>>,
-) -> Result<Plan> {
+async fn ask(ground: &Ground, journal: &Journal, ticket: &Ticket) -> Result<()> {
     let session = &ground.session;
     let rung =
         session.settings.user.ladder.iter().find(|rung| rung.fixer == FixerKind::Model).ok_or_else(|| {
@@ -161,8 +199,22 @@ pub(super) async fn make(
     checks.extend(run.spec.checks.iter().cloned());
     let outline = outline(&Tree { root: &ground.root, patch: &base }, &checks);
     journal.murmur(&format!("{} is planning", model.model()));
-    let plan = planner.plan(ticket, &outline, feedback).await?;
-    journal.record(Event::Planned { plan: serde_json::to_value(&plan)? }).await?;
+    let plan = match &run.spec.trigger {
+        Trigger::Ticket { feedback: Some(text), .. } => {
+            let previous = previous(ground, ticket).await?;
+            planner.plan(ticket, &outline, Some(Feedback { previous: &previous, text })).await?
+        }
+        _ => planner.plan(ticket, &outline, None).await?,
+    };
+    journal.record(Event::Planned { plan: serde_json::to_value(&plan)? }).await
+}
+
+/// The plan that feedback is about.
+async fn previous(ground: &Ground, ticket: &Ticket) -> Result<Plan> {
+    let (_, plan) = last_plan(ground, ticket).await?.ok_or_else(|| {
+        Fault::usage("there is no earlier plan of this ticket that the feedback could be about")
+            .hint("leave --feedback away for the first plan")
+    })?;
     Ok(plan)
 }
 

@@ -77,7 +77,10 @@ impl Rollback {
             RolledBack::Reverted(commit) => {
                 format!("commit {} reverts it", commit.get(..7).unwrap_or(&commit))
             }
-            RolledBack::Reset(branch) => format!("{branch} is where it was before"),
+            RolledBack::Reset { branch, commit } => {
+                format!("{branch} is back at {}", commit.get(..7).unwrap_or(&commit))
+            }
+            RolledBack::Removed(branch) => format!("{branch}, which it had made, is removed"),
         };
         over(session, &journal, &how).await?;
         // Whoever takes a fix back does not want it proposed again. What it needed to be taken back goes with it.

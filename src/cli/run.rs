@@ -1,20 +1,24 @@
 //! `regreen run TICKET`: implements a ticket's plan sub-task by sub-task, each verified by the same loop, one commit each, on one branch.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
-use super::heal::{Ground, Options, Want, drive};
+use super::heal::{Ground, Options, Shared, Tries, Want, drive};
 use super::live::short;
 use super::page::Page;
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, say};
-use super::plan::{last_plan, make, plan_of, read, spec};
+use super::plan::{close, draw_up, last_plan, make, plan_of, read, spec, trigger};
 use super::session::{Session, new_id};
+use super::summary::resume;
+use crate::clock::human;
 use crate::fault::{Exit, Fault};
 use crate::git::Difference;
 use crate::landing::{Base, Land};
 use crate::plan::{Plan, SubTask, Ticket};
-use crate::run::Run;
 use crate::run::events::{Event, Spec, StopRule, Trigger};
 use crate::run::journal::{Journal, load};
+use crate::run::{Run, all_made};
 use crate::store::RunFilter;
 use crate::usage::Money;
 
@@ -22,7 +26,12 @@ use crate::usage::Money;
 #[derive(Debug, clap::Args)]
 pub(super) struct RunTicket {
     #[command(flatten)]
-    options: Options,
+    shared: Shared,
+    #[command(flatten)]
+    tries: Tries,
+    /// Not for tickets; taken only to say so
+    #[arg(long, hide = true)]
+    dry_run: bool,
     /// The branch for the commits: branch, branch=NAME
     #[arg(long, value_name = "WHERE")]
     land: Option<Land>,
@@ -32,8 +41,15 @@ pub(super) struct RunTicket {
 
 impl RunTicket {
     pub(super) async fn run(self) -> Result<Exit> {
+        if self.dry_run {
+            return Err(Fault::usage("a ticket cannot be run dry: what it asks for is not there yet")
+                .hint("`regreen plan` shows what would be done, and changes nothing")
+                .into());
+        }
         let ticket = read(&self.ticket)?;
-        let ground = Ground::find(&self.options, Want::Repository).await?;
+        let json = self.shared.json;
+        let options = Options { shared: self.shared, tries: self.tries, no_model: false, dry_run: false };
+        let ground = Ground::find(&options, Want::Repository).await?;
         let branch = match self.land.clone().unwrap_or(Land::Branch(None)) {
             Land::Branch(Some(name)) => name,
             Land::Branch(None) => free_branch(&ground, &slug(&ticket.title)).await?,
@@ -45,9 +61,10 @@ impl RunTicket {
         };
         let session = &ground.session;
         let id = new_id();
-        let spec = spec(&ground, &self.options, &id, &ticket, &format!("branch={branch}")).await?;
-        let journal = session.begin(&id, spec, session.listeners(self.options.json)).await?;
-        work(&ground, &journal, &ticket, self.options.json).await
+        let trigger = trigger(&ticket, false, None)?;
+        let spec = spec(&ground, &options, &id, trigger, &format!("branch={branch}")).await?;
+        let journal = session.begin(&id, spec, session.listeners(json)).await?;
+        work(&ground, &journal, &ticket, json).await
     }
 }
 
@@ -81,31 +98,21 @@ fn slug(title: &str) -> String {
 /// Goes on with a ticket's run that was cut off.
 pub(super) async fn go_on(journal: &Journal, json: bool) -> Result<Exit> {
     let run = journal.run();
-    let Trigger::Ticket { ticket, .. } = &run.spec.trigger else {
+    let Trigger::Ticket { ticket, only_plan, .. } = &run.spec.trigger else {
         return Err(Fault::usage("the run is not a ticket's").into());
     };
     let ticket = serde_json::from_value(ticket.clone()).context("the run's ticket cannot be read")?;
     let ground = Ground::at(&run.spec.root).await?;
+    if *only_plan {
+        return draw_up(&ground, journal, &ticket, json).await;
+    }
     work(&ground, journal, &ticket, json).await
 }
 
 /// Plans where there is no plan yet, then does every sub-task that is not done.
 async fn work(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -> Result<Exit> {
     let done = implement(ground, journal, ticket, json).await;
-    let exit = match &done {
-        Ok(exit) => *exit,
-        Err(error) => {
-            let fault = error.downcast_ref::<Fault>();
-            let rule = match fault.map(|fault| fault.exit) {
-                Some(Exit::Limit) => StopRule::Budget,
-                _ => StopRule::Fault,
-            };
-            let why = format!("{error:#}");
-            journal.record(Event::Stopped { rule, why, look_at: Vec::new() }).await?;
-            fault.map_or(Exit::CannotJudge, |fault| fault.exit)
-        }
-    };
-    ground.session.end(journal, exit).await?;
+    let exit = close(&ground.session, journal, done.as_ref().copied()).await?;
     done?;
     if !json {
         say(&report(&journal.run(), ground).await?);
@@ -121,7 +128,10 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
                 journal.record(Event::Planned { plan: serde_json::to_value(&plan)? }).await?;
                 plan
             }
-            None => make(ground, journal, ticket, None).await?,
+            None => match make(ground, journal, ticket).await? {
+                Some(plan) => plan,
+                None => return Ok(Exit::Limit),
+            },
         },
     };
     let blocking = plan.blocking();
@@ -144,7 +154,7 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
             say(&paint(STRONG, format!("\nsub-task {heading}")));
         }
         let mut children = children(&ground.session, &run).await?;
-        let spent = total(&run, &children);
+        let left = Left::of(journal, &children);
         children.retain(|child| {
             child.rolled_back.is_none()
                 && matches!(&child.spec.trigger, Trigger::Subtask { id, .. } if *id == task.id)
@@ -159,7 +169,13 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
                     drive(&ground.session, &journal, true).await?;
                     load(&ground.session.store, &cut_off.id).await?
                 }
-                None => subtask(ground, &run, spent, &plan, ticket, task, json).await?,
+                None => {
+                    if let Some((rule, why)) = left.none(&run.spec) {
+                        journal.record(Event::Stopped { rule, why, look_at: Vec::new() }).await?;
+                        return Ok(Exit::Limit);
+                    }
+                    subtask(ground, &run, left, &plan, ticket, task, json).await?
+                }
             };
         if waits(&child) {
             let reasons = vec![format!(
@@ -222,6 +238,36 @@ fn total(run: &Run, children: &[Run]) -> Money {
     children.iter().filter(counted).fold(run.spent, |sum, child| sum + child.spent)
 }
 
+/// What a ticket's next sub-task may use of the limits that were given for all of it.
+struct Left {
+    budget: Money,
+    attempts: Option<u32>,
+    time: Option<Duration>,
+}
+
+impl Left {
+    fn of(journal: &Journal, children: &[Run]) -> Self {
+        let run = journal.run();
+        let made: usize = children.iter().filter(|child| child.began >= run.fresh).map(Run::counted).sum();
+        Self {
+            budget: Money(run.spec.budget.0.saturating_sub(total(&run, children).0)),
+            attempts: run.spec.max_attempts.map(|most| most.saturating_sub(made as u32)),
+            time: journal.time_left(),
+        }
+    }
+
+    /// Why no sub-task can begin. Whether the money will do is seen when a model is to be asked.
+    fn none(&self, given: &Spec) -> Option<(StopRule, String)> {
+        match (self.attempts, given.max_attempts, self.time, given.timeout) {
+            (Some(0), Some(most), ..) => Some((StopRule::Attempts, all_made(most))),
+            (_, _, Some(Duration::ZERO), Some(most)) => {
+                Some((StopRule::Time, format!("the run was given {} and used it", human(most))))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The plan that `regreen plan` made of this very ticket, if it can be worked on.
 async fn planned(ground: &Ground, ticket: &Ticket) -> Result<Option<Plan>> {
     let Some((earlier, plan)) = last_plan(ground, ticket).await? else { return Ok(None) };
@@ -233,7 +279,7 @@ async fn planned(ground: &Ground, ticket: &Ticket) -> Result<Option<Plan>> {
 async fn subtask(
     ground: &Ground,
     parent: &Run,
-    spent: Money,
+    left: Left,
     plan: &Plan,
     ticket: &Ticket,
     task: &SubTask,
@@ -265,7 +311,9 @@ async fn subtask(
             needs_tests: !task.acceptance.is_empty(),
         },
         ladder: parent.spec.ladder.iter().filter(|rung| rung.model).cloned().collect(),
-        budget: Money(parent.spec.budget.0.saturating_sub(spent.0)),
+        budget: left.budget,
+        max_attempts: left.attempts,
+        timeout: left.time,
         test_changes: task.test_changes(ticket),
         from,
         base,
@@ -334,13 +382,18 @@ async fn report(run: &Run, ground: &Ground) -> Result<String> {
     if let Some((rule, why, look_at)) = &run.stopped {
         lines.extend(field("stopped", STRONG, why));
         let heading = if *rule == StopRule::Questions { "answer first" } else { "look first at" };
-        lines.push(format!("  {}", paint(STRONG, heading)));
+        if !look_at.is_empty() {
+            lines.push(format!("  {}", paint(STRONG, heading)));
+        }
         lines.extend(look_at.iter().map(|place| format!("    {}", line(place, 200))));
     }
     if run.finished == Some(Exit::Policy) && run.stopped.is_none() {
         lines.extend(
             run.approval.iter().map(|why| format!("  {} {}", paint(STRONG, "waits"), line(why, 300))),
         );
+    }
+    if let Some(command) = resume(run) {
+        lines.push(format!("  {} {command}", paint(STRONG, "go on     ")));
     }
     for path in &changed_tests {
         let what = format!("{path}: its tests were changed, as the ticket asks");

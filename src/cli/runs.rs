@@ -31,7 +31,12 @@ impl Runs {
                 .to_vec(),
         ];
         let cut_off = session.store.unfinished(&session.state).await?;
-        for row in session.store.runs(&RunFilter::default(), self.limit).await? {
+        for mut row in session.store.runs(&RunFilter::default(), self.limit).await? {
+            let run = load(&session.store, &row.id).await.ok();
+            if let Some(run) = &run {
+                // The store's own count has those that passed on, too.
+                row.attempts = run.counted() as u64;
+            }
             if self.json {
                 out(&serde_json::to_string(&row)?)?;
                 continue;
@@ -41,7 +46,7 @@ impl Runs {
                 row.created_at.strftime("%Y-%m-%d %H:%M").to_string(),
                 status(&row, cut_off.iter().any(|one| one.id == row.id)),
                 // The moments of the row would count the time until it was taken up again, or back.
-                load(&session.store, &row.id).await.map_or("–".to_owned(), |run| human(run.took)),
+                run.map_or("–".to_owned(), |run| human(run.took)),
                 row.attempts.to_string(),
                 if row.cost.0 == 0 { "–".to_owned() } else { row.cost.to_string() },
                 folder(&row.repo),

@@ -11,7 +11,7 @@ use super::session::Session;
 use crate::clock::human;
 use crate::fault::Exit;
 use crate::run::Run;
-use crate::run::events::{Baseline, Decision};
+use crate::run::events::{Baseline, Decision, Trigger};
 use crate::run::journal::load;
 use crate::store::RunFilter;
 use crate::usage::Money;
@@ -33,6 +33,11 @@ struct Figures {
     runs: usize,
     healed: usize,
     green_already: usize,
+    /// Tickets that are implemented, those that were only to be planned and are, and the others that are over. Their sub-tasks count as
+    /// the runs that they are.
+    implemented: usize,
+    planned: usize,
+    not_done: usize,
     still_red: usize,
     cannot_judge: usize,
     waiting: usize,
@@ -44,7 +49,7 @@ struct Figures {
     by_fixer: BTreeMap<String, usize>,
     /// Attempts of each fixer: how many there were, how many were kept or green.
     attempts: BTreeMap<String, (usize, usize)>,
-    /// Red runs by the category of their first diagnostic: how many, how many healed.
+    /// Red runs by the category of their first diagnostic: how many, how many of them with a proven repair, landed or not.
     by_category: BTreeMap<String, (usize, usize)>,
     median_seconds_to_green: Option<f64>,
     p95_seconds_to_green: Option<f64>,
@@ -73,11 +78,18 @@ impl Stats {
 impl Figures {
     fn count(&mut self, run: &Run, times: &mut Vec<Duration>) {
         self.runs += 1;
-        self.cost = self.cost + run.spent;
+        self.cost = self.cost + run.own;
         self.rolled_back += usize::from(run.rolled_back.is_some());
         let healed = run.finished == Some(Exit::Green) && run.proof.is_some();
+        let ticket = match run.spec.trigger {
+            Trigger::Ticket { only_plan, .. } => Some(only_plan),
+            _ => None,
+        };
         match run.finished {
             None => self.unfinished += 1,
+            Some(Exit::Green) if ticket == Some(true) => self.planned += 1,
+            Some(Exit::Green) if ticket == Some(false) => self.implemented += 1,
+            Some(_) if ticket.is_some() => self.not_done += 1,
             Some(Exit::Green) if healed => self.healed += 1,
             Some(Exit::Green) => self.green_already += 1,
             Some(Exit::CannotJudge) => self.cannot_judge += 1,
@@ -92,13 +104,12 @@ impl Figures {
             }
         }
         for attempt in &run.attempts {
-            let worked = matches!(attempt.decision, Some((Decision::Keep | Decision::Green, _)));
             if matches!(attempt.decision, Some((Decision::Pass, _))) {
                 continue;
             }
             let entry = self.attempts.entry(attempt.fixer.clone()).or_default();
             entry.0 += 1;
-            entry.1 += usize::from(worked);
+            entry.1 += usize::from(attempt.worked());
         }
         if run.baseline == Some(Baseline::Red)
             && let Some(first) = run.before.iter().find_map(|outcome| outcome.diagnostics.first())
@@ -107,7 +118,7 @@ impl Figures {
             let name = category.as_ref().and_then(|value| value.as_str()).unwrap_or("other").to_owned();
             let entry = self.by_category.entry(name).or_default();
             entry.0 += 1;
-            entry.1 += usize::from(healed);
+            entry.1 += usize::from(run.proof.is_some());
         }
     }
 
@@ -124,6 +135,13 @@ impl Figures {
             ("runs", self.runs.to_string()),
             ("healed", rate),
             ("green already", self.green_already.to_string()),
+            (
+                "tickets",
+                format!(
+                    "{} implemented, {} planned, {} not done",
+                    self.implemented, self.planned, self.not_done
+                ),
+            ),
             ("flaky or infra", self.cannot_judge.to_string()),
             ("waiting or refused", self.waiting.to_string()),
             ("cut off", self.unfinished.to_string()),

@@ -12,6 +12,7 @@ use crate::fault::Exit;
 use crate::outcome::Verdict;
 use crate::run::events::{Baseline, Decision, StopRule};
 use crate::run::{AttemptState, Run};
+use crate::usage::Money;
 
 /// Lines that are shown of an output that no parser could read.
 const LAST_WORDS: usize = 8;
@@ -277,19 +278,33 @@ fn failed(run: &Run, said: &mut Said) {
 
 /// What a person can do next, where Regreen knows it.
 fn go_on(run: &Run, rule: Option<StopRule>, said: &mut Said) {
-    let id = short(&run.id);
+    if let Some(command) = resume(run) {
+        said.command("go on", &command);
+    }
     match rule {
-        Some(StopRule::Budget) => {
-            let more = run.spec.budget + run.spec.budget;
-            said.command("go on", &format!("regreen resume {id} --budget {:.2}", more.usd()));
-        }
-        Some(StopRule::Time | StopRule::Attempts) => said.command("go on", &format!("regreen resume {id}")),
         Some(StopRule::LadderExhausted) if !run.spec.ladder.iter().any(|rung| rung.model) => said.field(
             "or",
             Style::new(),
             "let a model try: set ANTHROPIC_API_KEY or OPENAI_API_KEY, and leave --no-model away",
         ),
         _ => {}
+    }
+}
+
+/// The command that goes on with a run that a limit stopped.
+pub(super) fn resume(run: &Run) -> Option<String> {
+    let id = short(&run.id);
+    match run.stopped.as_ref()?.0 {
+        StopRule::Budget => {
+            // Twice nothing, or next to it, is too little to ask any model with.
+            let twice = run.spec.budget + run.spec.budget;
+            let least = Money::from_usd(0.01);
+            let more = [twice, run.spec.configured].into_iter().find(|money| *money >= least);
+            let more = more.unwrap_or(Money::from_usd(1.0));
+            Some(format!("regreen resume {id} --budget {:.2}", more.usd()))
+        }
+        StopRule::Time | StopRule::Attempts => Some(format!("regreen resume {id}")),
+        _ => None,
     }
 }
 

@@ -112,16 +112,20 @@ pub async fn end(journal: &Journal, place: Option<&Place>, exit: Exit, ran: Dura
 }
 
 /// Does one step within the run's wall time and money: reaching a limit stops the run, and what the step had recorded stays.
-async fn limited(journal: &Journal, step: impl Future<Output = Result<()>>) -> Result<()> {
+///
+/// # Errors
+/// Those of the step, but for a limit.
+pub async fn limited(journal: &Journal, step: impl Future<Output = Result<()>>) -> Result<()> {
     let run = journal.run();
-    let done = match run.spec.timeout {
+    let done = match journal.time_left() {
         None => step.await,
-        Some(most) => match tokio::time::timeout(most.saturating_sub(journal.worked()), step).await {
+        Some(left) => match tokio::time::timeout(left, step).await {
             Ok(done) => done,
             Err(_) => {
                 journal.settle("the run's time was up").await?;
-                let why = format!("the run was given {} and used it", crate::clock::human(most));
-                return stop::stop(journal, StopRule::Time, why).await;
+                let most = crate::clock::human(run.spec.timeout.unwrap_or_default());
+                return stop::stop(journal, StopRule::Time, format!("the run was given {most} and used it"))
+                    .await;
             }
         },
     };

@@ -32,8 +32,15 @@ pub enum RolledBack {
     Files(usize),
     /// This commit reverts it.
     Reverted(String),
-    /// The branch is where it was.
-    Reset(String),
+    /// The branch is where it was before the landing.
+    Reset {
+        /// Its name, or `HEAD`.
+        branch: String,
+        /// The commit it is at now.
+        commit: String,
+    },
+    /// The branch of this name, which the landing had made, is no more.
+    Removed(String),
 }
 
 /// Takes `record` back, all of it or nothing. One that a crash cut off is finished by the next.
@@ -96,7 +103,7 @@ struct Branch<'a> {
 
 impl Branch<'_> {
     async fn take_back(&self, how: How) -> Result<RolledBack> {
-        let name = self.reference.strip_prefix("refs/heads/").unwrap_or(self.reference);
+        let name = self.name();
         let Some(tip) = self.repo.resolve(self.reference).await? else { return Ok(RolledBack::Already) };
         let current = match self.reference {
             "HEAD" => true,
@@ -135,6 +142,11 @@ impl Branch<'_> {
         }
     }
 
+    /// What people call it.
+    fn name(&self) -> &str {
+        self.reference.strip_prefix("refs/heads/").unwrap_or(self.reference)
+    }
+
     async fn contains(&self, tip: &str) -> Result<bool> {
         let asked = self.repo.git().run(&["merge-base", "--is-ancestor", self.new, tip]).await?;
         Ok(asked.status == Some(0))
@@ -166,11 +178,11 @@ impl Branch<'_> {
                     .into());
             }
             self.repo.remove_ref(self.reference, self.new).await?;
-            return Ok(RolledBack::Reset(String::new()));
+            return Ok(RolledBack::Removed(self.name().to_owned()));
         };
         let landed = if current { undamaged(self.root, &self.record.patch)? } else { Patch::new() };
         self.carry_out(self.new, old, current, &landed).await?;
-        Ok(RolledBack::Reset(old.to_owned()))
+        Ok(RolledBack::Reset { branch: self.name().to_owned(), commit: old.to_owned() })
     }
 
     /// Moves the branch, the index and the files, or none of them.

@@ -244,7 +244,10 @@ async fn a_reset_needs_a_landing_with_nothing_on_top() {
     let error = scene.back(&record, How::Reset).await.unwrap_err();
     assert!(fault(&error).message.contains("on top"), "{error}");
     scene.field.git(&["reset", "-q", "--soft", &landed]).await;
-    assert_eq!(scene.back(&record, How::Reset).await.unwrap(), RolledBack::Reset(first.clone()));
+    assert_eq!(
+        scene.back(&record, How::Reset).await.unwrap(),
+        RolledBack::Reset { branch: "main".into(), commit: first.clone() }
+    );
     assert_eq!(scene.field.git(&["rev-parse", "HEAD"]).await, first);
     assert_eq!((scene.status().await, scene.field.read("a")), (String::new(), b"1\n".to_vec()));
     assert_eq!(scene.back(&record, How::Reset).await.unwrap(), RolledBack::Already);
@@ -312,11 +315,14 @@ async fn a_branch_is_made_without_touching_anything_else() {
     let error = scene.land("branch", &change).await.unwrap_err();
     assert!(fault(&error).message.contains("exists and is elsewhere"), "{error}");
 
-    assert_eq!(scene.back(&next, How::Reset).await.unwrap(), RolledBack::Reset(tip));
+    assert_eq!(
+        scene.back(&next, How::Reset).await.unwrap(),
+        RolledBack::Reset { branch: "regreen/12345678".into(), commit: tip }
+    );
     assert!(matches!(scene.back(&record, How::Revert).await.unwrap(), RolledBack::Reverted(_)));
     assert_eq!(git(&["diff", "HEAD", "regreen/12345678"]).await, "");
     let other = scene.done("branch=fix/x", &change).await;
-    assert_eq!(scene.back(&other, How::Reset).await.unwrap(), RolledBack::Reset(String::new()));
+    assert_eq!(scene.back(&other, How::Reset).await.unwrap(), RolledBack::Removed("fix/x".into()));
     assert_eq!(git(&["branch", "--list", "fix/x"]).await, "");
     assert_eq!(scene.status().await, " M d");
 
@@ -537,7 +543,7 @@ async fn a_rollback_that_fails_changes_nothing_and_is_done_by_the_next() {
             assert_eq!(scene.field.read("a"), b"2");
         }
         let done = scene.back(&record, how).await.unwrap();
-        assert!(matches!(done, RolledBack::Reverted(_) | RolledBack::Reset(_)), "{done:?}");
+        assert!(matches!(done, RolledBack::Reverted(_) | RolledBack::Reset { .. }), "{done:?}");
         assert_eq!(scene.status().await, "");
         assert_eq!((scene.field.read("a"), scene.field.read("b")), (b"1".to_vec(), b"1".to_vec()));
         assert_eq!(scene.back(&record, how).await.unwrap(), RolledBack::Already);

@@ -58,6 +58,12 @@ pub enum Trigger {
         title: String,
         /// The whole ticket, so that a run can go on though its file is gone.
         ticket: serde_json::Value,
+        /// Only its plan is wanted.
+        #[serde(default)]
+        only_plan: bool,
+        /// What a person says to the last plan of it.
+        #[serde(default)]
+        feedback: Option<String>,
     },
 }
 

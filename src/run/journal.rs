@@ -156,6 +156,11 @@ impl Journal {
         self.run().worked + self.since.elapsed()
     }
 
+    /// What is left of the run's wall time; `None` where nothing limits it.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.run().spec.timeout.map(|most| most.saturating_sub(self.worked()))
+    }
+
     /// The run as it stands.
     pub fn run(&self) -> Arc<Run> {
         self.pages.run()
@@ -361,6 +366,8 @@ fn projection(event: &Event, run: &Run) -> Projection {
 /// How a run ended, in one word for lists.
 fn outcome(run: &Run, exit: Exit) -> &'static str {
     match exit {
+        Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { only_plan: true, .. }) => "planned",
+        Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { .. }) => "implemented",
         Exit::Green if run.proof.is_some() => "healed",
         Exit::Green => "green",
         Exit::Red => "red",

@@ -104,6 +104,8 @@ pub struct Run {
     pub worked: std::time::Duration,
     /// Attempts that count no more against the limit: those made before a person let the run go on beyond it.
     pub forgiven: usize,
+    /// When that was last, or when the run began: a ticket counts the attempts of the sub-tasks' runs that began since.
+    pub fresh: Timestamp,
     /// The layer that the setup made, if one was needed.
     pub prepared: Option<String>,
     /// What the baseline found.
@@ -142,8 +144,10 @@ pub struct Run {
     pub warnings: Vec<(String, String)>,
     /// How the landing was taken back.
     pub rolled_back: Option<String>,
-    /// What models cost so far.
+    /// What models cost so far, in a ticket's finished sub-tasks too.
     pub spent: Money,
+    /// What they cost in this very run.
+    pub own: Money,
     /// How long commands of the repo ran; what is left of the run's time is Regreen's own.
     pub ran: std::time::Duration,
     /// How long processes worked on it that came to an end; the time of one that was cut off is not known.
@@ -184,6 +188,7 @@ impl Run {
             taken_up: at,
             worked: std::time::Duration::ZERO,
             forgiven: 0,
+            fresh: at,
             prepared: None,
             baseline: None,
             before: Vec::new(),
@@ -204,6 +209,7 @@ impl Run {
             warnings: Vec::new(),
             rolled_back: None,
             spent: Money(0),
+            own: Money(0),
             ran: std::time::Duration::ZERO,
             took: std::time::Duration::ZERO,
             plan: None,
@@ -226,7 +232,10 @@ impl Run {
                 self.attempts.retain(|attempt| attempt.decision.is_some());
                 match self.stopped.take() {
                     Some((StopRule::Time, ..)) => self.worked = std::time::Duration::ZERO,
-                    Some((StopRule::Attempts, ..)) => self.forgiven = self.counted(),
+                    Some((StopRule::Attempts, ..)) => {
+                        self.forgiven = self.counted();
+                        self.fresh = record.at;
+                    }
                     _ => {}
                 }
                 self.finished = None;
@@ -248,6 +257,7 @@ impl Run {
             Event::Asked { call, .. } => {
                 let cost = call.cost.unwrap_or_default();
                 self.spent = self.spent + cost;
+                self.own = self.own + cost;
                 if let Some(attempt) = self.attempts.last_mut() {
                     attempt.cost = attempt.cost + cost;
                     attempt.model = Some(call.model.clone());
@@ -481,7 +491,7 @@ impl Run {
     }
 
     /// The attempts that had something to offer.
-    fn counted(&self) -> usize {
+    pub fn counted(&self) -> usize {
         self.attempts.iter().filter(|a| !matches!(a.decision, Some((Decision::Pass, _)))).count()
     }
 
@@ -493,7 +503,7 @@ impl Run {
         if let Some(most) = self.spec.max_attempts
             && self.counted().saturating_sub(self.forgiven) >= most as usize
         {
-            return stop(StopRule::Attempts, format!("{most} attempts were allowed and made"));
+            return stop(StopRule::Attempts, all_made(most));
         }
         if let Some(repeated) = self.repeated() {
             return repeated;
@@ -571,6 +581,14 @@ fn exhausted(ladder: &[Rung]) -> String {
         "every fixer of the ladder has had its tries".into()
     } else {
         "the fixers that need no key found no repair, and no model was to be asked".into()
+    }
+}
+
+/// Why a run stops that has made `most` attempts.
+pub(crate) fn all_made(most: u32) -> String {
+    match most {
+        1 => "1 attempt was allowed and made".to_owned(),
+        most => format!("{most} attempts were allowed and made"),
     }
 }
 

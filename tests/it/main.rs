@@ -15,6 +15,7 @@ mod pages;
 mod project;
 mod scripted;
 mod setup;
+mod ticket_ends;
 mod tickets;
 mod vendor;
 mod verdicts;

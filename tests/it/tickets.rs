@@ -9,12 +9,12 @@ use crate::project::Project;
 use crate::scripted::edit;
 use crate::vendor::{Anthropic, KEY, Reply};
 
-const CALC: &str = "def add(a, b):\n    return a + b\n";
+pub const CALC: &str = "def add(a, b):\n    return a + b\n";
 const TESTS: &str = "import unittest\n\nfrom calc import add\n\n\nclass Add(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(add(1, 2), 3)\n";
 const TICKET: &str = "# Subtract and multiply\n\nThe calculator can only add.\n\n## Acceptance criteria\n- `subtract(3, 1)` is 2\n- `multiply(2, 3)` is 6\n";
-const BRANCH: &str = "regreen/subtract-and-multiply";
+pub const BRANCH: &str = "regreen/subtract-and-multiply";
 
-fn calculator() -> Project {
+pub fn calculator() -> Project {
     Project::new(&[
         ("calc.py", CALC),
         ("test_calc.py", TESTS),
@@ -42,7 +42,7 @@ fn plan_with(questions: serde_json::Value) -> String {
     .to_string()
 }
 
-fn plan() -> String {
+pub fn plan() -> String {
     plan_with(json!([]))
 }
 
@@ -56,15 +56,15 @@ fn adds(name: &str, operator: &str, result: u32) -> String {
         + &edit(&format!("test_{name}.py"), "", &test).replace("SEARCH\n\n", "SEARCH\n")
 }
 
-fn subtract() -> String {
+pub fn subtract() -> String {
     adds("subtract", "-", 1)
 }
 
-fn multiply() -> String {
+pub fn multiply() -> String {
     adds("multiply", "*", 6)
 }
 
-fn subjects(project: &Project, branch: &str) -> Vec<String> {
+pub fn subjects(project: &Project, branch: &str) -> Vec<String> {
     let log = project.git(&["log", "--reverse", "--format=%s", &format!("main..{branch}")]);
     log.lines().map(str::to_owned).collect()
 }
@@ -262,10 +262,10 @@ async fn what_is_done_stays_when_a_later_sub_task_fails() {
     assert_eq!(project.everything(), before);
 }
 
-/// Starts the ticket's run and kills the program, and only it, at the first event after `count` others of the same name.
-fn killed_at(project: &Project, name: &str, count: usize) {
+/// Starts `run` or `plan` on the ticket and kills the program, and only it, at the first event after `count` others of the same name.
+pub fn killed_at(project: &Project, command: &str, name: &str, count: usize) {
     let mut child = project
-        .command(&["run", "--json", "ticket.md"])
+        .command(&[command, "--json", "ticket.md"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -293,7 +293,7 @@ async fn killed_in_the_middle_it_goes_on_without_doing_anything_twice() {
         let vendor = Anthropic::start([plan(), subtract(), multiply(), multiply()].map(Reply::Text)).await;
         let project = calculator().anthropic(&vendor);
         let before = project.everything();
-        killed_at(&project, event, count);
+        killed_at(&project, "run", event, count);
         let ran = project.regreen(&["resume"]);
         assert_eq!(ran.code, Some(0), "{event}: {}", ran.stderr);
         let subjects = subjects(&project, BRANCH);
