@@ -65,7 +65,7 @@ impl Logs {
                 let id = short(&id);
                 say(&paint(
                     CARE,
-                    format!("no process works on this run any more: regreen resume {id} goes on with it"),
+                    format!("no process works on this run any more; to go on: regreen resume {id}"),
                 ));
                 return Ok(Exit::Green);
             }
