@@ -154,7 +154,7 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
             say(&paint(STRONG, format!("\nsub-task {heading}")));
         }
         let mut children = children(&ground.session, &run).await?;
-        let left = Left::of(&run, &children, journal.time_left());
+        let left = Left::of(journal, &children);
         children.retain(|child| {
             child.rolled_back.is_none()
                 && matches!(&child.spec.trigger, Trigger::Subtask { id, .. } if *id == task.id)
@@ -246,12 +246,13 @@ struct Left {
 }
 
 impl Left {
-    fn of(run: &Run, children: &[Run], time: Option<Duration>) -> Self {
+    fn of(journal: &Journal, children: &[Run]) -> Self {
+        let run = journal.run();
         let made: usize = children.iter().filter(|child| child.began >= run.fresh).map(Run::counted).sum();
         Self {
-            budget: Money(run.spec.budget.0.saturating_sub(total(run, children).0)),
+            budget: Money(run.spec.budget.0.saturating_sub(total(&run, children).0)),
             attempts: run.spec.max_attempts.map(|most| most.saturating_sub(made as u32)),
-            time,
+            time: journal.time_left(),
         }
     }
 
