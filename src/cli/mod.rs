@@ -370,7 +370,7 @@ mod tests {
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             let all = std::iter::once("regreen".to_owned()).chain(words.clone());
-            let error = Arguments::try_parse_from(all).err().expect("no right line");
+            let error = Arguments::try_parse_from(all).expect_err("no right line");
             let hint = hint(&error, words).filter(|hint| hint.ends_with("regreen heal -- cargo test"));
             assert_eq!(hint.is_some(), told, "{line}");
         }
