@@ -91,7 +91,15 @@ fn files_that_move_are_followed() {
         if new == "test_plus(" {
             after = after.replace(" add(", " plus(").replace("import add", "import plus");
         }
-        let found = findings(&[], &[("tests/test_a.py", PY, &after)], |_| {});
+        let product = "def NAME(a, b):\n    return a + b\n";
+        let (old, renamed) = (product.replace("NAME", "add"), product.replace("NAME", "plus"));
+        let mut changes = vec![("tests/test_a.py", PY, after.as_str())];
+        if new == "test_plus(" {
+            let alone = findings(&[], &changes, |_| {});
+            assert_eq!(verdict(&alone), Some(Weight::Refuse), "nothing else has the new name: {alone:?}");
+            changes.push(("app.py", &old, &renamed));
+        }
+        let found = findings(&[], &changes, |_| {});
         assert_eq!(verdict(&found), Some(Weight::NeedsApproval), "{found:?}");
     }
     // One test moves to another file.

@@ -357,7 +357,7 @@ async fn what_is_set_aside_names_its_call_until_that_is_booked() {
     assert!(store.reserve("r0", Money(600), Money(1000), &call).await.unwrap().is_err());
     assert_eq!(store.reserving().await.unwrap(), ["r1"]);
     assert_eq!(store.reserved("r1").await.unwrap(), Some(call));
-    store.append("r1", 0, "asked", &json!({}), &booked(600)).await.unwrap();
+    store.append("r1", 1, "asked", &json!({}), &booked(600)).await.unwrap();
     assert_eq!(store.reserved("r1").await.unwrap(), None);
     assert_eq!(store.reserving().await.unwrap(), [""; 0]);
 }
