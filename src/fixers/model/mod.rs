@@ -2,7 +2,7 @@
 //!
 //! The first try gets the files and failures; a retry goes on in the same conversation and gets what became of the last answer; a
 //! model that comes after another one gets a fresh look with the history of what failed. Every call is paid for by
-//! [`ledger::ask`](crate::models::ledger::ask). What a conversation is about, a repair or a sub-task of a ticket, its [`Brief`] says.
+//! [`ledger::ask`]. What a conversation is about, a repair or a sub-task of a ticket, its [`Brief`] says.
 
 mod history;
 mod prompt;
