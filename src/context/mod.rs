@@ -11,6 +11,7 @@ mod fence;
 mod folders;
 mod imports;
 mod places;
+pub mod prompts;
 mod syntax;
 
 #[cfg(test)]
@@ -44,8 +45,8 @@ pub struct Subject<'a> {
     pub known: &'a [RelPath],
 }
 
-/// What a model gets to see, in parts that are ready for a prompt: Markdown, fenced, redacted. A part may be empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What a model gets to see, in parts that the templates name: Markdown, fenced, redacted. A part may be empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Context {
     /// The repo's own rules (`AGENTS.md`, `CLAUDE.md`).
     pub rules: String,

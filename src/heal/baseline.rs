@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::setup::{Prepared, prepare};
 use super::{Tools, Turn, check, others, workspace};
+use crate::guards;
 use crate::outcome::{Outcome, Verdict};
 use crate::patch::Patch;
 use crate::run::events::{Baseline, Event, Phase};
@@ -19,6 +20,7 @@ const MOST_NAMED: usize = 10;
 /// Runs the goal on the untouched tree, once more if it is red, and then the other checks, whose failures are not held against a patch.
 /// Whatever these executions saw both red and green is flaky: they all had the same files.
 pub(super) async fn take(journal: &Journal, tools: &Tools) -> Result<()> {
+    guards::prepare();
     let run = journal.run();
     if let Prepared::Failed(why) = prepare(journal, tools, None).await? {
         return journal.record(Event::Baseline(why)).await;

@@ -1,15 +1,12 @@
 //! What an implementer gets to see.
 
-use std::fmt::Write;
-
 use anyhow::Result;
-use minijinja::{Environment, context};
+use minijinja::context;
 
 use super::outline::{files, outline_of, small_text};
 use super::text::{clean, shorten};
-use crate::context::{DEFAULT_BUDGET, Subject, fenced, gather};
-use crate::fixers::Tried;
-use crate::fixers::model::Work;
+use crate::context::{DEFAULT_BUDGET, Subject, fenced, gather, prompts};
+use crate::fixers::model::{Work, history};
 use crate::outcome::Outcome;
 use crate::patch::RelPath;
 use crate::redact::Redactor;
@@ -19,14 +16,11 @@ const MOST_OUTLINE: usize = 20_000;
 const MOST_RULES: usize = 8_000;
 const MOST_FILES: usize = 48_000;
 const MOST_FILE: usize = 24_000;
-const MOST_DIFF: usize = 6_000;
 /// Files beside those that matter that are looked at, and the room that is not worth filling.
 const MOST_REST: usize = 300;
 const LEAST_LEFT: usize = 500;
 /// Tokens for what is red.
 const MOST_RED: u64 = 4_000;
-/// Earlier attempts that are told.
-const MOST_TRIED: usize = 4;
 
 /// The prompt for one try in about `budget` tokens, redacted, and the files that it shows; `hints` are the files that the plan names.
 ///
@@ -40,29 +34,24 @@ pub(super) fn implement_prompt(
 ) -> Result<(String, Vec<RelPath>)> {
     let share = |most: usize| (most as u64).saturating_mul(budget) / DEFAULT_BUDGET;
     let share = |most: usize| usize::try_from(share(most)).unwrap_or(usize::MAX);
-    let mut templates = Environment::new();
-    templates.add_template("implement.md", include_str!("../../prompts/implement.md.jinja"))?;
     let listed = files(&work.tree);
     let chosen = shown(work, &listed, hints, share(MOST_FILES));
     let files: Vec<_> = chosen
         .iter()
         .map(|(path, text)| context! { path => path.as_str(), text => fenced("", text) })
         .collect();
-    let skip = work.history.len().saturating_sub(MOST_TRIED);
-    let tried: Vec<_> = work.history[skip..]
-        .iter()
-        .map(|tried| context! { kept => tried.kept, text => fenced("attempt", &attempt(work, tried, redactor)) })
-        .collect();
+    let history = history::render(work.history, budget / 5, redactor);
     let rules = shorten(&clean(work.rules), MOST_RULES);
     let outline = outline_of(&work.tree, &listed, work.checks);
-    let prompt = templates.get_template("implement.md")?.render(context! {
+    let values = context! {
         rules => (!rules.is_empty()).then(|| fenced("rules", &rules)),
         outline => fenced("outline", &shorten(&outline, share(MOST_OUTLINE))),
         files => files,
         task => fenced("task", &clean(work.task.unwrap_or_default())),
-        tried => tried,
+        history => history,
         red => failures(work, work.red, redactor),
-    })?;
+    };
+    let prompt = prompts::render(prompts::IMPLEMENT, values)?;
     let shown = chosen.into_iter().map(|(path, _)| path).collect();
     Ok((redactor.redact(&prompt).into_owned(), shown))
 }
@@ -114,22 +103,4 @@ fn is_noise(path: &RelPath) -> bool {
     let lock =
         matches!(path.file_name(), "package-lock.json" | "npm-shrinkwrap.json" | "pnpm-lock.yaml" | "go.sum");
     lock || path.extension().is_some_and(|ext| matches!(ext, "lock" | "svg" | "map" | "snap" | "csv"))
-}
-
-/// An earlier attempt in words.
-fn attempt(work: &Work<'_>, tried: &Tried, redactor: &Redactor) -> String {
-    let mut text = format!(
-        "By: {}\nIt said: {}\nWhat came of it: {}\n",
-        tried.fixer,
-        shorten(&clean(&tried.explanation), 2_000),
-        shorten(&clean(&tried.result), 2_000)
-    );
-    if !tried.patch.is_empty() {
-        let _ = write!(text, "Its changes:\n{}\n", shorten(&clean(&tried.patch.unified()), MOST_DIFF));
-    }
-    if !tried.kept && !tried.red.is_empty() {
-        let failures = failures(work, &tried.red, redactor);
-        let _ = write!(text, "What was red after it:\n{}", shorten(&failures, MOST_DIFF));
-    }
-    text
 }

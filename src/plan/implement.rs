@@ -10,6 +10,7 @@ use regex::Regex;
 
 use super::SubTask;
 use super::brief::implement_prompt;
+use crate::context::prompts;
 use crate::fixers::model::{Brief, Work};
 use crate::patch::{FileState, Patch, RelPath};
 use crate::redact::Redactor;
@@ -20,7 +21,7 @@ pub struct Implementation(pub SubTask);
 
 impl Brief for Implementation {
     fn system(&self, _work: &Work<'_>, _redactor: &Redactor) -> Result<String> {
-        Ok(include_str!("../../prompts/implement-system.md.jinja").to_owned())
+        prompts::render(prompts::IMPLEMENT_SYSTEM, ())
     }
 
     fn opening(&self, work: &Work<'_>, budget: u64, redactor: &Redactor) -> Result<(String, Vec<RelPath>)> {
@@ -252,7 +253,7 @@ mod tests {
         for part in [
             "Only tests.",
             "test_one fails",
-            "its changes are kept",
+            "kept: the files show it",
             "+def test_one():",
             "AssertionError: 0 != 1",
         ] {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use minijinja::{Environment, context};
+use minijinja::context;
 
 use super::text::{clean, shorten};
 use super::{Plan, Ticket, schema};
-use crate::context::fenced;
+use crate::context::{fenced, prompts};
 use crate::fault::Fault;
 use crate::models::ledger::{self, Prices, Purse};
 use crate::models::{Answer, Effort, Model, ModelError, Request, Role, Stop, Turn};
@@ -71,19 +71,17 @@ impl Planner<'_> {
     }
 
     fn request(&self, ticket: &Ticket, outline: &str, feedback: Option<Feedback<'_>>) -> Result<Request> {
-        let mut templates = Environment::new();
-        templates.add_template("system.md", include_str!("../../prompts/plan-system.md.jinja"))?;
-        templates.add_template("user.md", include_str!("../../prompts/plan.md.jinja"))?;
         let previous = feedback.map(|said| serde_json::to_string_pretty(said.previous)).transpose()?;
         let said = feedback.map(|said| shorten(&clean(said.text), super::MOST_TEXT));
-        let user = templates.get_template("user.md")?.render(context! {
+        let values = context! {
             outline => fenced("repo", outline),
             ticket => fenced("ticket", &words(ticket)),
             previous => previous.map(|plan| fenced("json", &plan)),
             feedback => said.map(|text| fenced("feedback", &text)),
-        })?;
+        };
+        let user = prompts::render(prompts::PLAN, values)?;
         Ok(Request {
-            system: templates.get_template("system.md")?.render(context! {})?,
+            system: prompts::render(prompts::PLAN_SYSTEM, context! {})?,
             turns: vec![Turn { role: Role::User, text: self.redactor.redact(&user).into_owned() }],
             effort: Effort::High,
             max_output_tokens: MOST_OUTPUT,

@@ -387,36 +387,19 @@ proptest! {
     }
 }
 
-/// A model that is never really asked: only its names count.
-struct Sonnet;
+/// A model that is never really asked: only its provider and its name count.
+struct Named(&'static str, &'static str);
+
+const SONNET: Named = Named("anthropic", "claude-sonnet-5-5");
+const LOCAL: Named = Named("local", "qwen3-coder");
 
 #[async_trait::async_trait]
-impl crate::models::Model for Sonnet {
+impl crate::models::Model for Named {
     fn provider(&self) -> &str {
-        "anthropic"
+        self.0
     }
     fn model(&self) -> &str {
-        "claude-sonnet-5-5"
-    }
-    async fn ask(
-        &self,
-        _: &crate::models::Request,
-        _: &crate::models::Meter,
-    ) -> std::result::Result<crate::models::Answer, crate::models::ModelError> {
-        unreachable!("nobody asks")
-    }
-}
-
-/// A local model.
-struct Local;
-
-#[async_trait::async_trait]
-impl crate::models::Model for Local {
-    fn provider(&self) -> &str {
-        "local"
-    }
-    fn model(&self) -> &str {
-        "qwen3-coder"
+        self.1
     }
     async fn ask(
         &self,
@@ -447,7 +430,7 @@ async fn money_is_set_aside_before_a_call_and_booked_though_it_was_cut_off() {
     let state = tempfile::tempdir().unwrap();
     let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
     let meter = std::sync::Arc::new(Meter::default());
-    let call = || Pending::new(&Sonnet, &Prices::built_in().unwrap(), request(), meter.clone());
+    let call = || Pending::new(&SONNET, &Prices::built_in().unwrap(), request(), meter.clone());
     let journal = async |id: &str| {
         let clock = std::sync::Arc::new(crate::clock::SystemClock);
         let mut journal = journal::Journal::begin(store.clone(), state.path(), clock, Vec::new(), id, spec())
@@ -488,7 +471,7 @@ async fn the_call_of_a_process_that_died_is_booked_by_whoever_comes_next() {
     let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
     let clock = || std::sync::Arc::new(crate::clock::SystemClock);
     let prices = Prices::built_in().unwrap();
-    let call = || Pending::new(&Sonnet, &prices, request(), std::sync::Arc::new(Meter::default()));
+    let call = || Pending::new(&SONNET, &prices, request(), std::sync::Arc::new(Meter::default()));
     let most = call().most();
     let begin = async |id: &str, cap| {
         let mut journal =
@@ -539,7 +522,7 @@ async fn a_model_without_a_price_is_warned_of_once() {
         journal::Journal::begin(store.clone(), state.path(), clock, Vec::new(), "r1", spec).await.unwrap();
     for _ in 0..2 {
         let meter = std::sync::Arc::new(Meter::default());
-        let call = Pending::new(&Local, &Prices::built_in().unwrap(), request(), meter);
+        let call = Pending::new(&LOCAL, &Prices::built_in().unwrap(), request(), meter);
         journal.reserve(call).await.unwrap();
         journal.book(Err("down".into())).await.unwrap();
     }

@@ -32,31 +32,36 @@ const SIGNS: &[(&[&str], &[&str], &[&str])] = &[
 /// The versions of git and of the tools that `checks` use, as they say them in `attempt`; a tool that is not there, or says nothing, is left
 /// out.
 pub async fn versions(attempt: &Attempt, checks: &[&Check]) -> BTreeMap<String, String> {
-    let mut versions = BTreeMap::new();
     let dir = checks.first().map_or("", |check| check.dir.as_str());
-    for tool in used(attempt.root(), checks) {
-        let flag = if tool == "go" { "version" } else { "--version" };
-        let command = Command {
-            argv: vec![tool.to_owned(), flag.to_owned()],
-            dir: dir.to_owned(),
-            env: BTreeMap::new(),
-            timeout: LIMIT,
-            network: Network::None,
-        };
-        let mut said = Vec::new();
-        let mut hear = |piece: &[u8]| said.extend_from_slice(&piece[..piece.len().min(MOST - said.len())]);
-        match attempt.run(&command, &mut hear).await {
-            Ok(ended) if ended.end == End::Exited(0) => {
-                let line = first_line(&said);
-                if !line.is_empty() {
-                    versions.insert(tool.to_owned(), line);
-                }
-            }
-            Ok(ended) => tracing::debug!(tool, end = ?ended.end, "a tool does not tell its version"),
-            Err(error) => tracing::debug!(tool, %error, "a tool does not start"),
+    let asked = used(attempt.root(), checks).into_iter().map(|tool| version(attempt, tool, dir));
+    futures_util::future::join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// A tool's name and version.
+async fn version(attempt: &Attempt, tool: &str, dir: &str) -> Option<(String, String)> {
+    let flag = if tool == "go" { "version" } else { "--version" };
+    let command = Command {
+        argv: vec![tool.to_owned(), flag.to_owned()],
+        dir: dir.to_owned(),
+        env: BTreeMap::new(),
+        timeout: LIMIT,
+        network: Network::None,
+    };
+    let mut said = Vec::new();
+    let mut hear = |piece: &[u8]| said.extend_from_slice(&piece[..piece.len().min(MOST - said.len())]);
+    match attempt.run(&command, &mut hear).await {
+        Ok(ended) if ended.end == End::Exited(0) => {
+            Some((tool.to_owned(), first_line(&said))).filter(|(_, line)| !line.is_empty())
+        }
+        Ok(ended) => {
+            tracing::debug!(tool, end = ?ended.end, "a tool does not tell its version");
+            None
+        }
+        Err(error) => {
+            tracing::debug!(tool, %error, "a tool does not start");
+            None
         }
     }
-    versions
 }
 
 /// The tools that take part, by what the commands say and what the repo's root holds.

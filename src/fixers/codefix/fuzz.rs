@@ -1,6 +1,5 @@
 //! What must hold of whatever a toolchain prints for the deterministic fixers.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::edit::{Candidate, compose, patch_of};
@@ -9,7 +8,7 @@ use super::index::{Family, Index};
 use super::javascript::stack;
 use super::python::{syntax as python, traceback};
 use super::rust::{suggestions, syntax as rust};
-use crate::patch::{RelPath, Tree};
+use crate::patch::Tree;
 
 /// Reads `output` as cargo's suggestions and as the traces of each language. What is found lies in the tree, and what is
 /// suggested fits it.
@@ -27,8 +26,7 @@ pub(crate) fn traces(output: &str, tree: Tree<'_>) {
         }
         repairs(&cargo, tree, rust::candidates);
         let mut index = Index::of(tree.root, Family::Python);
-        let changed: BTreeSet<RelPath> = tree.patch.iter().map(|(path, _)| path.clone()).collect();
-        index.refresh(tree, &changed);
+        index.refresh(tree);
         repairs(&python, tree, |tree, finding, all| python::candidates(tree, finding, &index, all));
         for told in stack::faults(output, root, dir, tree) {
             assert!(!told.places.is_empty() && !told.fault.code().is_empty());

@@ -61,6 +61,8 @@ pub(super) struct Index {
     prose: BTreeSet<String>,
     /// Every path of the repo that is not ignored, for repairing imports.
     paths: BTreeSet<RelPath>,
+    /// What a patch changed that was put on top: the next one may not.
+    patched: BTreeSet<RelPath>,
 }
 
 const MOST_FILES: usize = 20_000;
@@ -92,8 +94,7 @@ impl Index {
     /// Reads the sources of the repo at `root` as it lies on disk; [`Index::refresh`] puts a patch on top.
     /// Ignored files, hidden folders and files over 1 MiB are left out, and of very many files the later ones.
     pub fn of(root: &Path, family: Family) -> Self {
-        let mut index =
-            Self { family, files: BTreeMap::new(), prose: BTreeSet::new(), paths: BTreeSet::new() };
+        let mut index = Self::empty(family);
         let walk = ignore::WalkBuilder::new(root)
             .require_git(false)
             .filter_entry(|entry| {
@@ -126,10 +127,20 @@ impl Index {
         index
     }
 
-    /// Reads anew what `tree`'s patch changes, and what `stale` names (paths that an earlier patch had changed).
-    pub fn refresh(&mut self, tree: Tree<'_>, stale: &BTreeSet<RelPath>) {
-        let changed: BTreeSet<RelPath> = tree.patch.iter().map(|(path, _)| path.clone()).collect();
-        for path in changed.union(stale) {
+    fn empty(family: Family) -> Self {
+        Self {
+            family,
+            files: BTreeMap::new(),
+            prose: BTreeSet::new(),
+            paths: BTreeSet::new(),
+            patched: BTreeSet::new(),
+        }
+    }
+
+    /// Reads anew what `tree`'s patch changes, and what earlier ones changed.
+    pub fn refresh(&mut self, tree: Tree<'_>) {
+        self.patched.extend(tree.patch.iter().map(|(path, _)| path.clone()));
+        for path in &self.patched {
             match tree.read_text(path) {
                 Some(text) => {
                     if self.family.has(path) {
@@ -265,12 +276,7 @@ mod tests {
 
     #[test]
     fn restoring_needs_other_users_of_the_old_name() {
-        let mut index = Index {
-            family: Family::Rust,
-            files: BTreeMap::new(),
-            prose: BTreeSet::new(),
-            paths: BTreeSet::new(),
-        };
+        let mut index = Index::empty(Family::Rust);
         index.files.insert(RelPath::new("a.rs").unwrap(), read(Family::Rust, "fn comput() {}\n"));
         index.files.insert(RelPath::new("b.rs").unwrap(), read(Family::Rust, "compute(); compute();"));
         assert!(index.restores("comput", "compute"));

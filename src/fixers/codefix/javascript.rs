@@ -4,7 +4,6 @@ mod known;
 mod names;
 pub(super) mod stack;
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -27,7 +26,6 @@ use crate::patch::{Patch, RelPath, Tree};
 pub(super) struct JavaScript {
     check: Check,
     index: Option<Index>,
-    stale: BTreeSet<RelPath>,
 }
 
 impl JavaScript {
@@ -53,11 +51,7 @@ impl JavaScript {
             .any(|one| said(&one.message) && (one.tool == "node" || one.file.as_deref().is_some_and(script)));
         let traced =
             [".js", ".mjs", ".cjs", ".ts", ".jsx", ".tsx"].iter().any(|end| outcome.tail.contains(end));
-        (told || (traced && said(&outcome.tail))).then(|| Self {
-            check: check.clone(),
-            index: None,
-            stale: BTreeSet::new(),
-        })
+        (told || (traced && said(&outcome.tail))).then(|| Self { check: check.clone(), index: None })
     }
 }
 
@@ -109,8 +103,7 @@ impl Language for JavaScript {
         state: &Judgement,
     ) -> Result<Vec<Candidate>> {
         let index = self.index.get_or_insert_with(|| Index::of(tree.root, Family::Script));
-        index.refresh(tree, &self.stale);
-        self.stale.extend(tree.patch.iter().map(|(path, _)| path.clone()));
+        index.refresh(tree);
         let mut all = Vec::new();
         for finding in &state.findings {
             names::candidates(tree, finding, index, &mut all);

@@ -6,7 +6,7 @@ mod survey;
 pub(super) mod syntax;
 pub(super) mod traceback;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -28,7 +28,6 @@ pub(super) struct Python {
     check: Check,
     interpreter: Vec<String>,
     index: Option<Index>,
-    stale: BTreeSet<RelPath>,
     /// What each judged state looked like, by the digest of its changes.
     surveys: BTreeMap<String, Survey>,
 }
@@ -50,7 +49,6 @@ impl Python {
             check: check.clone(),
             interpreter: interpreter(&check.run),
             index: None,
-            stale: BTreeSet::new(),
             surveys: BTreeMap::new(),
         })
     }
@@ -108,8 +106,7 @@ impl Language for Python {
         state: &Judgement,
     ) -> Result<Vec<Candidate>> {
         let index = self.index.get_or_insert_with(|| Index::of(tree.root, Family::Python));
-        index.refresh(tree, &self.stale);
-        self.stale.extend(tree.patch.iter().map(|(path, _)| path.clone()));
+        index.refresh(tree);
         let Some(survey) = self.surveys.get(&tree.patch.digest()) else { return Ok(Vec::new()) };
         let mut all = Vec::new();
         for finding in &state.findings {

@@ -9,7 +9,6 @@ mod names;
 pub(super) mod suggestions;
 pub(super) mod syntax;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -22,14 +21,13 @@ use super::place::{Site, Tool};
 use super::search::Language;
 use crate::diagnostic::Severity;
 use crate::outcome::{Check, Outcome};
-use crate::patch::{Patch, RelPath, Tree};
+use crate::patch::{Patch, Tree};
 
 /// The Rust side of the search for one check.
 pub(super) struct Rust {
     call: cargo::Call,
     dir: String,
     index: Option<Index>,
-    stale: BTreeSet<RelPath>,
 }
 
 impl Rust {
@@ -49,7 +47,7 @@ impl Rust {
             None if cargo::has_manifest(tree, &check.dir) => cargo::Call::whole(),
             None => return None,
         };
-        Some(Self { call, dir: check.dir.clone(), index: None, stale: BTreeSet::new() })
+        Some(Self { call, dir: check.dir.clone(), index: None })
     }
 }
 
@@ -88,8 +86,7 @@ impl Language for Rust {
         state: &Judgement,
     ) -> Result<Vec<Candidate>> {
         let index = self.index.get_or_insert_with(|| Index::of(tree.root, Family::Rust));
-        index.refresh(tree, &self.stale);
-        self.stale.extend(tree.patch.iter().map(|(path, _)| path.clone()));
+        index.refresh(tree);
         let mut all: Vec<Candidate> = Vec::new();
         for finding in &state.findings {
             all.extend(finding.suggested.iter().cloned());

@@ -4,7 +4,7 @@ mod names;
 pub(super) mod paths;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,6 @@ pub(super) struct TypeScript {
     types: bool,
     service: Option<Box<dyn Talk>>,
     index: Option<Index>,
-    stale: BTreeSet<RelPath>,
 }
 
 impl TypeScript {
@@ -61,7 +60,6 @@ impl TypeScript {
             types,
             service: None,
             index: None,
-            stale: BTreeSet::new(),
         })
     }
 
@@ -201,8 +199,7 @@ impl Language for TypeScript {
         state: &Judgement,
     ) -> Result<Vec<Candidate>> {
         let index = self.index.get_or_insert_with(|| Index::of(tree.root, Family::Script));
-        index.refresh(tree, &self.stale);
-        self.stale.extend(tree.patch.iter().map(|(path, _)| path.clone()));
+        index.refresh(tree);
         // The service answers for the state that it judged last; the search may have looked at others since.
         let files: BTreeMap<&str, Option<String>> =
             tree.patch.iter().map(|(path, _)| (path.as_str(), tree.read_text(path))).collect();

@@ -12,7 +12,7 @@ const MOST_WORDS: usize = 1200;
 const MOST_DIAGNOSTICS: usize = 8;
 
 /// The attempts in about `room` tokens, oldest first; where there is no room for all, the newest.
-pub(super) fn render(history: &[Tried], room: u64, redactor: &Redactor) -> String {
+pub fn render(history: &[Tried], room: u64, redactor: &Redactor) -> String {
     let mut left = room;
     let mut parts = Vec::new();
     for (n, tried) in history.iter().enumerate().rev() {

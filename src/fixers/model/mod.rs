@@ -4,8 +4,7 @@
 //! model that comes after another one gets a fresh look with the history of what failed. Every call is paid for by
 //! [`ledger::ask`]. What a conversation is about, a repair or a sub-task of a ticket, its [`Brief`] says.
 
-mod history;
-mod prompt;
+pub mod history;
 mod repair;
 
 #[cfg(test)]
@@ -18,7 +17,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 
 use super::{Answer, Case, Fixer, Proposal, Tried};
-use crate::context::{self, Subject};
+use crate::context::{self, Subject, prompts};
 use crate::edits;
 use crate::models::ledger::{self, Prices, Purse};
 use crate::models::{self, Effort, Model, Request, Role, Stop, Turn};
@@ -221,7 +220,7 @@ impl ModelFixer {
             conversation.unusable.take().filter(|_| conversation.base == *work.tree.patch)
         {
             let unusable = context::fenced("text", &self.redactor.redact(&reason));
-            prompt::render(prompt::RETRY, minijinja::context! { unusable })?
+            prompts::render(prompts::FIX_RETRY, minijinja::context! { unusable })?
         } else {
             // What became of the last answer: without that there is nothing to go on from.
             let name = self.name();
@@ -236,10 +235,9 @@ impl ModelFixer {
             let subject = Subject { tree: work.tree, red, checks: work.checks, known: &known };
             let context = context::gather(&subject, budget, &self.redactor);
             let result = context::fenced("text", &self.redactor.redact(&last.result));
-            let parts = prompt::parts(&context);
-            let text = prompt::render(
-                prompt::RETRY,
-                minijinja::context! { kept => last.kept, result, context => parts },
+            let text = prompts::render(
+                prompts::FIX_RETRY,
+                minijinja::context! { kept => last.kept, result, context },
             )?;
             conversation.shown.extend(context.shown);
             text
@@ -266,7 +264,7 @@ impl ModelFixer {
         (work.progress)("the answer was cut off: asking for the rest");
         let mut longer = conversation.clone();
         longer.turns.push(Turn { role: Role::Assistant, text: cut.text.clone() });
-        longer.turns.push(Turn { role: Role::User, text: prompt::render(prompt::CONTINUE, ())? });
+        longer.turns.push(Turn { role: Role::User, text: prompts::render(prompts::FIX_CONTINUE, ())? });
         let rest = self.ask(work, &longer, self.settings.max_output_tokens).await?;
         Ok(models::Answer { text: format!("{}{}", cut.text, rest.text), ..rest })
     }

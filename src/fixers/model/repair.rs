@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::{Brief, Work, history, prompt};
-use crate::context::{self, Subject};
+use super::{Brief, Work, history};
+use crate::context::{self, Subject, prompts};
 use crate::patch::{Patch, RelPath};
 use crate::redact::Redactor;
 use crate::usage::estimate_tokens;
@@ -17,7 +17,7 @@ impl Brief for Repair {
         let rules = redactor.redact(work.rules);
         let rules = Some(rules.trim()).filter(|rules| !rules.is_empty());
         let rules = rules.map(|rules| context::fenced("markdown", rules));
-        prompt::render(prompt::SYSTEM, minijinja::context! { rules })
+        prompts::render(prompts::FIX_SYSTEM, minijinja::context! { rules })
     }
 
     /// The files and failures, or a second opinion where another model has tried.
@@ -27,9 +27,8 @@ impl Brief for Repair {
         let context = context::gather(&subject, budget.saturating_sub(estimate_tokens(&history)), redactor);
         let by_others = |fixer: &str| fixer.starts_with("model(") || fixer.starts_with("agent(");
         let tried = work.history.iter().any(|tried| by_others(&tried.fixer));
-        let template = if tried { prompt::SECOND } else { prompt::FIRST };
-        let text =
-            prompt::render(template, minijinja::context! { context => prompt::parts(&context), history })?;
+        let template = if tried { prompts::FIX_SECOND } else { prompts::FIX };
+        let text = prompts::render(template, minijinja::context! { context, history })?;
         Ok((text, context.shown))
     }
 

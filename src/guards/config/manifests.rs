@@ -3,8 +3,14 @@
 use super::super::Findings;
 use super::super::delta::Delta;
 
-fn toml(text: Option<&str>) -> Option<toml::Table> {
-    text?.parse().ok()
+/// The manifest before and after, where both parse.
+fn tables(delta: &Delta<'_>) -> Option<(toml::Table, toml::Table)> {
+    Some((delta.before?.parse().ok()?, delta.after?.parse().ok()?))
+}
+
+/// The first line of the new text that starts with `key`, counted from 1.
+fn line_of(delta: &Delta<'_>, key: &str) -> Option<usize> {
+    Some(delta.after?.lines().position(|line| line.trim_start().starts_with(key))? + 1)
 }
 
 pub(super) fn cargo(delta: &Delta<'_>, found: &mut Findings) {
@@ -16,13 +22,8 @@ pub(super) fn cargo(delta: &Delta<'_>, found: &mut Findings) {
             "a package's manifest is removed; that needs an approval",
         );
     }
-    let (Some(old), Some(new)) = (toml(delta.before), toml(delta.after)) else { return };
-    let line = |key: &str| {
-        delta
-            .after
-            .and_then(|text| text.lines().position(|line| line.trim_start().starts_with(key)))
-            .map(|index| index + 1)
-    };
+    let Some((old, new)) = tables(delta) else { return };
+    let line = |key: &str| line_of(delta, key);
     let mut was = Vec::new();
     let mut now = Vec::new();
     flat(&toml::Value::Table(old), "", &mut was);
@@ -123,13 +124,8 @@ pub(super) fn pyproject(delta: &Delta<'_>, found: &mut Findings) {
             "the configuration of the checks is removed; repair the code instead",
         );
     }
-    let (Some(old), Some(new)) = (toml(delta.before), toml(delta.after)) else { return };
-    let line = |key: &str| {
-        delta
-            .after
-            .and_then(|text| text.lines().position(|line| line.trim_start().starts_with(key)))
-            .map(|index| index + 1)
-    };
+    let Some((old, new)) = tables(delta) else { return };
+    let line = |key: &str| line_of(delta, key);
     let tool =
         |table: &toml::Table| table.get("tool").cloned().unwrap_or(toml::Value::Table(toml::Table::new()));
     let (mut was, mut now) = (Vec::new(), Vec::new());

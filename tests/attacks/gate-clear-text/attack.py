@@ -1,25 +1,3 @@
-import socket
-import ssl
-import urllib.parse
-
 from kit import *
 
-
-def asked(target):
-    """The status of a CONNECT through the proxy, or a connection of its own where there is none."""
-    proxy = os.environ.get("HTTPS_PROXY")
-    host, port = target.rsplit(":", 1)
-    if not proxy:
-        return 200, socket.create_connection((host, int(port)), 60)
-    at = urllib.parse.urlsplit(proxy)
-    connection = socket.create_connection((at.hostname, at.port), 60)
-    connection.settimeout(60)
-    connection.sendall(f"CONNECT {target} HTTP/1.1\r\n\r\n".encode())
-    return int(connection.recv(4096).split()[1]), connection
-
-
-status, connection = asked("localhost:" + param("REGISTRY"))
-connection.settimeout(60)
-connection.sendall(b"PUT /secret HTTP/1.1\r\n\r\n")
-answer = connection.recv(100)
-harm(answer) if b"got" in answer else held(answer)
+past_the_gate("localhost:" + param("REGISTRY"), b"PUT /secret HTTP/1.1\r\n\r\n")

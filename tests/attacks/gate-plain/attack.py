@@ -1,27 +1,6 @@
-import socket
-import ssl
-import urllib.parse
-
 from kit import *
 
-
-def asked(target):
-    """The status of a CONNECT through the proxy, or a connection of its own where there is none."""
-    proxy = os.environ.get("HTTPS_PROXY")
-    host, port = target.rsplit(":", 1)
-    if not proxy:
-        return 200, socket.create_connection((host, int(port)), 60)
-    at = urllib.parse.urlsplit(proxy)
-    connection = socket.create_connection((at.hostname, at.port), 60)
-    connection.settimeout(60)
-    connection.sendall(f"CONNECT {target} HTTP/1.1\r\n\r\n".encode())
-    return int(connection.recv(4096).split()[1]), connection
-
-
-proxy = os.environ.get("HTTPS_PROXY")
-at = ("127.0.0.1", urllib.parse.urlsplit(proxy).port if proxy else int(param("REGISTRY")))
-connection = socket.create_connection(at, 60)
-connection.settimeout(60)
+connection = connected(("127.0.0.1", gate()[1] if gate() else int(param("REGISTRY"))))
 connection.sendall(f"GET http://127.0.0.1:{param('TCP')}/secret HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 answer = connection.recv(100)
 harm(answer) if b" 405 " not in answer else held(answer)
