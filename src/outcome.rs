@@ -23,6 +23,18 @@ pub enum End {
     Cancelled,
 }
 
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "exited with {status}"),
+            Self::Signaled(signal) => write!(f, "was killed by signal {signal}"),
+            Self::TimedOut => f.write_str("ran into its time limit"),
+            Self::OutOfMemory => f.write_str("ran out of memory"),
+            Self::Cancelled => f.write_str("was cancelled"),
+        }
+    }
+}
+
 /// What a check runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

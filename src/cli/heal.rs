@@ -289,6 +289,9 @@ impl Ground {
         let user = &settings.user;
         let snapshots = self.snapshots().await?;
         landing::prepare(self.repo.as_ref(), land).await?;
+        if trigger == Trigger::Heal {
+            landing::must_be_new(self.repo.as_ref(), land).await?;
+        }
         let from = Base::take(self.repo.as_ref(), &snapshots, id).await?;
         for file in snapshots.left_out().await? {
             say(&format!(
@@ -302,6 +305,11 @@ impl Ground {
             }
             _ => Difference::default(),
         };
+        if !base.is_empty() {
+            say(
+                "uncommitted changes are left out: a commit is built on the last one, and proven without them",
+            );
+        }
         let sandbox = options.tries.sandbox.unwrap_or(user.sandbox.mode);
         super::paint::warn_of_no_sandbox(sandbox);
         let rules = settings.repo.as_ref().map(|repo| repo.context.text()).unwrap_or_default();

@@ -301,9 +301,15 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
             Trigger::Subtask { .. } => return None,
         },
         Event::Baseline(Baseline::Green) => Row::new(STEP, paint(GOOD, "green already")),
-        Event::Baseline(Baseline::Flaky { what }) => {
-            said(STEP, CARE, "flaky: ", &format!("red, then not: {}", what.join(", ")))
-        }
+        Event::Baseline(Baseline::Flaky { what }) => said(
+            STEP,
+            CARE,
+            "flaky: ",
+            &match what.as_slice() {
+                [] => "red, then green on the same files".to_owned(),
+                what => format!("red, then not: {}", what.join(", ")),
+            },
+        ),
         Event::Baseline(Baseline::Infra { reason, .. }) => said(STEP, CARE, "cannot judge: ", reason),
         // A fixer that asks nobody is told of when it has something to propose.
         Event::AttemptStarted { rung, fixer, .. } if asks(run, *rung) => heading(run, fixer),

@@ -41,14 +41,19 @@ impl Runs {
                 out(&serde_json::to_string(&row)?)?;
                 continue;
             }
+            // A ticket's own row in the store has what the plan cost: that of its sub-tasks stands in theirs.
+            let cost = run.as_ref().map_or(row.cost, |run| run.spent);
             rows.push(vec![
                 short(&row.id).to_owned(),
                 row.created_at.strftime("%Y-%m-%d %H:%M").to_string(),
-                status(&row, cut_off.iter().any(|one| one.id == row.id)),
+                match &run {
+                    Some(run) if run.rolled_back.is_some() => paint(CARE, "taken back".to_owned()),
+                    _ => status(&row, cut_off.iter().any(|one| one.id == row.id)),
+                },
                 // The moments of the row would count the time until it was taken up again, or back.
                 run.map_or("–".to_owned(), |run| human(run.took)),
                 row.attempts.to_string(),
-                if row.cost.0 == 0 { "–".to_owned() } else { row.cost.to_string() },
+                if cost.0 == 0 { "–".to_owned() } else { cost.to_string() },
                 folder(&row.repo),
                 line(&row.goal, 80),
             ]);

@@ -18,7 +18,7 @@ use crate::models::prices::Prices;
 use crate::models::{Kind, Model, ProviderConfig, connect};
 use crate::redact::Redactor;
 use crate::run::Run;
-use crate::run::events::Spec;
+use crate::run::events::{Spec, Trigger};
 use crate::run::journal::{Journal, Listener, load};
 use crate::sandbox::{Limits, Network, Sandbox};
 use crate::store::{RunFilter, Store};
@@ -53,7 +53,7 @@ impl Session {
         Ok(Self { environment, settings, state, store, clock: Arc::new(SystemClock) })
     }
 
-    /// The run whose id is, begins or ends with `name`; without one, or with `last`, the newest of the repo that one stands in, or of all
+    /// The run whose id is, begins or ends with `name`; without one, or with `last`, the newest (of a ticket, the whole) of the repo that one stands in, or of all
     /// where one stands in none.
     ///
     /// # Errors
@@ -77,7 +77,12 @@ impl Session {
             }
             _ => self.store.run(name).await?.id,
         };
-        load(&self.store, &id).await
+        let run = load(&self.store, &id).await?;
+        // The newest run of a ticket is its last sub-task, and nobody means that one.
+        match (&run.spec.trigger, name) {
+            (Trigger::Subtask { ticket, .. }, "last") => load(&self.store, ticket).await,
+            _ => Ok(run),
+        }
     }
 
     /// The root of the repo that one stands in, as runs name it.

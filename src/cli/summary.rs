@@ -150,7 +150,10 @@ fn healed(run: &Run, said: &mut Said) {
     match &run.landed {
         Some(Some(landed)) => {
             said.field("landed", Style::new(), &landed.place());
-            said.command("undo", &format!("regreen rollback {}", short(&run.id)));
+            match &run.rolled_back {
+                Some(how) => said.field("taken back", CARE, how),
+                None => said.command("undo", &format!("regreen rollback {}", short(&run.id))),
+            }
         }
         _ => {
             said.field("landed", Style::new(), "nowhere, as asked");
@@ -285,7 +288,7 @@ fn go_on(run: &Run, rule: Option<StopRule>, said: &mut Said) {
         Some(StopRule::LadderExhausted) if !run.spec.ladder.iter().any(|rung| rung.model) => said.field(
             "or",
             Style::new(),
-            "let a model try: set ANTHROPIC_API_KEY or OPENAI_API_KEY, and leave --no-model away",
+            "let a model try, with ANTHROPIC_API_KEY or OPENAI_API_KEY set or a local one configured",
         ),
         _ => {}
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{excerpt, fence::fenced};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::outcome::{Check, CommandLine, End, Outcome, TestStatus, Verdict};
+use crate::outcome::{Check, CommandLine, Outcome, TestStatus, Verdict};
 use crate::redact::Redactor;
 use crate::usage::estimate_tokens;
 
@@ -62,14 +62,7 @@ fn heading(outcome: &Outcome, checks: &[Check], redactor: &Redactor) -> String {
     });
     let command = command.map(|command| redactor.redact(&command).replace(['`', '\n'], " "));
     let command = command.map(|command| format!(" (`{command}`)")).unwrap_or_default();
-    let end = match &outcome.end {
-        End::Exited(status) => format!("exited with {status}"),
-        End::Signaled(signal) => format!("was killed by signal {signal}"),
-        End::TimedOut => "ran into its time limit".to_owned(),
-        End::OutOfMemory => "ran out of memory".to_owned(),
-        End::Cancelled => "was cancelled".to_owned(),
-    };
-    let mut text = format!("The check `{}`{command} {end}.\n", outcome.check);
+    let mut text = format!("The check `{}`{command} {}.\n", outcome.check, outcome.end);
     if let Verdict::Infra { reason, .. } = &outcome.verdict {
         let _ = writeln!(text, "It could not be judged: {}", redactor.redact(reason));
     }

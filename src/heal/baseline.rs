@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::setup::{Prepared, prepare};
+use super::stop::stop;
 use super::{Tools, Turn, check, others, workspace};
 use crate::guards;
 use crate::outcome::{Outcome, Verdict};
 use crate::patch::Patch;
-use crate::run::events::{Baseline, Event, Phase};
+use crate::run::events::{Baseline, Event, Phase, StopRule};
 use crate::run::journal::Journal;
 use crate::verify::flaky::{Execution, Torn, failed, torn};
 use crate::workspace::Attempt;
@@ -38,6 +39,12 @@ pub(super) async fn take(journal: &Journal, tools: &Tools) -> Result<()> {
         seen.push((run.spec.goal.clone(), goal(journal, tools, 2).await?));
         baseline = verdict(&seen);
     }
+    if baseline == Baseline::Green && !run.is_feature() && red_if_whole(journal, tools).await? {
+        journal.record(Event::Baseline(Baseline::Red)).await?;
+        let why = "the last commit is green, and your uncommitted changes are not: a commit leaves them out. \
+                   `--land worktree` heals the tree as it is";
+        return stop(journal, StopRule::Uncommitted, why.into()).await;
+    }
     let also = match baseline {
         Baseline::Red => true,
         Baseline::Green => run.is_feature(),
@@ -55,6 +62,17 @@ pub(super) async fn take(journal: &Journal, tools: &Tools) -> Result<()> {
         }
     }
     journal.record(Event::Baseline(baseline)).await
+}
+
+/// Whether the goal is red on the tree with everything in it that a landing as a commit leaves out.
+async fn red_if_whole(journal: &Journal, tools: &Tools) -> Result<bool> {
+    if journal.run().spec.base.is_empty() {
+        return Ok(false);
+    }
+    let attempt = tools.workspaces.attempt(&Patch::new()).await?;
+    let turn = Turn { phase: Phase::Baseline, round: 2 };
+    let outcome = check(journal, tools, turn, &attempt, &journal.run().spec.goal).await?;
+    Ok(outcome.verdict == Verdict::Red)
 }
 
 /// Runs the goal in a fresh workspace.

@@ -117,7 +117,7 @@ pub(super) fn headline(outcome: &Outcome) -> String {
             let line = first.message.lines().next().unwrap_or_default();
             format!("{place}{line}{more}")
         }
-        None => format!("{:?} without a diagnostic that could be read", outcome.end),
+        None => format!("it {}, and nothing it printed could be read as a complaint", outcome.end),
     }
 }
 

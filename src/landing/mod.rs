@@ -252,6 +252,20 @@ pub async fn prepare(repo: Option<&Repo>, land: &Land) -> Result<()> {
     Ok(())
 }
 
+/// Checks early that a branch that a run is to make is not there.
+///
+/// # Errors
+/// A [`Fault`] where it is.
+pub async fn must_be_new(repo: Option<&Repo>, land: &Land) -> Result<()> {
+    let (Some(repo), Land::Branch(Some(name))) = (repo, land) else { return Ok(()) };
+    match repo.resolve(&format!("refs/heads/{name}")).await? {
+        Some(_) => Err(Fault::usage(format!("there is a branch {name} already"))
+            .hint("name another one; a branch that is there is never moved")
+            .into()),
+        None => Ok(()),
+    }
+}
+
 /// Between its steps git keeps notes of where HEAD is: a commit of anybody else's would end up in the wrong place.
 fn while_under_way(what: &str) -> Fault {
     Fault::policy(format!("{what} is under way in this repository"))

@@ -223,6 +223,8 @@ pub enum StopRule {
     Unfixable,
     /// The ticket leaves something open.
     Questions,
+    /// The commit to build on is green; only uncommitted changes, which a commit leaves out, are red.
+    Uncommitted,
     /// The user asked for the baseline only.
     DryRun,
     /// The tree moved and the patch does not fit it any more.

@@ -407,6 +407,9 @@ impl Run {
     pub fn history(&self) -> Vec<Tried> {
         let decided = self.attempts.iter().filter_map(|attempt| {
             let (decision, reason) = attempt.decision.as_ref()?;
+            if *decision == Decision::Pass {
+                return None;
+            }
             Some(Tried {
                 fixer: attempt.fixer.clone(),
                 patch: attempt.patch.clone().unwrap_or_default(),
@@ -602,6 +605,7 @@ fn exit_of(rule: StopRule) -> Exit {
         | StopRule::SameDiagnostics
         | StopRule::Unfixable
         | StopRule::Questions
+        | StopRule::Uncommitted
         | StopRule::DryRun => Exit::Red,
         StopRule::Fault => Exit::CannotJudge,
     }

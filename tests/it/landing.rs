@@ -253,3 +253,44 @@ fn a_proof_that_cannot_be_attached_is_told_of() {
     let logs = project.regreen(&["logs", "last", "--json"]).expect(0);
     assert!(logs.kinds().contains(&"warned".to_owned()), "{}", logs.stdout);
 }
+
+#[test]
+fn a_commit_that_is_green_does_not_hide_uncommitted_changes_that_are_red() {
+    let project = Project::new(&[("t.py", "assert True\n")]);
+    project.write(&[("t.py", "import maths\n")]);
+    for land in ["commit", "branch=repair"] {
+        let told =
+            project.regreen(&["heal", "--no-model", "--land", land, "--", "python3", "t.py"]).expect(1);
+        assert!(told.stderr.contains("uncommitted changes are left out"), "{}", told.stderr);
+        assert!(
+            told.stderr.contains("the last commit is green, and your uncommitted changes are not"),
+            "{}",
+            told.stderr
+        );
+        assert!(!told.stderr.contains("green already"), "{}", told.stderr);
+    }
+    project.write(&[("t.py", "assert 1\n")]);
+    let told =
+        project.regreen(&["heal", "--no-model", "--land", "commit", "--", "python3", "t.py"]).expect(0);
+    assert!(told.stderr.contains("is green already"), "{}", told.stderr);
+}
+
+#[test]
+fn a_branch_that_is_there_is_refused_before_anything_runs() {
+    let project = Project::rust(MISSPELT);
+    project.git(&["branch", "repair"]);
+    let options = ["heal", "--no-model", "--land", "branch=repair", "--", "cargo", "test", "--offline"];
+    let told = project.regreen(&options).expect(2);
+    assert!(told.stderr.contains("there is a branch repair already"), "{}", told.stderr);
+    assert_eq!(project.regreen(&["runs", "--json"]).expect(0).stdout, "", "nothing was run");
+}
+
+#[test]
+fn what_was_taken_back_is_told_as_that() {
+    let project = Project::rust(MISSPELT);
+    project.regreen(HEAL).expect(0);
+    project.regreen(&["rollback", "last"]).expect(0);
+    assert!(project.regreen(&["runs"]).expect(0).stdout.contains("taken back"));
+    let shown = project.regreen(&["show", "last"]).expect(0).stdout;
+    assert!(shown.contains("taken back") && !shown.contains("regreen rollback"), "{shown}");
+}
