@@ -6,6 +6,7 @@ mod bad_input;
 mod durability;
 mod faults;
 mod heal;
+mod injection;
 mod landing;
 mod languages;
 mod layers;
