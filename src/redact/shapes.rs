@@ -3,63 +3,110 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use regex::{Captures, Regex, RegexSet};
+use regex::{Captures, Regex};
 
 use super::replace_spans;
 
-/// Tokens by their vendor's prefix: what they are called, the prefix, the characters behind it and how many there are at least.
-const TOKENS: &[(&str, &str, &str, usize)] = &[
-    ("anthropic-key", "sk-ant-", WORD, 16),
-    ("github-token", "gh[pousr]_", ALNUM, 30),
-    ("github-token", "github_pat_", WORD, 22),
-    ("gitlab-token", "gl(?:pat|dt|rt|ptt|cbt|soat|agent|ft|imt|oas)-", WORD, 20),
-    ("gitlab-token", "GR1348941", WORD, 20),
-    ("aws-key", "(?:AKIA|ASIA|ABIA|ACCA)", "[A-Z0-9]", 16),
-    ("slack-token", "xox[abceoprs]-", "[A-Za-z0-9-]", 10),
-    ("slack-token", r"xapp-\d-", "[A-Za-z0-9-]", 10),
-    ("google-key", "AIza", WORD, 35),
-    ("google-token", r"ya29\.", WORD, 20),
-    ("google-secret", "GOCSPX-", WORD, 20),
-    ("stripe-key", "[sr]k_(?:live|test)_", ALNUM, 16),
-    ("stripe-secret", "whsec_", "[A-Za-z0-9+/=]", 24),
-    ("npm-token", "npm_", ALNUM, 36),
-    ("pypi-token", "pypi-", WORD, 50),
-    ("hugging-face-token", "(?:hf|api_org)_", "[A-Za-z]", 30),
-    ("rubygems-key", "rubygems_", "[a-f0-9]", 48),
-    ("docker-token", "dckr_(?:pat|oat)_", WORD, 20),
-    ("digitalocean-token", "do[opr]_v1_", "[a-f0-9]", 40),
-    ("grafana-token", "gl(?:sa|c)_", "[A-Za-z0-9+/=_]", 32),
-    ("new-relic-key", "NR(?:AK|JS|RA)-", "[A-Za-z0-9]", 19),
-    ("sentry-token", "sntry[su]_", "[A-Za-z0-9_+/=-]", 40),
-    ("shopify-token", "shp(?:at|ss|ca|pa)_", "[a-fA-F0-9]", 32),
-    ("square-token", "sq0(?:atp|csp|idp)-", WORD, 22),
-    ("vault-token", r"hv[sbr]\.", WORD, 24),
-    ("doppler-token", r"dp\.(?:pt|st|ct|sa|scim|audit)\.", "[A-Za-z0-9._-]", 40),
-    ("pulumi-token", "pul-", "[a-f0-9]", 40),
-    ("databricks-token", "dapi", "[a-f0-9]", 32),
-    ("linear-key", "lin_(?:api|oauth)_", ALNUM, 32),
-    ("notion-token", "ntn_", ALNUM, 40),
-    ("airtable-token", r"pat[A-Za-z0-9]{14}\.", "[a-f0-9]", 40),
-    ("atlassian-token", "ATATT3", "[A-Za-z0-9_=-]", 60),
-    ("figma-token", "fig[dour]_", WORD, 40),
-    ("postman-key", "PMAK-", "[A-Fa-f0-9-]", 50),
-    ("supabase-token", "sbp_", "[a-f0-9]", 40),
-    ("netlify-token", "nfp_", ALNUM, 36),
-    ("planetscale-token", "pscale_(?:tkn|pw|oauth)_", "[A-Za-z0-9._-]", 32),
-    ("groq-key", "gsk_", ALNUM, 40),
-    ("xai-key", "xai-", ALNUM, 60),
-    ("perplexity-key", "pplx-", ALNUM, 40),
-    ("replicate-token", "r8_", ALNUM, 30),
-    ("langsmith-key", "lsv2_(?:pt|sk)_", "[A-Za-z0-9_]", 32),
-    ("tailscale-key", "tskey-[a-z]+-", "[A-Za-z0-9-]", 16),
-    ("posthog-key", "ph[xs]_", ALNUM, 40),
-    ("fly-token", "fm[12]_", "[A-Za-z0-9+/=_,-]", 60),
-    ("circleci-token", "CCI(?:PAT|PRJ)_", "[A-Za-z0-9_]", 30),
-    ("buildkite-token", "bk[aurc]{2}_", "[a-z0-9]", 32),
-    ("age-key", "AGE-SECRET-KEY-1", "[A-Z0-9]", 50),
-    ("mailgun-key", "key-", "[a-f0-9]", 32),
+/// Tokens by their vendor's prefix: what they are called, what they begin with, the pattern of what is between that and the rest, the characters of
+/// the rest, and how many there are at least.
+const TOKENS: &[(&str, &[&str], &str, &str, usize)] = &[
+    ("anthropic-key", &["sk-ant-"], "", WORD, 16),
+    ("github-token", &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], "", ALNUM, 30),
+    ("github-token", &["github_pat_"], "", WORD, 22),
+    (
+        "gitlab-token",
+        &["glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "glsoat-", "glagent-", "glft-", "glimt-", "gloas-"],
+        "",
+        WORD,
+        20,
+    ),
+    ("gitlab-token", &["GR1348941"], "", WORD, 20),
+    ("aws-key", &["AKIA", "ASIA", "ABIA", "ACCA"], "", "[A-Z0-9]", 16),
+    ("slack-token", &["xox"], "[abceoprs]-", "[A-Za-z0-9-]", 10),
+    ("slack-token", &["xapp-"], r"\d-", "[A-Za-z0-9-]", 10),
+    ("google-key", &["AIza"], "", WORD, 35),
+    ("google-token", &["ya29."], "", WORD, 20),
+    ("google-secret", &["GOCSPX-"], "", WORD, 20),
+    ("stripe-key", &["sk_live_", "sk_test_", "rk_live_", "rk_test_"], "", ALNUM, 16),
+    ("stripe-secret", &["whsec_"], "", "[A-Za-z0-9+/=]", 24),
+    ("npm-token", &["npm_"], "", ALNUM, 36),
+    ("pypi-token", &["pypi-"], "", WORD, 50),
+    ("hugging-face-token", &["hf_", "api_org_"], "", "[A-Za-z]", 30),
+    ("rubygems-key", &["rubygems_"], "", "[a-f0-9]", 48),
+    ("docker-token", &["dckr_pat_", "dckr_oat_"], "", WORD, 20),
+    ("digitalocean-token", &["dop_v1_", "doo_v1_", "dor_v1_"], "", "[a-f0-9]", 40),
+    ("grafana-token", &["glsa_", "glc_"], "", "[A-Za-z0-9+/=_]", 32),
+    ("new-relic-key", &["NRAK-", "NRJS-", "NRRA-"], "", ALNUM, 19),
+    ("sentry-token", &["sntrys_", "sntryu_"], "", "[A-Za-z0-9_+/=-]", 40),
+    ("shopify-token", &["shpat_", "shpss_", "shpca_", "shppa_"], "", "[a-fA-F0-9]", 32),
+    ("square-token", &["sq0atp-", "sq0csp-", "sq0idp-"], "", WORD, 22),
+    ("vault-token", &["hvs.", "hvb.", "hvr."], "", WORD, 24),
+    ("doppler-token", &["dp."], r"(?:pt|st|ct|sa|scim|audit)\.", "[A-Za-z0-9._-]", 40),
+    ("pulumi-token", &["pul-"], "", "[a-f0-9]", 40),
+    ("databricks-token", &["dapi"], "", "[a-f0-9]", 32),
+    ("linear-key", &["lin_api_", "lin_oauth_"], "", ALNUM, 32),
+    ("notion-token", &["ntn_"], "", ALNUM, 40),
+    ("atlassian-token", &["ATATT3"], "", "[A-Za-z0-9_=-]", 60),
+    ("figma-token", &["figd_", "figo_", "figu_", "figr_"], "", WORD, 40),
+    ("postman-key", &["PMAK-"], "", "[A-Fa-f0-9-]", 50),
+    ("supabase-token", &["sbp_"], "", "[a-f0-9]", 40),
+    ("netlify-token", &["nfp_"], "", ALNUM, 36),
+    ("planetscale-token", &["pscale_"], "(?:tkn|pw|oauth)_", "[A-Za-z0-9._-]", 32),
+    ("groq-key", &["gsk_"], "", ALNUM, 40),
+    ("xai-key", &["xai-"], "", ALNUM, 60),
+    ("perplexity-key", &["pplx-"], "", ALNUM, 40),
+    ("replicate-token", &["r8_"], "", ALNUM, 30),
+    ("langsmith-key", &["lsv2_"], "(?:pt|sk)_", "[A-Za-z0-9_]", 32),
+    ("tailscale-key", &["tskey-"], "[a-z]+-", "[A-Za-z0-9-]", 16),
+    ("posthog-key", &["phx_", "phs_"], "", ALNUM, 40),
+    ("fly-token", &["fm1_", "fm2_"], "", "[A-Za-z0-9+/=_,-]", 60),
+    ("circleci-token", &["CCIPAT_", "CCIPRJ_"], "", "[A-Za-z0-9_]", 30),
+    ("buildkite-token", &["bkua_", "bkrt_", "bkct_"], "", "[a-z0-9]", 32),
+    ("age-key", &["AGE-SECRET-KEY-1"], "", "[A-Z0-9]", 50),
+    ("mailgun-key", &["key-"], "", "[a-f0-9]", 32),
+];
+/// What every other shape has somewhere in it, in whatever case: a line without any of these and of the prefixes has no secret by its shape.
+const SIGNS: &[&str] = &[
+    "sk-",
+    "sg.",
+    "sk0",
+    "sk1",
+    "sk2",
+    "sk3",
+    "sk4",
+    "sk5",
+    "sk6",
+    "sk7",
+    "sk8",
+    "sk9",
+    "ska",
+    "skb",
+    "skc",
+    "skd",
+    "ske",
+    "skf",
+    "-us",
+    ":aa",
+    "hooks.slack.com",
+    "discord",
+    "eyj",
+    "ls0tls1",
+    "authorization",
+    "bearer",
+    "://",
+    "pwd",
+    "key",
+    "secret",
+    "token",
+    "passwd",
+    "password",
+    "passphrase",
+    "credential",
+    "_auth",
+    "cookie",
 ];
 const WORD: &str = "[A-Za-z0-9_-]";
 const ALNUM: &str = "[A-Za-z0-9]";
@@ -95,23 +142,28 @@ pub(super) fn is_placeholder(password: &str) -> bool {
     template || WORDS.contains(&password)
 }
 
+fn token(least: fn(usize) -> usize) -> String {
+    let one = |(_, begins, between, chars, most): &(&str, &[&str], &str, &str, usize)| {
+        let begins: Vec<String> = begins.iter().map(|begin| regex::escape(begin)).collect();
+        format!("(?:{}){between}{chars}{{{},}}", begins.join("|"), least(*most))
+    };
+    TOKENS.iter().map(one).collect::<Vec<_>>().join("|")
+}
+
 /// One pattern for all prefixes: a text is looked through once for them.
-static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
-    let one = |(_, prefix, chars, least): &(&str, &str, &str, usize)| format!("{prefix}{chars}{{{least},}}");
-    pattern(&TOKENS.iter().map(one).collect::<Vec<_>>().join("|"))
-});
+static TOKEN: LazyLock<Regex> = LazyLock::new(|| pattern(&token(|least| least)));
 /// The same for one that was cut off at the end of a text.
-static CUT: LazyLock<Regex> = LazyLock::new(|| {
-    let one =
-        |(_, prefix, chars, least): &(&str, &str, &str, usize)| format!("{prefix}{chars}{{{},}}", least / 2);
-    pattern(&format!(r"(?:{})\z", TOKENS.iter().map(one).collect::<Vec<_>>().join("|")))
+static CUT: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"(?:{})\z", token(|least| least / 2))));
+
+/// What tells that a line may have a secret.
+static SUSPECT: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let begins = TOKENS.iter().flat_map(|(_, begins, ..)| begins.iter());
+    AhoCorasick::builder().ascii_case_insensitive(true).build(begins.chain(SIGNS)).ok()
 });
-static KINDS: LazyLock<Option<RegexSet>> =
-    LazyLock::new(|| RegexSet::new(TOKENS.iter().map(|(_, prefix, ..)| format!("^{prefix}"))).ok());
 
 fn named(token: &str) -> String {
-    let kind = KINDS.as_ref().and_then(|kinds| kinds.matches(token).iter().next());
-    format!("[redacted:{}]", kind.map_or("token", |at| TOKENS[at].0))
+    let row = TOKENS.iter().find(|(_, begins, ..)| begins.iter().any(|begin| token.starts_with(begin)));
+    format!("[redacted:{}]", row.map_or("token", |(name, ..)| name))
 }
 
 /// The token that was cut off at the end of `text`.
@@ -123,18 +175,53 @@ fn cut_off(text: &str) -> Option<usize> {
 /// The most characters of a token that was cut off.
 const LONGEST_CUT: usize = 120;
 
-/// Replaces what has the shape of a secret.
+/// Replaces what has the shape of a secret. Most lines have nothing of one, and are looked at once.
 pub(super) fn redact(text: &mut Cow<'_, str>) {
     redact_private_keys(text);
-    replace(text, &TOKEN, |found| Some(named(&found[0])));
+    let mut out = String::new();
+    let mut done = 0;
+    for (start, end) in suspects(text) {
+        let mut part = Cow::Borrowed(&text[start..end]);
+        replace(&mut part, &TOKEN, |found| Some(named(&found[0])));
+        for shape in SHAPES.iter() {
+            replace(&mut part, &shape.pattern, shape.replace);
+        }
+        if let Cow::Owned(part) = part {
+            out.push_str(&text[done..start]);
+            out.push_str(&part);
+            done = end;
+        }
+    }
+    if done > 0 {
+        out.push_str(&text[done..]);
+        *text = Cow::Owned(out);
+    }
     if let Some(from) = cut_off(text) {
         let kind = named(&text[from..]);
         let end = text.len();
         replace_spans(text, &[(from, end)], &kind);
     }
-    for shape in SHAPES.iter() {
-        replace(text, &shape.pattern, shape.replace);
+}
+
+/// The lines of `text` that may have a secret, each with the line behind it, where the value of a name may stand.
+fn suspects(text: &str) -> Vec<(usize, usize)> {
+    let Some(suspect) = SUSPECT.as_ref() else { return vec![(0, text.len())] };
+    let line_end =
+        |at: usize| text.as_bytes()[at..].iter().position(|b| *b == b'\n').map_or(text.len(), |n| at + n + 1);
+    let (mut spans, mut at): (Vec<(usize, usize)>, usize) = (Vec::new(), 0);
+    while let Some(found) = text.get(at..).and_then(|rest| suspect.find(rest)) {
+        let here = at + found.start();
+        let start = text.as_bytes()[..here].iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
+        let first = line_end(here);
+        let second = line_end(first);
+        match spans.last_mut() {
+            Some(last) if start < last.1 => last.1 = second,
+            _ => spans.push((start, second)),
+        }
+        // What is found in the second line takes the line after it along.
+        at = first;
     }
+    spans
 }
 
 /// Replaces what `with` gives an answer for; leaves `text` borrowed when nothing is replaced.

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod bad_input;
+mod canaries;
 mod durability;
 mod faults;
 mod heal;
