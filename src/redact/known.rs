@@ -55,6 +55,7 @@ impl Known {
         let undone = forms.iter().flat_map(|form| views(form).into_iter().map(|view| view.bytes));
         let undone: Vec<Vec<u8>> = undone.filter(|form| form.len() >= SHORTEST).collect();
         forms.extend(undone);
+        forms.iter_mut().for_each(|form| pluses(form));
         forms.sort();
         forms.dedup();
         // An alternation of literals of a bounded size can always be built.
@@ -68,17 +69,24 @@ impl Known {
 
     /// Replaces every value in `text`.
     pub(super) fn redact(&self, text: &mut Cow<'_, str>) {
-        let mut spans: Vec<(usize, usize)> =
-            self.forms.find_iter(text.as_bytes()).map(|found| (found.start(), found.end())).collect();
+        let mut spans = self.find(text.as_bytes());
         let views = views(text.as_bytes());
         for (at, view) in views.iter().enumerate() {
-            for found in self.forms.find_iter(&view.bytes) {
-                let span = (found.start(), found.end());
-                spans.push(views[..=at].iter().rev().fold(span, |span, view| view.origin(span)));
-            }
+            let found = self.find(&view.bytes).into_iter();
+            spans.extend(
+                found.map(|span| views[..=at].iter().rev().fold(span, |span, view| view.origin(span))),
+            );
         }
         spans.extend(self.cut_off(text));
         replace_spans(text, &whole(text, spans), "[redacted]");
+    }
+
+    fn find(&self, text: &[u8]) -> Vec<(usize, usize)> {
+        let mut text = Cow::Borrowed(text);
+        if text.contains(&b'+') {
+            pluses(text.to_mut());
+        }
+        self.forms.find_iter(&*text).map(|found| (found.start(), found.end())).collect()
     }
 
     /// The pieces of values that were cut off at the beginning and at the end of `text`.
@@ -110,6 +118,11 @@ fn views(text: &[u8]) -> Vec<Undone> {
         views.extend(way(last));
     }
     views
+}
+
+/// Makes one of a plus and a space, as forms do.
+fn pluses(text: &mut [u8]) {
+    text.iter_mut().filter(|b| **b == b'+').for_each(|b| *b = b' ');
 }
 
 /// `value` in pieces of at most [`LONGEST`] bytes.

@@ -49,9 +49,9 @@ fn seen(text: &[u8]) -> Option<Undone> {
 }
 
 /// `text` with its escapes undone: percent encoding, the backslashes of JSON, shells and programming languages, `'\''` and `'"'"'` of shells,
-/// HTML's entities; a plus counts as the space that forms make of it. `None` where it has nothing of the kind.
+/// HTML's entities. `None` where it has nothing of the kind.
 fn unescaped(text: &[u8]) -> Option<Undone> {
-    walk(text, |b| matches!(b, b'%' | b'\\' | b'&' | b'\'' | b'+'), escape)
+    walk(text, |b| matches!(b, b'%' | b'\\' | b'&' | b'\''), escape)
 }
 
 fn walk(text: &[u8], special: fn(&u8) -> bool, read: fn(&[u8]) -> (usize, Told)) -> Option<Undone> {
@@ -105,7 +105,6 @@ fn escape(text: &[u8]) -> (usize, Told) {
     let byte = |value: u32| Told::Byte(u8::try_from(value).unwrap_or(b'?'));
     match text[0] {
         b'%' => digits(1, 2, 16).map_or((1, Told::Itself), |value| (3, byte(value))),
-        b'+' => (1, Told::Byte(b' ')),
         b'\'' if text.starts_with(br"'\''") => (4, Told::Byte(b'\'')),
         b'\'' if text.starts_with(br#"'"'"'"#) => (5, Told::Byte(b'\'')),
         b'&' => entity(text),
