@@ -117,6 +117,16 @@ impl World {
     }
 }
 
+impl World {
+    /// What the last command said, without what it said about itself.
+    fn last_words(&self) -> String {
+        let Some((name, ran)) = self.said.last() else { return String::new() };
+        let told = |line: &&str| !["TRACE", "DEBUG"].iter().any(|level| line.contains(level));
+        let said: Vec<&str> = ran.stderr.lines().chain(ran.stdout.lines()).filter(told).collect();
+        format!("{name}\n{}", said[said.len().saturating_sub(40)..].join("\n"))
+    }
+}
+
 type Found = Vec<(String, Vec<u8>)>;
 
 /// Every way out, and how it is read.
@@ -252,13 +262,17 @@ fn planted(canaries: &[Canary]) -> Project {
         (".env", &format!("# mine\nSERVICE_PASSWORD=\"{}\"\n", value(".env"))),
     ]);
     project.git(&["init", "-q", "-b", "main"]);
-    prepare(&mut project, canaries);
+    prepare(
+        &mut project,
+        canaries,
+        "[[ladder]]\nfixer = \"model\"\nprovider = \"openai\"\nmodel = \"gpt-6.2-sol\"\nattempts = 1\n",
+    );
     project.commit("Begin");
     project
 }
 
 /// The parts that do not depend on the project's own files.
-fn prepare(project: &mut Project, canaries: &[Canary]) {
+fn prepare(project: &mut Project, canaries: &[Canary], second: &str) {
     let value =
         |place: &str| canaries.iter().find(|canary| canary.place == place).expect("a canary").value.clone();
     let known = [
@@ -297,7 +311,7 @@ fn prepare(project: &mut Project, canaries: &[Canary]) {
         "[providers.work]\nkind = \"openai-chat\"\nbase_url = \"http://127.0.0.1:9/v1\"\nkey_file = {:?}\n{}{}",
         file.to_string_lossy(),
         "[[ladder]]\nfixer = \"model\"\nprovider = \"anthropic\"\nmodel = \"claude-sonnet-5-5\"\nattempts = 1\n",
-        "[[ladder]]\nfixer = \"model\"\nprovider = \"openai\"\nmodel = \"gpt-6.2-sol\"\nattempts = 1\n",
+        second,
     ));
 }
 
@@ -309,9 +323,8 @@ async fn world(canaries: &[Canary]) -> World {
     let first = Anthropic::start([Reply::error(400, "invalid_request_error", &format!("no: {echo}"))]).await;
     let second = OpenaiResponses::start([right()].map(Reply::Text)).await;
     let healing = planted(canaries).anthropic(&first).openai(&second);
-    let revised = tickets::plan();
     let third = Anthropic::start(
-        [tickets::plan(), revised, tickets::plan(), tickets::subtract(), tickets::multiply()]
+        [tickets::plan(), tickets::plan(), tickets::subtract(), tickets::multiply()]
             .map(Reply::Text),
     )
     .await;
@@ -320,7 +333,7 @@ async fn world(canaries: &[Canary]) -> World {
         (".gitignore", "__pycache__/\n.env\n.cache/\n.key.pem\n"),
         (".env", &format!("API_TOKEN='{}'\n", value(".env"))),
     ]);
-    prepare(&mut planning, canaries);
+    prepare(&mut planning, canaries, "");
     let ticket =
         planning.read("ticket.md").replace("# Subtract", &format!("# {} Subtract", value("ticket's title")));
     let words: Vec<String> = canaries.iter().map(|canary| format!("It says {}.", canary.value)).collect();
@@ -336,21 +349,21 @@ async fn world(canaries: &[Canary]) -> World {
     let goal = format!("API_TOKEN={} python3 -B check.py", value("command line"));
     let heal = ["heal", "--land", "commit", "--", "sh", "-c", &goal];
     let failing = ["heal", "--no-model", "--", "sh", "-c", &goal];
-    assert_eq!(world.run(0, &failing), Some(1), "{}", world.said[0].1.stderr);
+    assert_eq!(world.run(0, &failing), Some(1), "{}", world.last_words());
     let code = world.run(0, &heal);
-    assert_eq!(code, Some(0), "{}", world.said[1].1.stderr);
+    assert_eq!(code, Some(0), "{}", world.last_words());
     assert!(world.projects[0].read("shop.py").ends_with(SHOP_RIGHT));
     world
         .run(0, &["heal", "--json", "--no-model", "--dry-run", "--", "sh", "-c", &format!("{goal}; exit 1")]);
     let feedback = format!("not {}", value("feedback"));
-    assert_eq!(world.run(1, &["plan", "ticket.md"]), Some(0), "{}", world.said[3].1.stderr);
+    assert_eq!(world.run(1, &["plan", "ticket.md"]), Some(0), "{}", world.last_words());
     assert_eq!(
         world.run(1, &["plan", "--json", "--feedback", &feedback, "ticket.md"]),
         Some(0),
         "{}",
-        world.said[4].1.stderr
+        world.last_words()
     );
-    assert_eq!(world.run(1, &["run", "--json", "ticket.md"]), Some(0), "{}", world.said[5].1.stderr);
+    assert_eq!(world.run(1, &["run", "--json", "ticket.md"]), Some(0), "{}", world.last_words());
     let before =
         world.projects[1].env.insert("REGREEN_STATE_DIR".into(), format!("/dev/null/{}", value("log")));
     world.run(1, &["runs"]);
