@@ -4,6 +4,7 @@
 //! its blobs and the byte-exact snapshots of it in the state folder (`snapshots/`, which git compresses) are no way out; a patch is one only
 //! where it is told, and not where it is kept to be landed.
 
+use aho_corasick::AhoCorasick;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
@@ -324,8 +325,7 @@ async fn world(canaries: &[Canary]) -> World {
     let second = OpenaiResponses::start([right()].map(Reply::Text)).await;
     let healing = planted(canaries).anthropic(&first).openai(&second);
     let third = Anthropic::start(
-        [tickets::plan(), tickets::plan(), tickets::subtract(), tickets::multiply()]
-            .map(Reply::Text),
+        [tickets::plan(), tickets::plan(), tickets::subtract(), tickets::multiply()].map(Reply::Text),
     )
     .await;
     let mut planning = tickets::calculator();
@@ -377,43 +377,25 @@ async fn world(canaries: &[Canary]) -> World {
 async fn no_canary_gets_out() {
     let canaries = canaries();
     let world = world(&canaries).await;
-    let mut out = Vec::new();
+    let traces: Vec<(&str, Vec<u8>)> = canaries
+        .iter()
+        .flat_map(|canary| canary.traces().into_iter().map(|trace| (canary.place, trace)))
+        .collect();
+    let finder = AhoCorasick::new(traces.iter().map(|(_, trace)| trace)).expect("literals");
+    let mut out = std::collections::BTreeSet::new();
     for (exit, read) in EXITS {
         let found = read(&world);
         assert!(found.iter().any(|(_, bytes)| !bytes.is_empty()), "{exit}: nothing comes out there at all");
-        for canary in &canaries {
-            if EXEMPT.contains(&(exit, canary.place)) {
-                continue;
-            }
-            for trace in canary.traces() {
-                for (place, bytes) in &found {
-                    if let Some(at) = position(bytes, &trace) {
-                        let around = &bytes[at.saturating_sub(80)..(at + trace.len() + 30).min(bytes.len())];
-                        out.push(format!(
-                            "{} gets out by {exit} ({place}): {:?}",
-                            canary.place,
-                            String::from_utf8_lossy(around)
-                        ));
-                    }
+        for (place, bytes) in &found {
+            for hit in finder.find_overlapping_iter(bytes) {
+                let canary = traces[hit.pattern().as_usize()].0;
+                if !EXEMPT.contains(&(exit, canary)) {
+                    let around = &bytes[hit.start().saturating_sub(80)..(hit.end() + 30).min(bytes.len())];
+                    let around = String::from_utf8_lossy(around).into_owned();
+                    out.insert(format!("{canary} gets out by {exit} ({place}): {around:?}"));
                 }
             }
         }
     }
-    out.sort();
-    out.dedup();
-    assert!(out.is_empty(), "{} times:\n{}", out.len(), out.join("\n"));
-}
-
-fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    // A scan for the first byte first: megabytes are looked through, many times.
-    let first = *wanted.first()?;
-    let mut at = 0;
-    while let Some(next) = bytes[at..].iter().position(|b| *b == first) {
-        at += next;
-        if bytes[at..].starts_with(wanted) {
-            return Some(at);
-        }
-        at += 1;
-    }
-    None
+    assert!(out.is_empty(), "{} times:\n{}", out.len(), out.into_iter().collect::<Vec<_>>().join("\n"));
 }

@@ -236,7 +236,9 @@ async fn carry_out_part(part: usize) {
     for order in ORDERS.iter().skip(part).step_by(3) {
         let wrong = carry_out(order).await;
         if !wrong.is_empty() {
-            all.push(format!("{}:\n  {}", order.name, wrong.join("\n  ")));
+            let wrong = format!("{}:\n  {}", order.name, wrong.join("\n  "));
+            eprintln!("{wrong}");
+            all.push(wrong);
         }
     }
     assert!(all.is_empty(), "{} cases:\n{}", all.len(), all.join("\n\n"));
