@@ -36,20 +36,25 @@ fn eagerly(text: &str) -> String {
         }
     }
     // Where what is not seen is written out, it is read all the same.
-    let mut at = 0;
-    while let Some(found) = read[at..].find("<U+E00") {
-        let start = at + found;
-        let code = read
-            .get(start + 6..start + 8)
-            .and_then(|hex| u32::from_str_radix(hex, 16).ok())
-            .and_then(char::from_u32);
-        match (code, read.get(start + 8..start + 9)) {
-            (Some(c), Some(">")) => read.replace_range(start..start + 9, &c.to_string()),
-            _ => at = start + 1,
+    let mut eager = String::with_capacity(read.len());
+    let mut parts = read.split("<U+");
+    eager.extend(parts.next());
+    for part in parts {
+        let code =
+            part.split_once('>').and_then(|(hex, rest)| Some((u32::from_str_radix(hex, 16).ok()?, rest)));
+        match code {
+            Some((code @ 0xe0020..=0xe007e, rest)) => {
+                eager.extend(char::from_u32(code - 0xe0000));
+                eager.push_str(rest);
+            }
+            Some((_, rest)) => eager.push_str(rest),
+            None => {
+                eager.push_str("<U+");
+                eager.push_str(part);
+            }
         }
-        at = at.max(start);
     }
-    read
+    eager
 }
 
 /// Everything that a request says.
