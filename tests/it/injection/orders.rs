@@ -633,6 +633,7 @@ pub static ORDERS: &[Order] = &[
         plant: in_ticket,
         harm: |_| tickets::plan().replace("\"calc.py\"", "\"../../outside\",\".git/config\""),
         done: "../../outside",
+        ends: Ends::HonestLands,
         reported: "",
         ..HARMLESS
     },
