@@ -40,7 +40,9 @@ impl Undone {
 }
 
 /// The ways in which a text is undone, in their order: what is not seen goes before escapes are read.
-pub(super) const WAYS: [fn(&[u8]) -> Option<Undone>; 2] = [seen, unescaped];
+pub(super) const WAYS: [Way; 2] = [seen, unescaped];
+/// A way in which a text is undone; `None` where nothing was done to it.
+type Way = fn(&[u8]) -> Option<Undone>;
 
 /// `text` without what splits words and is not seen: escape sequences of terminals, line breaks with the indentation behind them, characters of
 /// no width. `None` where it has nothing of the kind.
@@ -138,8 +140,8 @@ fn unicode(text: &[u8], four: Option<u32>) -> (usize, Told) {
         };
     }
     let braced = text.get(2..12.min(text.len())).and_then(|rest| rest.strip_prefix(b"{"));
-    let braced = braced
-        .and_then(|rest| Some(std::str::from_utf8(&rest[..rest.iter().position(|b| *b == b'}')?]).ok()?));
+    let braced =
+        braced.and_then(|rest| std::str::from_utf8(&rest[..rest.iter().position(|b| *b == b'}')?]).ok());
     match braced.and_then(|hex| Some((hex.len(), char::from_u32(u32::from_str_radix(hex, 16).ok()?)?))) {
         Some((len, c)) => (len + 4, Told::Char(c)),
         None => (2, Told::Byte(b'u')),
