@@ -21,6 +21,7 @@ use crate::models::Effort;
 use crate::outcome::{Check, CommandLine};
 use crate::patch::RelPath;
 use crate::plan::Implementation;
+use crate::redact::Redactor;
 use crate::run::Step;
 use crate::run::events::{Event, Preparation, Rung, Spec, Trigger};
 use crate::run::journal::Journal;
@@ -287,6 +288,7 @@ impl Ground {
     ) -> Result<Spec> {
         let settings = &self.session.settings;
         let user = &settings.user;
+        let session_redactor = self.session.redactor_of(&self.root, self.repo.as_ref()).await;
         let snapshots = self.snapshots().await?;
         landing::prepare(self.repo.as_ref(), land).await?;
         if trigger == Trigger::Heal {
@@ -313,6 +315,7 @@ impl Ground {
         let sandbox = options.tries.sandbox.unwrap_or(user.sandbox.mode);
         super::paint::warn_of_no_sandbox(sandbox);
         let rules = settings.repo.as_ref().map(|repo| repo.context.text()).unwrap_or_default();
+        let rules = session_redactor.redact(&rules).into_owned();
         Ok(Spec {
             trigger,
             root: self.root.clone(),
@@ -423,7 +426,7 @@ fn ladder(session: &Session, no_model: bool) -> Result<Vec<Rung>> {
 }
 
 /// The fixers of a run's ladder.
-pub(super) fn fixers(session: &Session, spec: &Spec) -> Result<Vec<Box<dyn Fixer>>> {
+pub(super) fn fixers(session: &Session, spec: &Spec, redactor: &Redactor) -> Result<Vec<Box<dyn Fixer>>> {
     let mut fixers: Vec<Box<dyn Fixer>> = Vec::new();
     let mut opinions = 0;
     for rung in &spec.ladder {
@@ -435,7 +438,7 @@ pub(super) fn fixers(session: &Session, spec: &Spec) -> Result<Vec<Box<dyn Fixer
             Some(FixerKind::Codefix) => Box::new(Codefix::default()),
             Some(FixerKind::Model) => {
                 opinions += 1;
-                match asking(session, spec, rung, opinions > 1) {
+                match asking(session, spec, rung, opinions > 1, redactor) {
                     Ok(fixer) => fixer,
                     Err(error) => {
                         let hint = error.downcast_ref::<Fault>().and_then(|fault| fault.hint.as_deref());
@@ -459,7 +462,13 @@ pub(super) fn fixers(session: &Session, spec: &Spec) -> Result<Vec<Box<dyn Fixer
 
 /// The fixer of a model's rung: one that implements where a ticket is worked on, else one that repairs. Every model after the first is a
 /// second opinion, which is worth more thought.
-fn asking(session: &Session, spec: &Spec, rung: &Rung, second_opinion: bool) -> Result<Box<dyn Fixer>> {
+fn asking(
+    session: &Session,
+    spec: &Spec,
+    rung: &Rung,
+    second_opinion: bool,
+    redactor: &Redactor,
+) -> Result<Box<dyn Fixer>> {
     let configured = &session.settings.user.ladder[rung.place];
     let model = session.model(configured)?;
     let brief: Box<dyn Brief> = match &spec.trigger {
@@ -480,7 +489,7 @@ fn asking(session: &Session, spec: &Spec, rung: &Rung, second_opinion: bool) -> 
         Some(window) => settings.within(window),
         None => settings,
     };
-    Ok(Box::new(ModelFixer::new(brief, model, session.prices()?, settings, session.redactor())))
+    Ok(Box::new(ModelFixer::new(brief, model, session.prices()?, settings, redactor.clone())))
 }
 
 fn named_check(text: &str) -> Result<(String, String), String> {

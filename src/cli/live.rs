@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar}
 
 use super::keys::Unseen;
 use super::page::Page;
-use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, say};
+use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, redacted, say};
 use crate::clock::human;
 use crate::guards::Weight;
 use crate::outcome::{Outcome, TestStatus, Verdict};
@@ -86,7 +86,7 @@ impl Tree {
     fn doing(&self, state: &mut State, what: &str, run: &Run) {
         let Some(bar) = &self.bar else { return };
         let money = if run.spent.0 > 0 { format!(" · {}", run.spent) } else { String::new() };
-        state.doing = format!("{what}{money}");
+        state.doing = redacted(&format!("{what}{money}"));
         bar.set_message(state.doing.clone());
     }
 }

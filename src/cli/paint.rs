@@ -1,6 +1,7 @@
 //! Words and colours for people. Everything from a repo, a log or a model goes through [`plain`] before it reaches a terminal.
 
 use std::fmt::Write as _;
+use std::sync::{PoisonError, RwLock};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
@@ -8,7 +9,9 @@ use console::measure_text_width;
 use similar::{ChangeTag, TextDiff};
 
 use super::page::Page;
+use crate::config::Environment;
 use crate::patch::{Change, FileState, Patch};
+use crate::redact::Redactor;
 
 /// Green: passed.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -126,12 +129,28 @@ pub fn table(rows: &[Vec<String>], page: Page) -> String {
     text
 }
 
+/// Takes secrets out of everything that is written.
+static SECRETS: RwLock<Option<Redactor>> = RwLock::new(None);
+
+/// Nothing that is written from here on has what `redactor` takes out.
+pub fn keep_back(redactor: &Redactor) {
+    *SECRETS.write().unwrap_or_else(PoisonError::into_inner) = Some(redactor.clone());
+}
+
+/// Text as it may be seen. Before the settings are read, the values of the environment are known already.
+pub fn redacted(text: &str) -> String {
+    let known = SECRETS.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let redactor = known.unwrap_or_else(|| Redactor::from_env(Environment::from_process().pairs()));
+    redactor.redact(text).into_owned()
+}
+
 /// Writes text for people or scripts to standard output. A closed pipe ends the program quietly, as with every filter.
 ///
 /// # Errors
 /// Any other failure to write.
 pub fn out(text: &str) -> Result<()> {
     use std::io::Write;
+    let text = redacted(text);
     let mut stdout = anstream::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())
@@ -162,7 +181,8 @@ fn no_sandbox(mode: crate::config::SandboxMode) -> Option<&'static str> {
     }
 }
 
-/// Writes text as it is, byte for byte, where standard output is no terminal; on a terminal without what could harm it.
+/// Writes text as it is, byte for byte, where standard output is no terminal; on a terminal without what could harm it. For what is used
+/// again: a patch of the user's own files.
 ///
 /// # Errors
 /// As [`out`].
@@ -182,7 +202,7 @@ pub fn out_exact(text: &str) -> Result<()> {
 /// Writes a line for people to standard error; a failure to do so is nobody's concern.
 pub fn say(text: &str) {
     use std::io::Write;
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", redacted(text));
 }
 
 #[cfg(test)]

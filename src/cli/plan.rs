@@ -41,12 +41,15 @@ impl PlanTicket {
         let options =
             Options { shared: self.shared, tries: Tries::default(), no_model: false, dry_run: false };
         let ground = Ground::find(&options, Want::Repository).await?;
-        if self.feedback.is_some() {
+        let redactor = ground.session.redactor_of(&ground.root, ground.repo.as_ref()).await;
+        let ticket = ticket.without_secrets(&redactor);
+        let feedback = self.feedback.map(|text| redactor.redact(&text).into_owned());
+        if feedback.is_some() {
             previous(&ground, &ticket).await?;
         }
         let session = &ground.session;
         let id = new_id();
-        let trigger = trigger(&ticket, true, self.feedback)?;
+        let trigger = trigger(&ticket, true, feedback)?;
         let spec = spec(&ground, &options, &id, trigger, "none").await?;
         let journal = session.begin(&id, spec, session.listeners(json)).await?;
         draw_up(&ground, &journal, &ticket, json).await
@@ -184,7 +187,7 @@ async fn ask(ground: &Ground, journal: &Journal, ticket: &Ticket) -> Result<()> 
         })?;
     let model = session.model(rung)?;
     let prices = session.prices()?;
-    let redactor = session.redactor();
+    let redactor = session.redactor_of(&ground.root, ground.repo.as_ref()).await;
     let run = journal.run();
     let planner = Planner {
         model: model.as_ref(),

@@ -50,6 +50,8 @@ impl RunTicket {
         let json = self.shared.json;
         let options = Options { shared: self.shared, tries: self.tries, no_model: false, dry_run: false };
         let ground = Ground::find(&options, Want::Repository).await?;
+        let ticket =
+            ticket.without_secrets(&ground.session.redactor_of(&ground.root, ground.repo.as_ref()).await);
         let branch = match self.land.clone().unwrap_or(Land::Branch(None)) {
             Land::Branch(Some(name)) => name,
             Land::Branch(None) => free_branch(&ground, &slug(&ticket.title)).await?,

@@ -48,6 +48,7 @@ impl Session {
     pub async fn open(repo_toml: Option<&str>) -> Result<Self> {
         let environment = Environment::from_process();
         let settings = Settings::load(&environment, repo_toml)?;
+        super::paint::keep_back(&redactor_of(&environment, &settings));
         let state = open_state_dir(&settings.state)?;
         let store = Store::open(&state.join("regreen.db")).await?;
         Ok(Self { environment, settings, state, store, clock: Arc::new(SystemClock) })
@@ -113,6 +114,7 @@ impl Session {
         let mut journal =
             Journal::begin(self.store.clone(), &self.state, self.clock.clone(), listeners, id, spec).await?;
         journal.cap_day(self.settings.user.budget.day);
+        self.keep_back(&mut journal).await;
         Ok(journal)
     }
 
@@ -124,7 +126,15 @@ impl Session {
         let mut journal =
             Journal::reopen(self.store.clone(), &self.state, self.clock.clone(), listeners, id).await?;
         journal.cap_day(self.settings.user.budget.day);
+        self.keep_back(&mut journal).await;
         Ok(journal)
+    }
+
+    /// Nothing that is written down of the run from here on has secrets.
+    async fn keep_back(&self, journal: &mut Journal) {
+        let root = journal.run().spec.root.clone();
+        let repo = Repo::discover(&root).await.ok().flatten();
+        journal.keep_back(self.redactor_of(&root, repo.as_ref()).await);
     }
 
     /// The tools for a run: its sandbox, its workspaces, and the fixers of its ladder.
@@ -137,12 +147,13 @@ impl Session {
         let workspaces = Workspaces::open(&spec.root, &self.scratch(&run.id), sandbox, self.limits())
             .await?
             .showing(&self.settings.user.sandbox.read_only);
-        let verifier = self.verifier(&run.id, spec.network)?;
-        let fixers = super::heal::fixers(self, spec)?;
         let place = self.place(&spec.root).await?;
+        let redactor = self.redactor_of(&spec.root, place.repo.as_ref()).await;
+        let verifier = self.verifier(&run.id, spec.network, redactor.clone())?;
+        let fixers = super::heal::fixers(self, spec, &redactor)?;
         let memory = self.settings.user.memory;
         let layers = self.state.join("layers");
-        Ok(Tools { workspaces, verifier, fixers, place, redactor: self.redactor(), memory, layers })
+        Ok(Tools { workspaces, verifier, fixers, place, memory, layers })
     }
 
     /// The sandbox of this machine, with the user's package registries.
@@ -184,13 +195,13 @@ impl Session {
         }
     }
 
-    /// Runs checks, and keeps their logs under `name`.
+    /// Runs checks, and keeps their logs under `name`, without what `redactor` takes out.
     ///
     /// # Errors
     /// Where a user's problem matcher cannot be read.
-    pub fn verifier(&self, name: &str, network: Network) -> Result<Verifier> {
+    pub fn verifier(&self, name: &str, network: Network, redactor: Redactor) -> Result<Verifier> {
         let logs = self.state.join("logs").join(name);
-        Ok(Verifier { logs, matchers: Arc::new(self.matchers()?), network })
+        Ok(Verifier { logs, matchers: Arc::new(self.matchers()?), network, redactor })
     }
 
     /// What models cost: the built-in table, with the user's `prices.toml` beside the configuration file on top.
@@ -213,12 +224,19 @@ impl Session {
     /// Takes out of a text what must not leave the machine: the values of key-like variables, the providers' keys, and everything of
     /// a known shape.
     pub fn redactor(&self) -> Redactor {
-        let mut redactor = Redactor::from_env(self.environment.pairs());
-        for provider in self.settings.user.providers.values() {
-            if let Ok(Some(key)) = provider.key(&self.environment) {
-                redactor = redactor.with_secret(key.expose_secret());
-            }
-        }
+        redactor_of(&self.environment, &self.settings)
+    }
+
+    /// The same, and what the tree at `root` keeps beside its sources: the values of its `.env` files, and what git is configured with
+    /// (the users and passwords of remotes, headers).
+    pub async fn redactor_of(&self, root: &Path, repo: Option<&Repo>) -> Redactor {
+        let redactor = self.redactor();
+        let configured = match repo {
+            Some(repo) => repo.configured().await.unwrap_or_default(),
+            None => String::new(),
+        };
+        let redactor = redactor.with_urls(&configured).with_env_files(root);
+        super::paint::keep_back(&redactor);
         redactor
     }
 
@@ -281,6 +299,15 @@ impl Session {
         }
         Ok(matchers)
     }
+}
+
+fn redactor_of(environment: &Environment, settings: &Settings) -> Redactor {
+    let redactor = Redactor::from_env(environment.pairs());
+    let providers = settings.user.providers.values();
+    let keys = providers.clone().filter_map(|provider| provider.key(environment).ok().flatten());
+    let keys: Vec<String> = keys.map(|key| key.expose_secret().to_owned()).collect();
+    let addresses: Vec<&str> = providers.filter_map(|provider| provider.base_url.as_deref()).collect();
+    redactor.with_secrets(keys).with_urls(&addresses.join("\n"))
 }
 
 /// The user's own prices, beside the configuration file.

@@ -84,6 +84,16 @@ impl Verify {
             Fault::usage(format!("the proof of {commit} cannot be read: {error}"))
                 .hint("a newer regreen may have made it")
         })?;
+        if let Some(proven) =
+            proof.checks.iter().find(|proven| proven.check.run.display().contains("[redacted"))
+        {
+            let name = line(&proven.check.name, 40);
+            return Err(Fault::cannot_judge(format!(
+                "the command of {name} had a secret in it, which is in no proof"
+            ))
+            .hint("give secrets to commands by files or variables, not in their words")
+            .into());
+        }
         let file = repo.file_at(&commit, &RelPath::new(REPO_FILE)?).await?;
         let file = file.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let session = Session::open(file.as_deref()).await?;
@@ -119,16 +129,15 @@ impl Verify {
         let workspaces = Workspaces::open(repo.root(), scratch, sandbox, session.limits())
             .await?
             .showing(&session.settings.user.sandbox.read_only);
-        let verifier = session.verifier("verify", session.settings.user.sandbox.network)?;
+        let redactor = session.redactor_of(repo.root(), Some(repo)).await;
+        let verifier = session.verifier("verify", session.settings.user.sandbox.network, redactor)?;
         let snapshots =
             Snapshots::open(repo.root(), Some(repo), &session.state, &session.environment).await?;
         let snapshot = snapshots.take(SNAPSHOT).await?;
         let Difference { patch, hidden } = snapshots.patch_to(&snapshot, repo, commit).await?;
         workspaces.hide(&hidden);
         let layers = session.state.join("layers");
-        let redactor = session.redactor();
-        let bench =
-            Bench { workspaces: &workspaces, verifier: &verifier, redactor: &redactor, layers: &layers };
+        let bench = Bench { workspaces: &workspaces, verifier: &verifier, layers: &layers };
         let setup = preparation(session, repo.root(), None);
         if let Some(setup) = &setup {
             bench.prepare(setup, &patch, None).await?;

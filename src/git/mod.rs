@@ -118,6 +118,16 @@ impl Repo {
         &self.git
     }
 
+    /// All settings that git sees here, the user's own among them: a name and its value in each line, a space between. Remotes and headers
+    /// often hold passwords: for the redactor only.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub async fn configured(&self) -> Result<String> {
+        let listed = self.git.bytes(&["config", "--null", "--list"]).await?;
+        Ok(String::from_utf8_lossy(&listed).replace('\n', " ").replace('\0', "\n"))
+    }
+
     /// The work tree's root, canonical.
     pub fn root(&self) -> &Path {
         &self.root

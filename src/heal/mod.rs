@@ -11,7 +11,6 @@ mod prove;
 mod setup;
 mod stop;
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,9 +19,8 @@ use anyhow::Result;
 use crate::fault::{Exit, Fault};
 use crate::fixers::Fixer;
 use crate::git::{Repo, Snapshots};
-use crate::outcome::{Check, Outcome, Verdict};
+use crate::outcome::{Check, Outcome};
 use crate::patch::Patch;
-use crate::redact::Redactor;
 use crate::run::events::{Event, Phase, StopRule};
 use crate::run::journal::Journal;
 use crate::run::{Run, Step};
@@ -42,8 +40,6 @@ pub struct Tools {
     pub fixers: Vec<Box<dyn Fixer>>,
     /// Where a proven patch lands.
     pub place: Place,
-    /// Takes secrets out of what checks print, before it is kept or told.
-    pub redactor: Redactor,
     /// Whether verified fixes are remembered.
     pub memory: bool,
     /// Where what setup commands made is kept for later runs.
@@ -179,26 +175,23 @@ async fn check(
     journal.record(Event::CheckStarted { phase, check: check.name.clone(), command, round }).await?;
     let is_read = turn.is_read(check, &journal.run());
     let hear = |line: &str| journal.murmur(line);
-    let outcome = execute(&tools.verifier, &tools.redactor, attempt, check, is_read, &hear).await?;
+    let outcome = execute(&tools.verifier, attempt, check, is_read, &hear).await?;
     journal.record(Event::Checked { phase, outcome: Box::new(outcome.clone()), round }).await?;
     Ok(outcome)
 }
 
-/// Runs one command in `attempt`, with a probe if what it complains about is read. Neither what is heard nor what is returned has secrets.
+/// Runs one command in `attempt`, with a probe if what it complains about is read.
 async fn execute(
     verifier: &Verifier,
-    redactor: &Redactor,
     attempt: &Attempt,
     check: &Check,
     is_read: bool,
     hear: Progress<'_>,
 ) -> Result<Outcome> {
-    let heard = |line: &str| hear(&redactor.redact(line));
-    let outcome = match is_read {
-        true => verifier.run(attempt, check, &heard).await?,
-        false => verifier.run_only(attempt, check, &heard).await?,
-    };
-    Ok(redacted(outcome, redactor))
+    match is_read {
+        true => verifier.run(attempt, check, hear).await,
+        false => verifier.run_only(attempt, check, hear).await,
+    }
 }
 
 /// Runs the checks beside the goal, as far as what they need is green, until `enough` says so of one. The goal's own outcome comes first in
@@ -225,24 +218,6 @@ async fn others(
         }
     }
     Ok(done)
-}
-
-/// An outcome without the secrets that a check printed. Identities and digests stay: they are made of hashes.
-fn redacted(mut outcome: Outcome, redactor: &Redactor) -> Outcome {
-    let clean = |text: &mut String| {
-        if let Cow::Owned(cleaned) = redactor.redact(text) {
-            *text = cleaned;
-        }
-    };
-    clean(&mut outcome.tail);
-    if let Verdict::Infra { reason, advice } = &mut outcome.verdict {
-        [reason, advice].into_iter().for_each(clean);
-    }
-    for diagnostic in &mut outcome.diagnostics {
-        clean(&mut diagnostic.message);
-        diagnostic.detail.iter_mut().for_each(clean);
-    }
-    outcome
 }
 
 /// A fresh workspace with everything that was kept and `patch` on top.

@@ -12,7 +12,6 @@ use crate::fault::Fault;
 use crate::outcome::{Check, CommandLine, End, Outcome};
 use crate::patch::{Patch, RelPath, read_beneath};
 use crate::process::{self, Invocation};
-use crate::redact::Redactor;
 use crate::run::events::{Baseline, Event, Phase, Preparation};
 use crate::run::journal::Journal;
 use crate::verify::{Progress, Verifier};
@@ -57,8 +56,6 @@ pub struct Bench<'a> {
     pub workspaces: &'a Workspaces,
     /// Runs checks.
     pub verifier: &'a Verifier,
-    /// Takes secrets out of what the setup prints.
-    pub redactor: &'a Redactor,
     /// Where layers are kept.
     pub layers: &'a Path,
 }
@@ -79,7 +76,7 @@ impl Bench<'_> {
             return Ok(true);
         }
         let attempt = workspaces.attempt(base).await?;
-        let outcome = execute(self.verifier, self.redactor, setup, &attempt, &|_| {}).await?;
+        let outcome = execute(self.verifier, setup, &attempt, &|_| {}).await?;
         if let (false, Baseline::Infra { reason, advice }) = (outcome.is_green(), failed(setup, &outcome)) {
             return Err(Fault::cannot_judge(reason).hint(advice).into());
         }
@@ -88,16 +85,15 @@ impl Bench<'_> {
     }
 }
 
-/// Runs the setup in `attempt`. What is told of it, and while it runs, has no secrets.
+/// Runs the setup in `attempt`.
 async fn execute(
     verifier: &Verifier,
-    redactor: &Redactor,
     setup: &Preparation,
     attempt: &Attempt,
     hear: Progress<'_>,
 ) -> Result<Outcome> {
     let verifier = Verifier { network: setup.network, ..verifier.clone() };
-    super::execute(&verifier, redactor, attempt, &into_the_tree(&setup.check), false, hear).await
+    super::execute(&verifier, attempt, &into_the_tree(&setup.check), false, hear).await
 }
 
 /// Gives a run that is taken up again what its setup made.
@@ -124,8 +120,7 @@ async fn build(journal: &Journal, tools: &Tools, setup: &Preparation) -> Result<
     let attempt = workspace(journal, tools, &Patch::new()).await?;
     let (phase, name, command) = (Phase::Setup, setup.check.name.clone(), setup.check.run.display());
     journal.record(Event::CheckStarted { phase, check: name, command, round: 1 }).await?;
-    let outcome =
-        execute(&tools.verifier, &tools.redactor, setup, &attempt, &|line| journal.murmur(line)).await?;
+    let outcome = execute(&tools.verifier, setup, &attempt, &|line| journal.murmur(line)).await?;
     journal.record(Event::Checked { phase, outcome: Box::new(outcome.clone()), round: 1 }).await?;
     if !outcome.is_green() {
         return Ok(Prepared::Failed(failed(setup, &outcome)));

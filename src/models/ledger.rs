@@ -1,6 +1,7 @@
 //! What calls cost, and who may make one.
 //!
-//! Every call goes through [`ask`]: the most that it can cost is set aside before, and what it used is booked after, whatever became of it.
+//! Every call goes through [`ask`]: secrets are taken out of what is sent, the most that it can cost is set aside before, and what it used is
+//! booked after, whatever became of it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use super::turns::estimated_input;
 use super::{Answer, Model, ModelError, Request};
+use crate::redact::Redactor;
 use crate::usage::{Money, Usage};
 
 pub use super::prices::{Long, Price, Prices};
@@ -132,7 +134,7 @@ pub trait Purse: Send + Sync {
     async fn book(&self, answer: std::result::Result<Answer, String>) -> Result<()>;
 }
 
-/// Asks `model` if `purse` allows it, and books the call, whether it succeeded or not. A call that broke off is made again, and paid again.
+/// Asks `model` if `purse` allows it, sends nothing that `redactor` takes out, and books the call, whether it succeeded or not. A call that broke off is made again, and paid again.
 /// Where the program is asked to end meanwhile, the call is cut off, what it used is booked, and this does not return.
 ///
 /// # Errors
@@ -141,10 +143,11 @@ pub async fn ask(
     model: &dyn Model,
     purse: &dyn Purse,
     prices: &Prices,
+    redactor: &Redactor,
     request: &Request,
 ) -> Result<std::result::Result<Answer, ModelError>> {
     let began = Instant::now();
-    let mut request = request.clone();
+    let mut request = request.clone().without_secrets(redactor);
     let whole = request.timeout;
     for again in 0.. {
         let meter = Arc::new(Meter::default());

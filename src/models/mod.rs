@@ -1,9 +1,12 @@
 //! Language models, behind one trait.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+
+use crate::redact::Redactor;
 
 mod anthropic;
 #[cfg(any(test, fuzzing))]
@@ -71,6 +74,21 @@ pub struct Request {
     pub schema: Option<serde_json::Value>,
     /// Total time limit.
     pub timeout: Duration,
+}
+
+impl Request {
+    /// The request as it may leave the machine. Its parts are made of texts that are redacted already; this is for what was put together or
+    /// cut since, and for what the model said itself.
+    #[must_use]
+    pub fn without_secrets(mut self, redactor: &Redactor) -> Self {
+        for text in std::iter::once(&mut self.system).chain(self.turns.iter_mut().map(|turn| &mut turn.text))
+        {
+            if let Cow::Owned(cleaned) = redactor.redact(text) {
+                *text = cleaned;
+            }
+        }
+        self
+    }
 }
 
 /// Why the model stopped.

@@ -92,7 +92,7 @@ impl Planner<'_> {
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer> {
-        let answer = ledger::ask(self.model, self.purse, self.prices, request).await?;
+        let answer = ledger::ask(self.model, self.purse, self.prices, self.redactor, request).await?;
         answer.map_err(|error| fault(&error).into())
     }
 

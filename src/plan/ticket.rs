@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text::{clean, shorten};
 use crate::fault::Fault;
+use crate::redact::Redactor;
 
 /// The most bytes of a ticket. A longer one is refused: to cut it would lose what was asked for.
 pub const MOST_BYTES: usize = 256 << 10;
@@ -62,6 +63,18 @@ impl Ticket {
         }
         let acceptance = acceptance(&body);
         Ok(Self { title, body: body.trim().to_owned(), acceptance, source })
+    }
+
+    /// The ticket as it is kept, shown and sent: nothing needs the secrets that somebody wrote into it.
+    #[must_use]
+    pub fn without_secrets(self, redactor: &Redactor) -> Self {
+        let clean = |text: String| redactor.redact(&text).into_owned();
+        Self {
+            title: clean(self.title),
+            body: clean(self.body),
+            acceptance: self.acceptance.into_iter().map(clean).collect(),
+            source: clean(self.source),
+        }
     }
 
     /// Whether its words name the file at `path`: by its path, or by the end of it from a folder's start on (`test_calc.py`).

@@ -12,6 +12,7 @@ use crate::landing::Base;
 use crate::models::ledger::Call;
 use crate::outcome::{Check, Outcome};
 use crate::patch::{Patch, RelPath};
+use crate::redact::Redactor;
 use crate::sandbox::Network;
 use crate::usage::Money;
 
@@ -494,7 +495,26 @@ pub enum Event {
     },
 }
 
+/// Fields of events that are used again as they are: the contents of files, what git and the disk call things. What the user's own files
+/// hold is kept with them.
+const EXACT: &[&str] = &["patch", "alternatives", "base", "from", "hidden", "record"];
+
 impl Event {
+    /// The event as it is written down. The beginning of a run is what the user asked for, command and all, and stays as it is: without it
+    /// the run could not go on.
+    ///
+    /// # Errors
+    /// Only where an event cannot be told as JSON.
+    pub fn without_secrets(self, redactor: &Redactor) -> serde_json::Result<Self> {
+        if matches!(self, Event::Started(_)) {
+            return Ok(self);
+        }
+        let whole = serde_json::to_value(&self)?;
+        let mut cleaned = whole.clone();
+        redactor.redact_json(&mut cleaned, &|field| EXACT.contains(&field));
+        if cleaned == whole { Ok(self) } else { serde_json::from_value(cleaned) }
+    }
+
     /// The name under which it is kept and printed.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::fault::{Exit, Fault};
 use crate::models::Answer;
 use crate::models::ledger::{Call, Pending, Purse};
+use crate::redact::Redactor;
 use crate::store::{AttemptRow, Lease, NewRun, Projection, RunPatch, Spent, Status, Store};
 use crate::usage::Money;
 
@@ -47,6 +48,8 @@ struct Pages {
     listeners: Vec<Arc<dyn Listener>>,
     state: RwLock<Arc<Run>>,
     writing: Mutex<()>,
+    /// Takes secrets out of what is written down.
+    redactor: RwLock<Redactor>,
 }
 
 impl Journal {
@@ -105,7 +108,8 @@ impl Journal {
         lease: Lease,
     ) -> Self {
         let folded = RwLock::new(Arc::new(run));
-        let pages = Arc::new(Pages { store, clock, listeners, state: folded, writing: Mutex::new(()) });
+        let (writing, redactor) = (Mutex::new(()), RwLock::default());
+        let pages = Arc::new(Pages { store, clock, listeners, state: folded, writing, redactor });
         Self {
             pages,
             _lease: lease,
@@ -119,6 +123,11 @@ impl Journal {
     /// Sets the cap for 24 hours over all runs.
     pub fn cap_day(&mut self, cap: Money) {
         self.day = Some(cap);
+    }
+
+    /// Takes what `redactor` knows out of every event from now on.
+    pub fn keep_back(&mut self, redactor: Redactor) {
+        *self.pages.redactor.write().unwrap_or_else(PoisonError::into_inner) = redactor;
     }
 
     /// Books the call that was under way when its step was cut off, if one was, with `why` as its answer.
@@ -200,6 +209,8 @@ impl Pages {
 
     async fn record(&self, event: Event) -> Result<()> {
         let _writing = self.writing.lock().await;
+        let event =
+            event.without_secrets(&self.redactor.read().unwrap_or_else(PoisonError::into_inner).clone())?;
         let before = self.run();
         let record = Record { run: before.id.clone(), seq: before.seq + 1, at: self.clock.now(), event };
         let mut after = (*before).clone();

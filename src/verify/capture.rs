@@ -19,6 +19,18 @@ const LINE: usize = 2048;
 /// Lines of one piece that are told: who watches sees no more of them go by.
 const TOLD: usize = 50;
 
+/// The longest word that is not cut in two where an output is.
+const WORD: usize = 512;
+
+/// Where the last word of `text` begins, if it is not too long to be one.
+fn last_space(text: &[u8]) -> usize {
+    text.iter()
+        .rev()
+        .take(WORD)
+        .position(u8::is_ascii_whitespace)
+        .map_or(text.len(), |back| text.len() - back)
+}
+
 /// Takes a job's output as it comes, in bounded memory.
 pub struct Capture<'a> {
     progress: &'a (dyn Fn(&str) + Send + Sync),
@@ -27,6 +39,8 @@ pub struct Capture<'a> {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     line: Vec<u8>,
+    /// Whether the line was cut.
+    full: bool,
 }
 
 /// What a job printed.
@@ -50,6 +64,7 @@ impl<'a> Capture<'a> {
             head: Vec::new(),
             tail: VecDeque::new(),
             line: Vec::new(),
+            full: false,
         }
     }
 
@@ -63,6 +78,7 @@ impl<'a> Capture<'a> {
         let mut rest = piece;
         if let Some((at, _)) = piece.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').nth(TOLD) {
             self.line.clear();
+            self.full = false;
             rest = &piece[at + 1..];
         }
         while let Some(end) = rest.iter().position(|b| *b == b'\n') {
@@ -79,13 +95,16 @@ impl<'a> Capture<'a> {
             self.tell();
         }
         let mut kept = std::mem::take(&mut self.head);
-        let left_out = self.bytes - kept.len() as u64 - self.tail.len() as u64;
-        if left_out > 0 {
+        let tail = self.tail.make_contiguous();
+        let mut from = 0;
+        if self.bytes > (kept.len() + tail.len()) as u64 {
+            // No word is cut in two: half of a secret is not known for one.
+            kept.truncate(last_space(&kept));
+            from = tail.iter().take(WORD).position(u8::is_ascii_whitespace).unwrap_or(0);
+            let left_out = self.bytes - (kept.len() + tail.len() - from) as u64;
             kept.extend_from_slice(format!("\n[... {left_out} bytes left out ...]\n").as_bytes());
         }
-        let (first, second) = self.tail.as_slices();
-        kept.extend_from_slice(first);
-        kept.extend_from_slice(second);
+        kept.extend_from_slice(&tail[from..]);
         Captured { digest: hex::encode(self.digest.finalize()), bytes: self.bytes, kept }
     }
 
@@ -98,14 +117,20 @@ impl<'a> Capture<'a> {
 
     fn extend_line(&mut self, piece: &[u8]) {
         let room = LINE.saturating_sub(self.line.len());
-        if piece.len() <= room {
+        if piece.len() <= room && !self.full {
             self.line.extend_from_slice(piece);
         } else if piece.contains(&b'\r') {
             // A progress bar that never ends its line: its latest state is what matters.
+            let end = &piece[piece.len().saturating_sub(LINE)..];
+            let is_cut = end.len() < piece.len();
+            let word = end.iter().take(WORD).position(u8::is_ascii_whitespace).filter(|_| is_cut);
             self.line.clear();
-            self.line.extend_from_slice(&piece[piece.len().saturating_sub(LINE)..]);
-        } else {
+            self.line.extend_from_slice(&end[word.unwrap_or(0)..]);
+            self.full = false;
+        } else if !self.full {
             self.line.extend_from_slice(&piece[..room]);
+            self.line.truncate(last_space(&self.line));
+            self.full = true;
         }
     }
 
@@ -113,15 +138,21 @@ impl<'a> Capture<'a> {
         let text = ansi::clean(&self.line);
         (self.progress)(text.trim_end());
         self.line.clear();
+        self.full = false;
     }
 }
 
 impl Captured {
-    /// Writes what is kept to `file`, readable by the owner only.
+    /// The text of what is kept: without escape sequences, as a person would have read it.
+    pub fn text(&self) -> String {
+        ansi::clean(&self.kept)
+    }
+
+    /// Writes a log to `file`, readable by the owner only: what is kept, or `instead` of it.
     ///
     /// # Errors
     /// Where the folder cannot be made or the file cannot be written.
-    pub fn write(&self, file: &Path) -> Result<()> {
+    pub fn write(&self, file: &Path, instead: Option<&str>) -> Result<()> {
         use std::os::unix::fs::OpenOptionsExt;
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -132,7 +163,8 @@ impl Captured {
             .mode(0o600)
             .open(file)
             .with_context(|| format!("cannot write the log {}", file.display()))?;
-        out.write_all(&self.kept).with_context(|| format!("cannot write the log {}", file.display()))
+        out.write_all(instead.map_or(&self.kept, str::as_bytes))
+            .with_context(|| format!("cannot write the log {}", file.display()))
     }
 }
 
@@ -180,6 +212,21 @@ mod tests {
         assert!(captured.kept.ends_with(b"\nlast"));
         assert!(captured.kept.len() < HEAD + TAIL + 100);
         assert!(String::from_utf8_lossy(&captured.kept).contains("bytes left out ...]"));
+    }
+
+    #[test]
+    fn no_word_is_cut_in_two() {
+        let word = b"no-half-of-this-word";
+        let (captured, lines) = capture(&[&vec![b'y'; LINE - 9], b" ", word, b" next\nend"]);
+        assert_eq!((lines[0].trim_end().len(), lines[1].as_str()), (LINE - 9, "end"));
+        assert!(captured.kept.ends_with(b"next\nend"));
+        let piece = vec![b'x'; HEAD - 10];
+        let (captured, _) =
+            capture(&[&piece, b" ", word, b" ", &vec![b'z'; TAIL], word, b" ", &vec![b'.'; TAIL - 5]]);
+        let text = String::from_utf8_lossy(&captured.kept);
+        assert!(!text.contains("half") && !text.contains("this-word"), "{}", text.len());
+        let left_out = captured.bytes - text.bytes().filter(|b| b"xz.".contains(b)).count() as u64;
+        assert!(left_out > TAIL as u64 / 2 || text.contains("bytes left out"));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Checks, what they printed, and what that means.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::outcome::{Check, CommandLine, Outcome, Verdict};
+use crate::redact::Redactor;
 use crate::sandbox::Network;
 use crate::workspace::{Attempt, Command};
 
@@ -36,7 +38,7 @@ pub use compare::{Comparison, Stage, compare, stage};
 pub use fingerprint::{fingerprint, identity};
 pub use matcher::Matcher;
 
-use capture::{Capture, Captured};
+use capture::Capture;
 use command::CommandWords;
 use paths::Paths;
 
@@ -55,6 +57,8 @@ pub struct Verifier {
     pub matchers: Arc<Vec<Matcher>>,
     /// What checks may reach.
     pub network: Network,
+    /// Takes secrets out of what checks print, before it is kept or told. Only what is read of it sees it whole.
+    pub redactor: Redactor,
 }
 
 /// Hears what a check prints while it runs: called with each whole line, escape sequences taken out.
@@ -63,7 +67,12 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 impl Verifier {
     /// A verifier with the built-in matchers, whose checks reach no network.
     pub fn new(logs: impl Into<PathBuf>) -> Self {
-        Self { logs: logs.into(), matchers: Arc::new(Matcher::built_in()), network: Network::None }
+        Self {
+            logs: logs.into(),
+            matchers: Arc::new(Matcher::built_in()),
+            network: Network::None,
+            redactor: Redactor::default(),
+        }
     }
 
     /// Runs `check` in `attempt` and reads the result. A red outcome of a text-only tool may be followed by a structured probe
@@ -72,11 +81,11 @@ impl Verifier {
     /// # Errors
     /// Only where the sandbox itself fails; whatever the command does is an [`Outcome`].
     pub async fn run(&self, attempt: &Attempt, check: &Check, progress: Progress<'_>) -> Result<Outcome> {
-        let mut outcome = self.run_only(attempt, check, progress).await?;
+        let mut outcome = self.execute(attempt, check, progress).await?;
         if outcome.verdict == Verdict::Red {
             self.probe(attempt, check, &mut outcome).await;
         }
-        Ok(outcome)
+        Ok(self.without_secrets(outcome))
     }
 
     /// The same without a probe: for an outcome of which only the verdict counts.
@@ -89,6 +98,11 @@ impl Verifier {
         check: &Check,
         progress: Progress<'_>,
     ) -> Result<Outcome> {
+        Ok(self.without_secrets(self.execute(attempt, check, progress).await?))
+    }
+
+    /// Runs a check. Its log, its tail and what is told have no secrets; what was read of it may.
+    async fn execute(&self, attempt: &Attempt, check: &Check, progress: Progress<'_>) -> Result<Outcome> {
         let reports = attempt.reports();
         clear(&reports);
         let argv = match &check.run {
@@ -102,10 +116,11 @@ impl Verifier {
             timeout: check.timeout,
             network: self.network,
         };
-        let mut capture = Capture::new(progress);
+        let lines = Mutex::new(self.redactor.lines());
+        let tell = |line: &str| progress(&lines.lock().unwrap_or_else(PoisonError::into_inner).next(line));
+        let mut capture = Capture::new(&tell);
         let ended = attempt.run(&command, &mut |piece| capture.feed(piece)).await?;
         let captured = capture.finish();
-        let log = self.keep_log(&captured)?;
 
         let tree = attempt.root().to_owned();
         let words = CommandWords::of(check, &tree);
@@ -120,24 +135,31 @@ impl Verifier {
         };
         let (check_copy, matchers) = (check.clone(), self.matchers.clone());
         let (text_paths, text_words) = (paths.clone(), words.text());
+        let (redactor, log) =
+            (self.redactor.clone(), self.logs.join(format!("{}.log", uuid::Uuid::now_v7())));
+        let name = self.name_of(&log);
         // Reading 16 MiB takes a moment of CPU: not on the threads that drive everything else.
         let mut outcome = tokio::task::spawn_blocking(move || {
+            let text = captured.text();
+            let shown = redactor.redact(&text);
+            captured.write(&log, matches!(shown, Cow::Owned(_)).then_some(&*shown))?;
             let evidence = read::Evidence {
                 end: ended.end,
                 duration: ended.duration,
-                text: &ansi::clean(&captured.kept),
+                text: &text,
                 reports: &collect(&reports),
                 command: &text_words,
                 paths: &text_paths,
                 around,
             };
             let mut outcome = read::read(&check_copy, &evidence, &matchers);
+            outcome.tail = read::tail(&shown);
             outcome.log_digest = captured.digest;
             outcome.log_bytes = captured.bytes;
-            outcome
+            anyhow::Ok(outcome)
         })
-        .await?;
-        outcome.log = Some(log);
+        .await??;
+        outcome.log = Some(name);
         Ok(outcome)
     }
 
@@ -171,12 +193,38 @@ impl Verifier {
         }
     }
 
-    /// Writes the log, and gives its name relative to the state folder.
-    fn keep_log(&self, captured: &Captured) -> Result<String> {
-        let name = format!("{}.log", uuid::Uuid::now_v7());
-        captured.write(&self.logs.join(&name))?;
-        let folder = self.logs.file_name().map_or_else(String::new, |f| f.to_string_lossy().into_owned());
-        Ok(if folder.is_empty() { name } else { format!("{folder}/{name}") })
+    /// The name of a log, relative to the state folder.
+    fn name_of(&self, log: &Path) -> String {
+        let name = |path: &Path| {
+            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        };
+        match name(&self.logs) {
+            folder if folder.is_empty() => name(log),
+            folder => format!("{folder}/{}", name(log)),
+        }
+    }
+
+    /// An outcome as it is kept and told. Fingerprints and digests stay: they are made of hashes.
+    fn without_secrets(&self, mut outcome: Outcome) -> Outcome {
+        let clean = |text: &mut String| {
+            if let Cow::Owned(cleaned) = self.redactor.redact(text) {
+                *text = cleaned;
+            }
+        };
+        clean(&mut outcome.tail);
+        if let Verdict::Infra { reason, advice } = &mut outcome.verdict {
+            [reason, advice].into_iter().for_each(clean);
+        }
+        for one in &mut outcome.diagnostics {
+            let more = [&mut one.code, &mut one.file, &mut one.test, &mut one.detail];
+            std::iter::once(&mut one.message).chain(more.into_iter().flatten()).for_each(clean);
+        }
+        if let Some(tests) = &mut outcome.tests {
+            let named = std::mem::take(&mut tests.tests).into_iter();
+            tests.tests =
+                named.map(|(name, status)| (self.redactor.redact(&name).into_owned(), status)).collect();
+        }
+        outcome
     }
 }
 

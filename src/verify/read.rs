@@ -134,7 +134,7 @@ fn lying_exit(check: &Check, tests: Option<&TestReport>) -> Diagnostic {
 }
 
 /// The last lines, at most 16 KiB, starting at a line's start.
-fn tail(text: &str) -> String {
+pub(super) fn tail(text: &str) -> String {
     let text = text.trim_end();
     if text.len() <= TAIL {
         return text.to_owned();

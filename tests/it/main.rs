@@ -3,9 +3,11 @@
 
 mod attacks;
 mod bad_input;
+mod canaries;
 mod durability;
 mod faults;
 mod heal;
+mod injection;
 mod landing;
 mod languages;
 mod layers;

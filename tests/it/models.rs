@@ -106,7 +106,8 @@ async fn paid(
     request: &Request,
 ) -> (Result<Answer, ModelError>, Vec<(Usage, Option<Money>)>) {
     let till = Till::default();
-    let answer = ledger::ask(model, &till, &Prices::built_in().unwrap(), request).await.unwrap();
+    let answer =
+        ledger::ask(model, &till, &Prices::built_in().unwrap(), &Redactor::default(), request).await.unwrap();
     let calls = till.calls.into_inner().unwrap();
     (answer, calls.iter().map(|call| (call.usage, call.cost)).collect())
 }

@@ -289,7 +289,7 @@ impl ModelFixer {
             + estimate_tokens(&request.system);
         let model = self.model.model();
         (work.progress)(&format!("asking {model} (about {} thousand tokens)", tokens.div_ceil(1000)));
-        Ok(ledger::ask(self.model.as_ref(), work.purse, &self.prices, &request).await??)
+        Ok(ledger::ask(self.model.as_ref(), work.purse, &self.prices, &self.redactor, &request).await??)
     }
 
     /// What an answer comes to.

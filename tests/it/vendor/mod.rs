@@ -110,8 +110,14 @@ impl Checked<'_> {
     }
 }
 
+/// Answers a request as it likes.
+type Answers = Box<dyn Fn(&Captured) -> Reply + Send + Sync>;
+
 #[derive(Default)]
 struct State {
+    /// Who answers where there is no script.
+    answers: Option<Answers>,
+    said: Mutex<Vec<String>>,
     script: Mutex<VecDeque<Reply>>,
     captured: Mutex<Vec<Captured>>,
     violations: Mutex<Vec<String>>,
@@ -142,7 +148,8 @@ impl Respond for Responder {
             body: &body,
         };
         let violations = self.wire.check(&checked);
-        lock(&self.state.captured).push(Captured { headers: headers.clone(), body: body.clone() });
+        let captured = Captured { headers: headers.clone(), body: body.clone() };
+        lock(&self.state.captured).push(captured.clone());
         self.state.arrived.notify_waiters();
         if !violations.is_empty() {
             let said = violations.join("; ");
@@ -151,11 +158,15 @@ impl Respond for Responder {
                 json!({"type": "error", "error": {"type": "invalid_request_error", "message": said}}),
             );
         }
-        let Some(reply) = lock(&self.state.script).pop_front() else {
+        let answer = self.state.answers.as_ref().map(|answers| answers(&captured));
+        let Some(reply) = answer.or_else(|| lock(&self.state.script).pop_front()) else {
             lock(&self.state.violations).push("more requests than the script has answers".to_owned());
             return ResponseTemplate::new(400)
                 .set_body_json(json!({"error": {"message": "the script is at its end"}}));
         };
+        if let Reply::Text(said) = &reply {
+            lock(&self.state.said).push(said.clone());
+        }
         match &reply {
             Reply::Raw { status, headers, body } => {
                 let template = ResponseTemplate::new(*status).set_body_string(body.clone());
@@ -177,10 +188,14 @@ pub struct Vendor {
 
 impl Vendor {
     async fn start(wire: impl Wire, script: impl IntoIterator<Item = impl Into<Reply>>) -> Self {
+        let script = script.into_iter().map(Into::into).collect();
+        Self::start_with(wire, State { script: Mutex::new(script), ..State::default() }).await
+    }
+
+    async fn start_with(wire: impl Wire, state: State) -> Self {
         // The server's locks take of the budget that a task has until it yields, and its drop blocks: without budget, for ever.
         tokio::task::yield_now().await;
-        let state = Arc::new(State::default());
-        *lock(&state.script) = script.into_iter().map(Into::into).collect();
+        let state = Arc::new(state);
         let server = MockServer::start().await;
         let responder = Responder { state: Arc::clone(&state), wire: Box::new(wire) };
         Mock::given(matchers::any()).respond_with(responder).mount(&server).await;
@@ -195,6 +210,11 @@ impl Vendor {
     /// The requests so far.
     pub fn requests(&self) -> Vec<Captured> {
         lock(&self.state.captured).clone()
+    }
+
+    /// The texts that it answered so far.
+    pub fn answers(&self) -> Vec<String> {
+        lock(&self.state.said).clone()
     }
 
     /// Waits until there were so many requests.
@@ -235,6 +255,12 @@ impl Anthropic {
     /// Starts one that answers with `script`, in order.
     pub async fn start(script: impl IntoIterator<Item = impl Into<Reply>>) -> Vendor {
         Vendor::start(anthropic::Messages, script).await
+    }
+
+    /// Starts one that answers each request as `answers` says.
+    pub async fn answering(answers: impl Fn(&Captured) -> Reply + Send + Sync + 'static) -> Vendor {
+        let state = State { answers: Some(Box::new(answers)), ..State::default() };
+        Vendor::start_with(anthropic::Messages, state).await
     }
 }
 

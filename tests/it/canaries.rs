@@ -1,0 +1,401 @@
+//! Canaries: secrets that are planted wherever a secret may lie, real runs, and a look through every way out of them, as raw bytes.
+//!
+//! A new way out is a line in [`EXITS`], a new hiding place one in [`canaries`]. What the user's own repo holds stays there: its working tree,
+//! its blobs and the byte-exact snapshots of it in the state folder (`snapshots/`, which git compresses) are no way out; a patch is one only
+//! where it is told, and not where it is kept to be landed.
+
+use aho_corasick::AhoCorasick;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+use crate::project::{Project, Ran};
+use crate::scripted::{SHOP, SHOP_RIGHT, right};
+use crate::tickets;
+use crate::vendor::{Anthropic, Captured, KEY, OpenaiResponses, Reply, Vendor};
+
+/// A secret and where it is planted.
+struct Canary {
+    place: &'static str,
+    value: String,
+}
+
+/// The ways out that may carry a canary all the same, with the reason.
+const EXEMPT: &[(&str, &str)] = &[
+    // The store keeps the command as it was given: without it the run could not go on.
+    ("the state folder", "command line"),
+    // It keeps patches with the whole contents of the files that they change: what is landed is the user's own file.
+    ("the state folder", "changed source"),
+    // A patch that is asked for as a patch is applied again.
+    ("show --patch", "changed source"),
+    // A commit's tree names the user's own files; so do patches that are applied.
+    ("the state folder", "file name"),
+];
+
+/// Letters and digits of which none looks like the next canary's.
+fn body(seed: usize, len: usize) -> String {
+    const LETTERS: &[u8] = b"QwErTyUiOpAsDfGhJkLzXcVbNm1029384756";
+    (0..len).map(|n| char::from(LETTERS[(n * 7 + seed * 11 + n * n * seed) % LETTERS.len()])).collect()
+}
+
+fn canaries() -> Vec<Canary> {
+    // Tame ones have no shape: only who knows them finds them. The others are known to nobody, and have one.
+    let tame = |place, words: &str| Canary { place, value: format!("tame-{words}-\"quoted\\&+plain") };
+    let shaped =
+        |place, prefix: &str, seed, len| Canary { place, value: format!("{prefix}{}", body(seed, len)) };
+    vec![
+        tame("environment", "words-of-the-environment"),
+        Canary { place: "environment URL", value: "tame-password-of-a-database".into() },
+        Canary { place: "key of a provider", value: KEY.into() },
+        Canary { place: "key file", value: "tame-words-of-a-key-file".into() },
+        Canary { place: "remote", value: "tame-password-of-a-remote".into() },
+        Canary { place: "header of git", value: "dGFtZS1oZWFkZXItb2YtZ2l0".into() },
+        Canary { place: ".env", value: "tame words of a dot env file".into() },
+        shaped("source", "ghp_", 1, 36),
+        shaped("changed source", "ghs_", 2, 36),
+        shaped("log", "glpat-", 3, 24),
+        shaped("file name", "npm_", 4, 36),
+        shaped("test name", "gsk_", 5, 44),
+        shaped("command line", "hvs.", 6, 40),
+        shaped("ticket", "shpat_", 7, 0).hexed(32),
+        shaped("ticket's title", "dckr_pat_", 8, 27),
+        shaped("provider's error", "sk-ant-api03-", 9, 40),
+        shaped("feedback", "AKIA", 10, 0).upper(16),
+        Canary { place: "private key in the log", value: body(11, 48) },
+    ]
+}
+
+impl Canary {
+    fn hexed(mut self, len: usize) -> Self {
+        self.value.push_str(&"0a1b2c3d4e5f".repeat(6)[..len]);
+        self
+    }
+
+    fn upper(mut self, len: usize) -> Self {
+        self.value.push_str(&body(10, len).to_uppercase());
+        self
+    }
+
+    /// What betrays it: itself, and the forms in which it would be as good as itself.
+    fn traces(&self) -> Vec<Vec<u8>> {
+        let mut traces =
+            vec![self.value.clone().into_bytes(), hex(&self.value, false), hex(&self.value, true)];
+        traces.push(serde_json::to_string(&self.value).expect("text").trim_matches('"').as_bytes().to_vec());
+        for shift in 0..3 {
+            let shifted = format!("{}{}", "x".repeat(shift), self.value);
+            for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+                let encoded = engine.encode(&shifted);
+                traces.push(encoded[(shift * 8).div_ceil(6)..shifted.len() * 8 / 6].as_bytes().to_vec());
+            }
+        }
+        // Most of it is as good as all of it.
+        let half: Vec<char> = self.value.chars().collect();
+        traces.push(half[half.len() / 4..].iter().collect::<String>().into_bytes());
+        traces.push(half[..half.len() * 3 / 4].iter().collect::<String>().into_bytes());
+        traces
+    }
+}
+
+fn hex(value: &str, upper: bool) -> Vec<u8> {
+    value
+        .bytes()
+        .flat_map(|b| if upper { format!("{b:02X}") } else { format!("{b:02x}") }.into_bytes())
+        .collect()
+}
+
+/// What was run, and who was asked.
+struct World {
+    projects: Vec<Project>,
+    vendors: Vec<Vendor>,
+    said: Vec<(String, Ran)>,
+}
+
+impl World {
+    fn run(&mut self, at: usize, arguments: &[&str]) -> Option<i32> {
+        let ran = self.projects[at].regreen(arguments);
+        let code = ran.code;
+        self.said.push((arguments.join(" "), ran));
+        code
+    }
+}
+
+impl World {
+    /// What the last command said, without what it said about itself.
+    fn last_words(&self) -> String {
+        let Some((name, ran)) = self.said.last() else { return String::new() };
+        let told = |line: &&str| !["TRACE", "DEBUG"].iter().any(|level| line.contains(level));
+        let said: Vec<&str> = ran.stderr.lines().chain(ran.stdout.lines()).filter(told).collect();
+        format!("{name}\n{}", said[said.len().saturating_sub(40)..].join("\n"))
+    }
+}
+
+type Found = Vec<(String, Vec<u8>)>;
+
+/// Every way out, and how it is read.
+const EXITS: &[(&str, fn(&World) -> Found)] = &[
+    ("model requests", requests),
+    ("terminal", |world| world.said.iter().flat_map(|(name, ran)| both(name, ran)).collect()),
+    ("show", |world| told(world, &["show"])),
+    ("show --full", |world| told(world, &["show", "--full"])),
+    ("show --json", |world| told(world, &["show", "--json"])),
+    ("show --prompt", |world| told(world, &["show", "--prompt"])),
+    ("show --patch", |world| told(world, &["show", "--patch"])),
+    ("logs", |world| told(world, &["logs"])),
+    ("logs --check all", |world| told(world, &["logs", "--check", "all"])),
+    ("logs --json", |world| told(world, &["logs", "--json"])),
+    ("runs", |world| told(world, &["runs"])),
+    ("runs --json", |world| told(world, &["runs", "--json"])),
+    ("stats", |world| told(world, &["stats"])),
+    ("stats --json", |world| told(world, &["stats", "--json"])),
+    ("memory list", |world| told(world, &["memory", "list", "--json"])),
+    ("memory export", |world| told(world, &["memory", "export"])),
+    ("doctor", |world| told(world, &["doctor"])),
+    ("doctor --json", |world| told(world, &["doctor", "--json"])),
+    ("verify", |world| told(world, &["verify", "--json", "HEAD"])),
+    ("the state folder", |world| world.projects.iter().flat_map(|project| files(&project.state())).collect()),
+    ("commits, tags and refs", |world| git(world, &["log", "--all", "--format=%H %an %ae %cn%n%B%n%D"])),
+    ("refs", |world| git(world, &["for-each-ref", "--format=%(refname) %(contents)"])),
+    ("proofs", |world| git(world, &["log", "--all", "--notes=refs/notes/regreen", "--format=%N"])),
+    ("reflogs", |world| git(world, &["reflog", "show", "--all"])),
+];
+
+fn both(name: &str, ran: &Ran) -> Found {
+    let part = |what: &str, text: &str| (format!("{name}, {what}"), text.as_bytes().to_vec());
+    vec![part("stdout", &ran.stdout), part("stderr", &ran.stderr)]
+}
+
+/// What a command says of each project's newest runs: what it could say of older ones is read in the store.
+fn told(world: &World, arguments: &[&str]) -> Found {
+    let mut all = Vec::new();
+    for project in &world.projects {
+        let of_a_run = matches!(arguments[0], "show" | "logs");
+        let listed = project.regreen(&["runs", "--json"]).stdout;
+        let ids: Vec<String> = listed
+            .lines()
+            .filter_map(|line| {
+                Some(serde_json::from_str::<serde_json::Value>(line).ok()?["id"].as_str()?.to_owned())
+            })
+            .collect();
+        assert!(!ids.is_empty(), "nothing was run");
+        for id in ids.iter().take(if of_a_run { 2 } else { 1 }) {
+            let mut words: Vec<&str> = arguments.to_vec();
+            if of_a_run {
+                words.insert(1, id);
+            }
+            all.extend(both(&words.join(" "), &project.regreen(&words)));
+        }
+    }
+    all
+}
+
+fn requests(world: &World) -> Found {
+    let key = |name: &str| matches!(name, "x-api-key" | "authorization");
+    let one = |request: Captured| {
+        let headers = request
+            .headers
+            .iter()
+            .filter(|(name, _)| !key(name))
+            .map(|(name, value)| format!("{name}: {value}\n"));
+        ("a request".to_owned(), format!("{}{}", headers.collect::<String>(), request.body).into_bytes())
+    };
+    world.vendors.iter().flat_map(|vendor| vendor.requests()).map(one).collect()
+}
+
+fn git(world: &World, arguments: &[&str]) -> Found {
+    world.projects.iter().map(|project| (arguments.join(" "), project.git(arguments).into_bytes())).collect()
+}
+
+fn files(folder: &std::path::Path) -> Found {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let (path, kind) = (entry.path(), entry.file_type().expect("a kind"));
+        let name = path.to_string_lossy().into_owned();
+        if kind.is_dir() {
+            found.push((name.clone(), name.into_bytes()));
+            found.extend(files(&path));
+        } else if kind.is_file() {
+            found.push((name, std::fs::read(&path).expect("a file")));
+        }
+    }
+    found
+}
+
+/// Prints whatever lies in `.cache`, in many forms and in pieces, and then runs the tests.
+const CHECK: &str = r#"import base64, glob, json, sys, unittest, urllib.parse
+sys.stdout.reconfigure(encoding='utf-8')
+for name in sorted(glob.glob('.cache/*')):
+    value = open(name).read()
+    data = value.encode()
+    print(value, base64.b64encode(data).decode(), base64.b64encode(b'u:' + data).decode(), data.hex(), json.dumps({'v': value}))
+    print(base64.urlsafe_b64encode(b'x' + data).decode(), urllib.parse.quote(value, safe=''), urllib.parse.quote_plus(value), repr(value))
+    print(''.join('\x1b[31m' + c + '\x1b[0m' for c in value), data.hex().upper(), list(data))
+    for piece in (value[:len(value) // 2], value[len(value) // 2:]):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    print()
+    print('y' * 2040, value, 'z' * 100)
+print(open('.env').read())
+print(open('.key.pem').read() * 12)
+print(open('.git/config').read() if glob.glob('.git/config') else '')
+sys.stdout.flush()
+unittest.main(module=None, argv=['unittest', 'discover'])
+"#;
+
+/// A project with every canary in its place.
+fn planted(canaries: &[Canary]) -> Project {
+    let value =
+        |place: &str| canaries.iter().find(|canary| canary.place == place).expect("a canary").value.clone();
+    let tests = format!(
+        "import unittest\n\nfrom shop import total\n\n\nclass Total(unittest.TestCase):\n    def test_sum(self):\n        self.assertEqual(total([1, 2]), 3)\n\n    def test_{}(self):\n        with open('.cache/0') as file:\n            self.assertEqual(total([10, 10], 50), 10, file.read())\n",
+        value("test name")
+    );
+    let mut project = Project::plain(&[
+        (
+            "shop.py",
+            &format!(
+                "from settings import API_TOKEN\n\nPUSH_TOKEN = \"{}\"\n\n\n{SHOP}",
+                value("changed source")
+            ),
+        ),
+        ("settings.py", &format!("API_TOKEN = \"{}\"\n", value("source"))),
+        (&format!("test_{}.py", value("file name")), &tests),
+        ("check.py", CHECK),
+        (".gitignore", "__pycache__/\n.env\n.cache/\n.key.pem\n"),
+        (".env", &format!("# mine\nSERVICE_PASSWORD=\"{}\"\n", value(".env"))),
+    ]);
+    project.git(&["init", "-q", "-b", "main"]);
+    prepare(
+        &mut project,
+        canaries,
+        "[[ladder]]\nfixer = \"model\"\nprovider = \"openai\"\nmodel = \"gpt-6.2-sol\"\nattempts = 1\n",
+    );
+    project.commit("Begin");
+    project
+}
+
+/// The parts that do not depend on the project's own files.
+fn prepare(project: &mut Project, canaries: &[Canary], second: &str) {
+    let value =
+        |place: &str| canaries.iter().find(|canary| canary.place == place).expect("a canary").value.clone();
+    let known = [
+        "environment",
+        "environment URL",
+        "key of a provider",
+        "key file",
+        "remote",
+        "header of git",
+        "log",
+        "provider's error",
+    ];
+    for (n, place) in known.iter().enumerate() {
+        project.write(&[(&format!(".cache/{n}"), &value(place))]);
+    }
+    let line = value("private key in the log");
+    let key =
+        format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n", format!("{line}\n").repeat(40));
+    project.write(&[(".key.pem", &key)]);
+    project.git(&[
+        "remote",
+        "add",
+        "origin",
+        &format!("https://bot:{}@git.invalid/a/b.git", value("remote")),
+    ]);
+    project.git(&["config", "http.extraHeader", &format!("Authorization: Basic {}", value("header of git"))]);
+    project.env.insert("DEPLOY_TOKEN".into(), value("environment"));
+    project
+        .env
+        .insert("DATABASE_URL".into(), format!("postgres://app:{}@db.invalid/app", value("environment URL")));
+    project.env.insert("REGREEN_LOG".into(), "trace".into());
+    let file = project.home.join("key");
+    std::fs::write(&file, format!("{}\n", value("key file"))).expect("a file");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("rights");
+    project.configure(&format!(
+        "[providers.work]\nkind = \"openai-chat\"\nbase_url = \"http://127.0.0.1:9/v1\"\nkey_file = {:?}\n{}{}",
+        file.to_string_lossy(),
+        "[[ladder]]\nfixer = \"model\"\nprovider = \"anthropic\"\nmodel = \"claude-sonnet-5-5\"\nattempts = 1\n",
+        second,
+    ));
+}
+
+/// Runs what there is to run: a heal that lands, one that fails, a plan, its revision, a ticket.
+async fn world(canaries: &[Canary]) -> World {
+    let value =
+        |place: &str| canaries.iter().find(|canary| canary.place == place).expect("a canary").value.clone();
+    let echo = ["provider's error", "key of a provider", "environment", "key file"].map(value).join(" and ");
+    let first = Anthropic::start([Reply::error(400, "invalid_request_error", &format!("no: {echo}"))]).await;
+    let second = OpenaiResponses::start([right()].map(Reply::Text)).await;
+    let healing = planted(canaries).anthropic(&first).openai(&second);
+    let third = Anthropic::start(
+        [tickets::plan(), tickets::plan(), tickets::subtract(), tickets::multiply()].map(Reply::Text),
+    )
+    .await;
+    let mut planning = tickets::calculator();
+    planning.write(&[
+        (".gitignore", "__pycache__/\n.env\n.cache/\n.key.pem\n"),
+        (".env", &format!("API_TOKEN='{}'\n", value(".env"))),
+    ]);
+    prepare(&mut planning, canaries, "");
+    let ticket =
+        planning.read("ticket.md").replace("# Subtract", &format!("# {} Subtract", value("ticket's title")));
+    let words: Vec<String> = canaries.iter().map(|canary| format!("It says {}.", canary.value)).collect();
+    planning.write(&[(
+        "ticket.md",
+        &ticket.replace("can only add.", &format!("can only add.\n{}", words.join("\n"))),
+    )]);
+    planning.commit("Ask for more");
+    let planning = planning.anthropic(&third);
+
+    let mut world =
+        World { projects: vec![healing, planning], vendors: vec![first, second, third], said: Vec::new() };
+    let goal = format!("API_TOKEN={} python3 -B check.py", value("command line"));
+    let heal = ["heal", "--land", "commit", "--", "sh", "-c", &goal];
+    let failing = ["heal", "--no-model", "--", "sh", "-c", &goal];
+    assert_eq!(world.run(0, &failing), Some(1), "{}", world.last_words());
+    let code = world.run(0, &heal);
+    assert_eq!(code, Some(0), "{}", world.last_words());
+    assert!(world.projects[0].read("shop.py").ends_with(SHOP_RIGHT));
+    world
+        .run(0, &["heal", "--json", "--no-model", "--dry-run", "--", "sh", "-c", &format!("{goal}; exit 1")]);
+    let feedback = format!("not {}", value("feedback"));
+    assert_eq!(world.run(1, &["plan", "ticket.md"]), Some(0), "{}", world.last_words());
+    assert_eq!(
+        world.run(1, &["plan", "--json", "--feedback", &feedback, "ticket.md"]),
+        Some(0),
+        "{}",
+        world.last_words()
+    );
+    assert_eq!(world.run(1, &["run", "--json", "ticket.md"]), Some(0), "{}", world.last_words());
+    let before =
+        world.projects[1].env.insert("REGREEN_STATE_DIR".into(), format!("/dev/null/{}", value("log")));
+    world.run(1, &["runs"]);
+    world.run(1, &["show", &value("environment")]);
+    assert_eq!(before, None);
+    world.projects[1].env.remove("REGREEN_STATE_DIR");
+    world
+}
+
+#[tokio::test]
+async fn no_canary_gets_out() {
+    let canaries = canaries();
+    let world = world(&canaries).await;
+    let traces: Vec<(&str, Vec<u8>)> = canaries
+        .iter()
+        .flat_map(|canary| canary.traces().into_iter().map(|trace| (canary.place, trace)))
+        .collect();
+    let finder = AhoCorasick::new(traces.iter().map(|(_, trace)| trace)).expect("literals");
+    let mut out = std::collections::BTreeSet::new();
+    for (exit, read) in EXITS {
+        let found = read(&world);
+        assert!(found.iter().any(|(_, bytes)| !bytes.is_empty()), "{exit}: nothing comes out there at all");
+        for (place, bytes) in &found {
+            for hit in finder.find_overlapping_iter(bytes) {
+                let canary = traces[hit.pattern().as_usize()].0;
+                if !EXEMPT.contains(&(exit, canary)) {
+                    let around = &bytes[hit.start().saturating_sub(80)..(hit.end() + 30).min(bytes.len())];
+                    let around = String::from_utf8_lossy(around).into_owned();
+                    out.insert(format!("{canary} gets out by {exit} ({place}): {around:?}"));
+                }
+            }
+        }
+    }
+    assert!(out.is_empty(), "{} times:\n{}", out.len(), out.into_iter().collect::<Vec<_>>().join("\n"));
+}
