@@ -127,8 +127,13 @@ impl Verify {
         workspaces.hide(&hidden);
         let layers = session.state.join("layers");
         let redactor = session.redactor();
-        let bench =
-            Bench { workspaces: &workspaces, verifier: &verifier, redactor: &redactor, layers: &layers };
+        let bench = Bench {
+            workspaces: &workspaces,
+            verifier: &verifier,
+            redactor: &redactor,
+            layers: &layers,
+            tree: &snapshot.tree,
+        };
         let setup = preparation(session, repo.root(), None);
         if let Some(setup) = &setup {
             bench.prepare(setup, &patch, None).await?;

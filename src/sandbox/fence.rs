@@ -44,6 +44,7 @@ pub(super) fn fence(job: &Job, toolchains: &Toolchains, own: &Path) -> Result<Fe
         .chain(view::ETC.iter().map(|name| etc.join(name)))
         .chain(prefixed.map(|entry| entry.path()))
         .chain(toolchains.shown.iter().map(|shown| shown.source.clone()))
+        .chain(toolchains.caches.iter().filter_map(|cache| cache.source.clone()))
         .chain(tree.lowers.iter().cloned())
         .chain(["/proc", "/dev/null"].map(PathBuf::from))
         .collect();

@@ -78,6 +78,37 @@ pub struct View {
     pub read_only: Vec<PathBuf>,
     /// A folder seen at [`REPORTS`], writable: reports that a check's tool writes (JUnit XML and the like).
     pub reports: Option<PathBuf>,
+    /// What setups put into the caches of package managers.
+    #[serde(default)]
+    pub caches: Caches,
+}
+
+/// Layers over the caches of package managers, besides the host's own. Each is a folder with a folder per cache ([`cache_names`]).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caches {
+    /// Read-only, topmost first.
+    pub layers: Vec<PathBuf>,
+    /// Where what a job writes to the caches stays; `None` throws it away.
+    pub upper: Option<CacheLayer>,
+}
+
+/// A writable layer over the caches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheLayer {
+    /// What is written.
+    pub layer: PathBuf,
+    /// overlayfs's own work folders, on the same file system; without them the layer alone is seen, and not what the host has.
+    pub work: Option<PathBuf>,
+}
+
+/// The names of the caches that builds read packages from: what a setup put there is part of what it made.
+pub fn lasting_caches() -> &'static [&'static str] {
+    toolchains::LASTING
+}
+
+/// The names of all caches that layers may have folders for.
+pub fn cache_names() -> impl Iterator<Item = &'static str> {
+    toolchains::cache_names()
 }
 
 /// Where a job finds the folder for its reports.
@@ -237,6 +268,7 @@ impl Sandbox {
             in_place: false,
             read_only: vec![],
             reports: None,
+            caches: Caches::default(),
         };
         if scratch.is_some() {
             let [tree, upper, work] = ["tree", "upper", "work"].map(|name| root.join(name));
@@ -325,6 +357,13 @@ impl Sandbox {
             }
         };
         let mut env = self.toolchains.environment(&home, view::user_name(uid), job.network);
+        if self.mode.has_view() {
+            // pnpm's own place for it is shown read-only with pnpm.
+            let store = home.join(".cache/pnpm/store").to_string_lossy().into_owned();
+            for name in ["npm_config_store_dir", "pnpm_config_store_dir"] {
+                env.insert(name.into(), store.clone());
+            }
+        }
         if self.mode == Mode::Degraded {
             env.insert("TMPDIR".into(), home.to_string_lossy().into_owned());
             // A file that is there and cannot be read ends git.

@@ -26,6 +26,7 @@ fn bench_called(name: &str) -> Bench {
         in_place: false,
         read_only: vec![],
         reports: Some(reports),
+        caches: Caches::default(),
     };
     Bench { _folder: folder, root, view }
 }

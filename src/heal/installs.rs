@@ -1,0 +1,396 @@
+//! A setup's command line, read as calls of package managers, so that fetching packages can be kept apart from running what is in them.
+//!
+//! Packages are fetched with the network and without any of their code; what they bring to be run (install scripts, builds) runs after
+//! that, without the network. A line that is anything else than calls of these managers is the project's own code and runs as it stands.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::outcome::{Check, CommandLine};
+use crate::patch::RelPath;
+
+/// One call of a package manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Call {
+    manager: Manager,
+    /// The folder it is called in, relative to the root; empty for the root.
+    pub dir: String,
+    words: Vec<String>,
+}
+
+/// The managers whose calls are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manager {
+    Npm,
+    Pnpm,
+    Uv,
+    Pip,
+    Cargo,
+    Go,
+    /// `python -m venv`: makes an environment, and fetches nothing.
+    Venv,
+}
+
+impl Manager {
+    /// The manager that a command calls to install.
+    fn of(words: &[String]) -> Option<Self> {
+        let word = |at: usize| words.get(at).map_or("", String::as_str);
+        let program = word(0).rsplit('/').next().unwrap_or_default();
+        let plain = !word(0).contains('/');
+        // What leads to another folder than the one it is called in.
+        let elsewhere = [
+            "--prefix",
+            "--dir",
+            "-C",
+            "--cwd",
+            "--project",
+            "--directory",
+            "--manifest-path",
+            "-g",
+            "--global",
+        ];
+        let moved = words.iter().any(|word| {
+            elsewhere
+                .iter()
+                .any(|flag| word == flag || word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('=')))
+        });
+        if moved {
+            return None;
+        }
+        Some(match (program, word(1)) {
+            ("npm", "ci" | "install" | "i" | "clean-install") if plain => Manager::Npm,
+            ("pnpm", "install" | "i") if plain => Manager::Pnpm,
+            ("uv", "sync" | "venv") if plain => Manager::Uv,
+            ("uv", "pip") if plain && matches!(word(2), "install" | "sync") => Manager::Uv,
+            ("cargo", "fetch") if plain => Manager::Cargo,
+            ("go", "mod") if plain && matches!(word(2), "download" | "tidy") => Manager::Go,
+            ("pip" | "pip3", "install") => Manager::Pip,
+            (python, "-m") if is_python(python) && word(2) == "venv" => Manager::Venv,
+            (python, "-m") if is_python(python) && word(2) == "pip" && word(3) == "install" => Manager::Pip,
+            _ => return None,
+        })
+    }
+}
+
+fn is_python(program: &str) -> bool {
+    program.strip_prefix("python").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+}
+
+/// Scripts of a project's own manifest that its installation runs, in their order.
+const LIFECYCLE: &[&str] =
+    &["preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare"];
+
+/// A step of a setup: a line for the shell.
+pub(super) type Line = String;
+
+/// The calls that `check` consists of; `None` where it is anything else besides.
+pub(super) fn calls(check: &Check) -> Option<Vec<Call>> {
+    let call = |dir: &str, words: Vec<String>| {
+        let manager = Manager::of(&words)?;
+        Some(Call { manager, dir: dir.to_owned(), words })
+    };
+    let line = match &check.run {
+        CommandLine::Argv(words) => return Some(vec![call(&check.dir, words.clone())?]),
+        CommandLine::Shell(line) => line,
+    };
+    if line.contains(['$', '`', '<', '>', '|', ';', '*', '?', '~', '{', '}', '#', '!', '\\', '\n']) {
+        return None;
+    }
+    let mut found = Vec::new();
+    let mut dirs = vec![check.dir.clone()];
+    for part in line.split("&&") {
+        let mut part = part.trim();
+        while let Some(rest) = part.strip_prefix('(') {
+            dirs.push(dirs.last()?.clone());
+            part = rest.trim_start();
+        }
+        let open = part.trim_end_matches([')', ' ']);
+        let closed = part[open.len()..].matches(')').count();
+        if open.contains(['(', ')', '&']) {
+            return None;
+        }
+        let words = shell_words::split(open).ok()?;
+        match words.as_slice() {
+            [cd, to] if cd == "cd" => {
+                let dir = dirs.last_mut()?;
+                let joined = if dir.is_empty() { to.clone() } else { format!("{dir}/{to}") };
+                *dir = RelPath::new(&joined).ok()?.as_str().to_owned();
+            }
+            _ => found.push(call(dirs.last()?, words)?),
+        }
+        for _ in 0..closed {
+            dirs.pop();
+            dirs.last()?;
+        }
+    }
+    Some(found)
+}
+
+impl Call {
+    /// What fetches its packages and runs none of their code, but for that of `trusted` ones.
+    pub fn fetching(&self, trusted: &[String]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        match self.manager {
+            Manager::Npm | Manager::Pnpm => {
+                lines.push(self.line(&[], &with(&self.words, &["--ignore-scripts"])));
+                if !trusted.is_empty() {
+                    let mut words = with(&self.words[..1], &["rebuild"]);
+                    words.extend(trusted.iter().cloned());
+                    lines.push(self.line(&[], &words));
+                }
+            }
+            Manager::Uv => {
+                let names = trusted.join(" ");
+                let mut env = vec![("UV_NO_BUILD", "1")];
+                env.extend((!trusted.is_empty()).then_some(("UV_NO_BINARY_PACKAGE", names.as_str())));
+                let own = if self.words[1] == "sync" { &["--no-install-workspace"][..] } else { &[] };
+                lines.push(self.line(&env, &with(&self.words, own)));
+            }
+            Manager::Pip => {
+                let names = trusted.join(",");
+                let mut env = vec![("PIP_ONLY_BINARY", ":all:")];
+                env.extend((!trusted.is_empty()).then_some(("PIP_NO_BINARY", names.as_str())));
+                lines.push(self.line(&env, &self.words));
+            }
+            Manager::Cargo | Manager::Go | Manager::Venv => lines.push(self.line(&[], &self.words)),
+        }
+        lines
+    }
+
+    /// What runs the packages' code, and the project's own that belongs to its installation, without the network. `read` reads a file of
+    /// the tree.
+    pub fn running(&self, trusted: &[String], read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let here =
+            |name: &str| if self.dir.is_empty() { name.to_owned() } else { format!("{}/{name}", self.dir) };
+        match self.manager {
+            Manager::Npm => {
+                let lock = read(&here("node_modules/.package-lock.json")).unwrap_or_default();
+                let mut with_code = scripted(&lock);
+                if !with_code.is_empty() {
+                    // Without names it rebuilds everything there is.
+                    with_code.retain(|name| !trusted.contains(name));
+                    let names = if trusted.is_empty() { Vec::new() } else { with_code.clone() };
+                    if !with_code.is_empty() {
+                        let mut words = with(&self.words[..1], &["rebuild"]);
+                        words.extend(names);
+                        lines.push(self.line(&[], &words));
+                    }
+                }
+                let manifest = read(&here("package.json")).unwrap_or_default();
+                for script in lifecycle(&manifest) {
+                    lines.push(self.line(&[], &with(&self.words[..1], &["run", script])));
+                }
+            }
+            Manager::Pnpm => lines.push(self.line(&[], &with(&self.words[..1], &["rebuild"]))),
+            Manager::Uv => lines.push(self.line(&[], &self.words)),
+            Manager::Pip | Manager::Cargo | Manager::Go | Manager::Venv => {}
+        }
+        lines
+    }
+
+    /// The same call, free to bring the lock file up to date with its manifest.
+    pub fn unlocked(&self) -> Self {
+        let frozen = ["--locked", "--frozen", "--frozen-lockfile", "--prefer-frozen-lockfile", "--offline"];
+        let mut words: Vec<String> =
+            self.words.iter().filter(|word| !frozen.contains(&word.as_str())).cloned().collect();
+        match self.manager {
+            Manager::Npm => words[1] = "install".to_owned(),
+            Manager::Pnpm => words.push("--no-frozen-lockfile".to_owned()),
+            // Downloading alone writes no sums of what is new.
+            Manager::Go => words[2] = "tidy".to_owned(),
+            Manager::Uv | Manager::Pip | Manager::Cargo | Manager::Venv => {}
+        }
+        Self { words, ..self.clone() }
+    }
+
+    /// Whether installing runs code of the project itself, so that what it makes depends on more than manifests and lock files.
+    pub fn runs_own_code(&self, files: &BTreeMap<RelPath, Vec<u8>>) -> bool {
+        let named = |name: &'static str| {
+            let is = move |path: &&RelPath| path.file_name() == name;
+            files.iter().filter(move |(path, _)| is(path)).map(|(_, bytes)| bytes.as_slice())
+        };
+        match self.manager {
+            Manager::Npm | Manager::Pnpm => {
+                named("package.json").any(|manifest| !lifecycle(manifest).is_empty())
+            }
+            Manager::Uv if self.words[1] == "sync" => {
+                let built = |manifest: &[u8]| {
+                    let text = String::from_utf8_lossy(manifest);
+                    text.parse::<toml::Table>().map_or(true, |table| table.contains_key("build-system"))
+                };
+                named("setup.py").next().is_some() || named("pyproject.toml").any(built)
+            }
+            Manager::Uv | Manager::Pip => {
+                let local = |word: &str| word.starts_with(['.', '/']) || word.contains("file:");
+                let line = |line: &str| {
+                    let line = line.trim();
+                    local(line) || line.starts_with("-e") || line.starts_with("--editable")
+                };
+                // A program that lies in the tree is no part of what it says.
+                let listed = files.iter().filter(|(path, _)| path.file_name().ends_with(".txt"));
+                self.words[1..]
+                    .iter()
+                    .any(|word| local(word) || word == "-e" || word.starts_with("--editable"))
+                    || listed.into_iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).lines().any(line))
+            }
+            Manager::Cargo | Manager::Go | Manager::Venv => false,
+        }
+    }
+
+    fn line(&self, env: &[(&str, &str)], words: &[String]) -> Line {
+        let mut line = String::new();
+        for (name, value) in env {
+            line += &format!("{name}={} ", shell_words::quote(value));
+        }
+        line += &shell_words::join(words);
+        match self.dir.as_str() {
+            "" => line,
+            dir => format!("(cd {} && {line})", shell_words::quote(dir)),
+        }
+    }
+}
+
+/// Lines as one check like `check`, started at the root.
+pub(super) fn joined(check: &Check, name: &str, lines: &[Line]) -> Check {
+    Check {
+        name: name.to_owned(),
+        run: CommandLine::Shell(lines.join(" && ")),
+        dir: String::new(),
+        ..check.clone()
+    }
+}
+
+fn with(words: &[String], more: &[&str]) -> Vec<String> {
+    words.iter().cloned().chain(more.iter().map(|word| (*word).to_owned())).collect()
+}
+
+/// The installed packages that bring install scripts, and the workspace's own, by npm's hidden lock file.
+fn scripted(lock: &[u8]) -> Vec<String> {
+    let lock: Value = serde_json::from_slice(lock).unwrap_or_default();
+    let packages = lock["packages"].as_object();
+    let has_code = |package: &Value| package["hasInstallScript"] == true || package["link"] == true;
+    let with_code = packages.into_iter().flatten().filter(|(_, package)| has_code(package));
+    let name = |path: &String| path.rsplit("node_modules/").next().map(str::to_owned);
+    let mut names: Vec<String> = with_code.filter_map(|(path, _)| name(path)).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The scripts of a manifest that installing runs.
+fn lifecycle(manifest: &[u8]) -> Vec<&'static str> {
+    let manifest: Value = serde_json::from_slice(manifest).unwrap_or_default();
+    LIFECYCLE.iter().copied().filter(|name| manifest["scripts"][*name].is_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn check(line: &str) -> Check {
+        Check {
+            name: "setup".into(),
+            run: CommandLine::Shell(line.into()),
+            dir: String::new(),
+            timeout: Duration::from_secs(60),
+            needs: vec![],
+        }
+    }
+
+    fn fetching(line: &str, trusted: &[&str]) -> Option<String> {
+        let trusted: Vec<String> = trusted.iter().map(|name| (*name).to_owned()).collect();
+        let lines: Vec<Line> = calls(&check(line))?.iter().flat_map(|call| call.fetching(&trusted)).collect();
+        Some(lines.join(" && "))
+    }
+
+    #[test]
+    fn calls_of_managers_are_told_from_everything_else() {
+        for (line, wanted) in [
+            ("npm ci", "npm ci --ignore-scripts"),
+            ("npm ci --no-ignore-scripts", "npm ci --no-ignore-scripts --ignore-scripts"),
+            (
+                "npm ci && (cd 'my app' && npm install)",
+                "npm ci --ignore-scripts && (cd 'my app' && npm install --ignore-scripts)",
+            ),
+            (
+                "cd a && cargo fetch && cd b && go mod download",
+                "(cd a && cargo fetch) && (cd a/b && go mod download)",
+            ),
+            ("pnpm install --frozen-lockfile", "pnpm install --frozen-lockfile --ignore-scripts"),
+            ("uv sync --frozen", "UV_NO_BUILD=1 uv sync --frozen --no-install-workspace"),
+            (
+                "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+                "python3 -m venv .venv && PIP_ONLY_BINARY=:all: .venv/bin/pip install -r requirements.txt",
+            ),
+        ] {
+            assert_eq!(fetching(line, &[]).as_deref(), Some(wanted), "{line}");
+        }
+        for line in [
+            "make deps",
+            "npm ci; make",
+            "npm ci | tee log",
+            "npm ci && npm run build",
+            "npm ci --prefix ../other",
+            "cd .. && npm ci",
+            "cd /tmp && npm ci",
+            "./npm ci",
+            "npm ci $(evil)",
+            "npm ci & evil",
+            "npm ci)",
+            "npm run build",
+            "cargo build",
+            "FOO=1 npm ci",
+            "",
+        ] {
+            assert_eq!(fetching(line, &[]), None, "{line}");
+        }
+        assert_eq!(
+            fetching("npm ci", &["esbuild", "a b"]).as_deref(),
+            Some("npm ci --ignore-scripts && npm rebuild esbuild 'a b'")
+        );
+    }
+
+    #[test]
+    fn what_brings_code_runs_it_afterwards() {
+        let lock = r#"{"packages": {"node_modules/a": {"hasInstallScript": true}, "node_modules/b": {},
+                       "node_modules/b/node_modules/@x/c": {"hasInstallScript": true}}}"#;
+        let manifest = r#"{"scripts": {"test": "x", "prepare": "tsc", "postinstall": "node p.js"}}"#;
+        let files = |lock: &'static str, manifest: &'static str| {
+            move |path: &str| match path {
+                "node_modules/.package-lock.json" => Some(lock.as_bytes().to_vec()),
+                "package.json" => Some(manifest.as_bytes().to_vec()),
+                _ => None,
+            }
+        };
+        let call = &calls(&check("npm ci")).unwrap()[0];
+        assert_eq!(
+            call.running(&[], &files(lock, manifest)),
+            ["npm rebuild", "npm run postinstall", "npm run prepare"]
+        );
+        assert_eq!(call.running(&["a".into()], &files(lock, "{}")), ["npm rebuild @x/c"]);
+        assert_eq!(call.running(&["a".into(), "@x/c".into()], &files(lock, "{}")), [] as [&str; 0]);
+        assert_eq!(call.running(&[], &files("{}", "nonsense")), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn only_what_runs_none_of_the_projects_code_depends_on_manifests_alone() {
+        let own = |line: &str, files: &[(&str, &str)]| {
+            let files =
+                files.iter().map(|(path, text)| (RelPath::new(path).unwrap(), text.as_bytes().to_vec()));
+            let files: BTreeMap<_, _> = files.collect();
+            calls(&check(line)).unwrap().iter().any(|call| call.runs_own_code(&files))
+        };
+        assert!(!own("npm ci", &[("package.json", "{}")]));
+        assert!(own("npm ci", &[("app/package.json", r#"{"scripts": {"prepare": "tsc"}}"#)]));
+        assert!(!own("uv sync", &[("pyproject.toml", "[project]\nname = 'a'\n")]));
+        assert!(own("uv sync", &[("pyproject.toml", "[build-system]\nrequires = []\n")]));
+        assert!(!own(".venv/bin/pip install -r requirements.txt", &[("requirements.txt", "requests\n")]));
+        assert!(own("pip install -r requirements.txt", &[("requirements.txt", "-e .\n")]));
+        assert!(own("pip install .[dev]", &[]) && own("uv pip install -e .", &[]));
+        assert!(!own("cargo fetch && go mod download", &[]));
+    }
+}
