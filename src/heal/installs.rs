@@ -81,8 +81,13 @@ fn is_python(program: &str) -> bool {
 const LIFECYCLE: &[&str] =
     &["preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare"];
 
+/// The most lists of requirements that are read.
+const MOST_LISTS: usize = 200;
+
 /// A step of a setup: a line for the shell.
 pub(super) type Line = String;
+/// Reads a file of the tree.
+pub(super) type Read<'r> = &'r dyn Fn(&str) -> Option<Vec<u8>>;
 
 /// The calls that `check` consists of; `None` where it is anything else besides.
 pub(super) fn calls(check: &Check) -> Option<Vec<Call>> {
@@ -128,66 +133,125 @@ pub(super) fn calls(check: &Check) -> Option<Vec<Call>> {
 }
 
 impl Call {
-    /// What fetches its packages and runs none of their code, but for that of `trusted` ones.
-    pub fn fetching(&self, trusted: &[String]) -> Vec<Line> {
-        let mut lines = Vec::new();
+    /// What fetches its packages and runs none of their code, but for the builds of `trusted` ones.
+    pub fn fetching(&self, trusted: &[String]) -> Line {
         match self.manager {
-            Manager::Npm | Manager::Pnpm => {
-                lines.push(self.line(&[], &with(&self.words, &["--ignore-scripts"])));
-                if !trusted.is_empty() {
-                    let mut words = with(&self.words[..1], &["rebuild"]);
-                    words.extend(trusted.iter().cloned());
-                    lines.push(self.line(&[], &words));
-                }
-            }
+            Manager::Npm | Manager::Pnpm => self.line(&[], &with(&self.words, &["--ignore-scripts"])),
             Manager::Uv => {
                 let names = trusted.join(" ");
                 let mut env = vec![("UV_NO_BUILD", "1")];
                 env.extend((!trusted.is_empty()).then_some(("UV_NO_BINARY_PACKAGE", names.as_str())));
                 let own = if self.words[1] == "sync" { &["--no-install-workspace"][..] } else { &[] };
-                lines.push(self.line(&env, &with(&self.words, own)));
+                self.line(&env, &with(&self.words, own))
             }
             Manager::Pip => {
-                let names = trusted.join(",");
-                let mut env = vec![("PIP_ONLY_BINARY", ":all:")];
-                env.extend((!trusted.is_empty()).then_some(("PIP_NO_BINARY", names.as_str())));
-                lines.push(self.line(&env, &self.words));
+                // In this order: what is said of all would clear what is said of some.
+                let mut words = with(&self.words, &["--only-binary=:all:"]);
+                words.extend((!trusted.is_empty()).then(|| format!("--no-binary={}", trusted.join(","))));
+                self.line(&[], &words)
             }
-            Manager::Cargo | Manager::Go | Manager::Venv => lines.push(self.line(&[], &self.words)),
+            Manager::Cargo | Manager::Go | Manager::Venv => self.line(&[], &self.words),
         }
-        lines
     }
 
-    /// What runs the packages' code, and the project's own that belongs to its installation, without the network. `read` reads a file of
-    /// the tree.
-    pub fn running(&self, trusted: &[String], read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Vec<Line> {
-        let mut lines = Vec::new();
-        let here =
-            |name: &str| if self.dir.is_empty() { name.to_owned() } else { format!("{}/{name}", self.dir) };
+    /// Why it cannot be kept from running code with the network, in words.
+    pub fn refusal(&self, read: Read<'_>) -> Option<String> {
+        if self.manager != Manager::Pip {
+            return None;
+        }
+        let (mut files, mut lines) =
+            (Vec::new(), vec![(self.dir.clone(), shell_words::join(&self.words[1..]))]);
+        while let Some((dir, line)) = lines.pop() {
+            let words: Vec<&str> = line.split(['=', ' ', '\t']).filter(|word| !word.is_empty()).collect();
+            if words.contains(&"--no-binary") {
+                return Some("its requirements ask for packages to be built (--no-binary)".to_owned());
+            }
+            let names = ["-r", "-c", "--requirement", "--constraint"];
+            for (at, word) in words.iter().enumerate() {
+                let glued = ["-r", "-c"]
+                    .iter()
+                    .find_map(|name| word.strip_prefix(name))
+                    .filter(|rest| !rest.is_empty());
+                let named = names.contains(word).then(|| words.get(at + 1).copied()).flatten();
+                let Some(name) = named.or(glued) else { continue };
+                let path = if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
+                let Ok(path) = RelPath::new(path.trim_start_matches("./")) else { continue };
+                if files.len() >= MOST_LISTS || files.contains(&path) {
+                    continue;
+                }
+                let text = read(path.as_str()).unwrap_or_default();
+                let text = String::from_utf8_lossy(&text).replace("\\\n", "");
+                let dir = path.parent().map(|parent| parent.as_str().to_owned()).unwrap_or_default();
+                lines.extend(text.lines().map(|line| (dir.clone(), line.trim().to_owned())));
+                files.push(path);
+            }
+        }
+        None
+    }
+
+    /// What runs the install scripts of `trusted` packages, with the network. `read` reads a file of the tree.
+    pub fn trusting(&self, trusted: &[String], read: Read<'_>) -> Option<Line> {
+        let names = match self.manager {
+            Manager::Npm => self.genuine(trusted, read),
+            Manager::Pnpm => trusted.to_vec(),
+            _ => return None,
+        };
+        let rebuild = || [with(&self.words[..1], &["rebuild"]), names.clone()].concat();
+        (!names.is_empty()).then(|| self.line(&[], &rebuild()))
+    }
+
+    /// What runs the code of all others, and the project's own that belongs to its installation, without the network.
+    pub fn running(&self, trusted: &[String], read: Read<'_>) -> Vec<Line> {
         match self.manager {
             Manager::Npm => {
-                let lock = read(&here("node_modules/.package-lock.json")).unwrap_or_default();
-                let mut with_code = scripted(&lock);
-                if !with_code.is_empty() {
-                    // Without names it rebuilds everything there is.
-                    with_code.retain(|name| !trusted.contains(name));
-                    let names = if trusted.is_empty() { Vec::new() } else { with_code.clone() };
-                    if !with_code.is_empty() {
-                        let mut words = with(&self.words[..1], &["rebuild"]);
-                        words.extend(names);
-                        lines.push(self.line(&[], &words));
-                    }
+                let mut lines = Vec::new();
+                let genuine = self.genuine(trusted, read);
+                let mut names = with_code(&self.lock(read));
+                names.retain(|name| !genuine.contains(name));
+                if !names.is_empty() {
+                    // Without names it rebuilds everything there is, in workspaces too.
+                    let names = if genuine.is_empty() { Vec::new() } else { names };
+                    lines.push(self.line(&[], &[with(&self.words[..1], &["rebuild"]), names].concat()));
                 }
-                let manifest = read(&here("package.json")).unwrap_or_default();
-                for script in lifecycle(&manifest) {
+                for script in lifecycle(&read(&self.here("package.json")).unwrap_or_default()) {
                     lines.push(self.line(&[], &with(&self.words[..1], &["run", script])));
                 }
+                lines
             }
-            Manager::Pnpm => lines.push(self.line(&[], &with(&self.words[..1], &["rebuild"]))),
-            Manager::Uv => lines.push(self.line(&[], &self.words)),
-            Manager::Pip | Manager::Cargo | Manager::Go | Manager::Venv => {}
+            Manager::Pnpm => vec![self.line(&[], &with(&self.words[..1], &["rebuild"]))],
+            // What it installs besides has no code to run any more.
+            Manager::Uv if self.words[1] == "sync" => vec![self.line(&[], &self.words)],
+            Manager::Uv | Manager::Pip | Manager::Cargo | Manager::Go | Manager::Venv => Vec::new(),
         }
-        lines
+    }
+
+    /// The trusted packages that are what they are called: every package that is installed under the name came from the name's own place in
+    /// a registry. A folder, an archive or another package can be given any name by a manifest.
+    fn genuine(&self, trusted: &[String], read: Read<'_>) -> Vec<String> {
+        let lock = self.lock(read);
+        let entries: Vec<_> = packages(&lock).collect();
+        let is = |name: &&String| {
+            let mut own = entries.iter().filter(|(its, _)| its == *name).peekable();
+            own.peek().is_some()
+                && own.all(|(_, package)| {
+                    let from = package["resolved"].as_str().unwrap_or_default();
+                    from.starts_with("https://")
+                        && from.contains(&format!("/{name}/-/"))
+                        && package["name"].is_null()
+                })
+        };
+        trusted.iter().filter(is).cloned().collect()
+    }
+
+    /// What npm says that it installed.
+    fn lock(&self, read: Read<'_>) -> Value {
+        let bytes = read(&self.here("node_modules/.package-lock.json")).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    /// The path of a file in the folder that it is called in.
+    fn here(&self, name: &str) -> String {
+        if self.dir.is_empty() { name.to_owned() } else { format!("{}/{name}", self.dir) }
     }
 
     /// The same call, free to bring the lock file up to date with its manifest.
@@ -244,6 +308,10 @@ impl Call {
         for (name, value) in env {
             line += &format!("{name}={} ", shell_words::quote(value));
         }
+        if self.manager == Manager::Pnpm {
+            // Its usual place is shown read-only with pnpm itself.
+            line += r#"npm_config_store_dir="$HOME/.cache/pnpm/store" pnpm_config_store_dir="$HOME/.cache/pnpm/store" "#;
+        }
         line += &shell_words::join(words);
         match self.dir.as_str() {
             "" => line,
@@ -266,14 +334,17 @@ fn with(words: &[String], more: &[&str]) -> Vec<String> {
     words.iter().cloned().chain(more.iter().map(|word| (*word).to_owned())).collect()
 }
 
-/// The installed packages that bring install scripts, and the workspace's own, by npm's hidden lock file.
-fn scripted(lock: &[u8]) -> Vec<String> {
-    let lock: Value = serde_json::from_slice(lock).unwrap_or_default();
-    let packages = lock["packages"].as_object();
+/// The packages of a lock file of npm's, by the names under which they are installed.
+fn packages(lock: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let all = lock["packages"].as_object().into_iter().flatten();
+    all.filter_map(|(path, package)| Some((path.rsplit("node_modules/").next()?.to_owned(), package)))
+}
+
+/// Those that bring install scripts, and the workspaces' own.
+fn with_code(lock: &Value) -> Vec<String> {
     let has_code = |package: &Value| package["hasInstallScript"] == true || package["link"] == true;
-    let with_code = packages.into_iter().flatten().filter(|(_, package)| has_code(package));
-    let name = |path: &String| path.rsplit("node_modules/").next().map(str::to_owned);
-    let mut names: Vec<String> = with_code.filter_map(|(path, _)| name(path)).collect();
+    let mut names: Vec<String> =
+        packages(lock).filter(|(_, package)| has_code(package)).map(|(name, _)| name).collect();
     names.sort();
     names.dedup();
     names
@@ -303,7 +374,7 @@ mod tests {
 
     fn fetching(line: &str, trusted: &[&str]) -> Option<String> {
         let trusted: Vec<String> = trusted.iter().map(|name| (*name).to_owned()).collect();
-        let lines: Vec<Line> = calls(&check(line))?.iter().flat_map(|call| call.fetching(&trusted)).collect();
+        let lines: Vec<Line> = calls(&check(line))?.iter().map(|call| call.fetching(&trusted)).collect();
         Some(lines.join(" && "))
     }
 
@@ -320,11 +391,14 @@ mod tests {
                 "cd a && cargo fetch && cd b && go mod download",
                 "(cd a && cargo fetch) && (cd a/b && go mod download)",
             ),
-            ("pnpm install --frozen-lockfile", "pnpm install --frozen-lockfile --ignore-scripts"),
+            (
+                "pnpm install --frozen-lockfile",
+                r#"npm_config_store_dir="$HOME/.cache/pnpm/store" pnpm_config_store_dir="$HOME/.cache/pnpm/store" pnpm install --frozen-lockfile --ignore-scripts"#,
+            ),
             ("uv sync --frozen", "UV_NO_BUILD=1 uv sync --frozen --no-install-workspace"),
             (
                 "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
-                "python3 -m venv .venv && PIP_ONLY_BINARY=:all: .venv/bin/pip install -r requirements.txt",
+                "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt --only-binary=:all:",
             ),
         ] {
             assert_eq!(fetching(line, &[]).as_deref(), Some(wanted), "{line}");
@@ -349,31 +423,83 @@ mod tests {
             assert_eq!(fetching(line, &[]), None, "{line}");
         }
         assert_eq!(
-            fetching("npm ci", &["esbuild", "a b"]).as_deref(),
-            Some("npm ci --ignore-scripts && npm rebuild esbuild 'a b'")
+            fetching("uv sync", &["a", "b"]).as_deref(),
+            Some("UV_NO_BUILD=1 UV_NO_BINARY_PACKAGE='a b' uv sync --no-install-workspace")
         );
     }
 
     #[test]
     fn what_brings_code_runs_it_afterwards() {
-        let lock = r#"{"packages": {"node_modules/a": {"hasInstallScript": true}, "node_modules/b": {},
-                       "node_modules/b/node_modules/@x/c": {"hasInstallScript": true}}}"#;
+        let lock = r#"{"packages": {
+            "node_modules/a": {"hasInstallScript": true, "resolved": "https://r.test/npm/a/-/a-1.0.0.tgz"},
+            "node_modules/b": {"resolved": "https://r.test/npm/b/-/b-1.0.0.tgz"},
+            "node_modules/b/node_modules/@x/c": {"hasInstallScript": true, "resolved": "https://r.test/@x/c/-/c-1.tgz"}}}"#;
         let manifest = r#"{"scripts": {"test": "x", "prepare": "tsc", "postinstall": "node p.js"}}"#;
-        let files = |lock: &'static str, manifest: &'static str| {
+        let files = |lock: &str, manifest: &str| {
+            let (lock, manifest) = (lock.as_bytes().to_vec(), manifest.as_bytes().to_vec());
             move |path: &str| match path {
-                "node_modules/.package-lock.json" => Some(lock.as_bytes().to_vec()),
-                "package.json" => Some(manifest.as_bytes().to_vec()),
+                "node_modules/.package-lock.json" => Some(lock.clone()),
+                "package.json" => Some(manifest.clone()),
                 _ => None,
             }
         };
         let call = &calls(&check("npm ci")).unwrap()[0];
+        let trusted = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let running = |names: &[&str], lock: &str, manifest: &str| {
+            let read = files(lock, manifest);
+            let mut all: Vec<Line> =
+                call.trusting(&trusted(names), &read).map(|line| line + " online").into_iter().collect();
+            all.extend(call.running(&trusted(names), &read));
+            all.join(" && ")
+        };
+        assert_eq!(running(&[], lock, manifest), "npm rebuild && npm run postinstall && npm run prepare");
+        assert_eq!(running(&["a"], lock, "{}"), "npm rebuild a online && npm rebuild @x/c");
+        assert_eq!(running(&["a", "@x/c"], lock, "{}"), "npm rebuild a @x/c online");
+        assert_eq!(running(&["elsewhere"], "{}", "nonsense"), "");
+        // Whatever only calls itself so.
+        for from in [
+            r#""resolved": "https://r.test/npm/evil/-/evil-1.0.0.tgz", "name": "evil""#,
+            r#""resolved": "https://r.test/npm/a/-/a-1.0.0.tgz", "name": "evil""#,
+            r#""resolved": "https://r.test/npm/evil/-/evil-1.0.0.tgz""#,
+            r#""resolved": "file:a/-/a.tgz""#,
+            r#""resolved": "packages/a", "link": true"#,
+            r#""version": "1""#,
+        ] {
+            let lock = lock.replacen(
+                "\"node_modules/b\": {",
+                &format!("\"node_modules/b/node_modules/a\": {{\"hasInstallScript\": true, {from}}}, \"node_modules/b\": {{"),
+                1,
+            );
+            assert_eq!(running(&["a"], &lock, "{}"), "npm rebuild", "{from}");
+        }
+    }
+
+    #[test]
+    fn lists_that_ask_for_builds_are_refused() {
+        let refusal = |line: &str, files: &[(&str, &str)]| {
+            let read = |path: &str| {
+                let found = files.iter().find(|(name, _)| *name == path);
+                found.map(|(_, text)| text.as_bytes().to_vec())
+            };
+            calls(&check(line)).unwrap()[0].refusal(&read)
+        };
+        let line = "pip install -r requirements.txt";
         assert_eq!(
-            call.running(&[], &files(lock, manifest)),
-            ["npm rebuild", "npm run postinstall", "npm run prepare"]
+            refusal(line, &[("requirements.txt", "a\n-r more/b.in\n"), ("more/b.in", "-r b.in\nb\n")]),
+            None
         );
-        assert_eq!(call.running(&["a".into()], &files(lock, "{}")), ["npm rebuild @x/c"]);
-        assert_eq!(call.running(&["a".into(), "@x/c".into()], &files(lock, "{}")), [] as [&str; 0]);
-        assert_eq!(call.running(&[], &files("{}", "nonsense")), [] as [&str; 0]);
+        for text in
+            ["--no-binary :all:\n", "a\n--no-binary=b", "-r more/b.in", "-rmore/b.in", "--no-\\\nbinary a"]
+        {
+            let more =
+                [("requirements.txt", text), ("more/b.in", "-c c.txt"), ("more/c.txt", "x --no-binary y")];
+            assert!(refusal(line, &more).is_some(), "{text}");
+        }
+        assert!(refusal("pip install --no-binary :all: a", &[]).is_some());
+        assert!(
+            refusal("pip install --requirement=requirements.txt", &[("requirements.txt", "--no-binary a")])
+                .is_some()
+        );
     }
 
     #[test]

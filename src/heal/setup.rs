@@ -139,7 +139,11 @@ async fn install(
         let outcome = step(&setup.check, setup.network).await?;
         return Ok(settled(&outcome, &setup.check, setup.network));
     };
-    let lines: Vec<String> = calls.iter().flat_map(|call| call.fetching(&setup.trusted)).collect();
+    let read = |path: &str| Some(attempt.read(&RelPath::new(path).ok()?).ok()??.bytes);
+    if let Some(why) = calls.iter().find_map(|call| call.refusal(&read)) {
+        return Ok(Err(refused(setup, &why)));
+    }
+    let lines: Vec<String> = calls.iter().map(|call| call.fetching(&setup.trusted)).collect();
     let fetch = installs::joined(&setup.check, &setup.check.name, &lines);
     let outcome = step(&fetch, setup.network).await?;
     match settled(&outcome, &fetch, setup.network) {
@@ -148,7 +152,7 @@ async fn install(
     }
 }
 
-/// Lets the packages that `calls` fetched into `attempt` run their code.
+/// Lets the packages that `calls` fetched into `attempt` run their code: trusted ones with the setup's network, all others without.
 async fn run_scripts(
     setup: &Preparation,
     calls: &[Call],
@@ -156,13 +160,19 @@ async fn run_scripts(
     mut step: impl AsyncFnMut(&Check, Network) -> Result<Outcome>,
 ) -> Result<Result<(), Failed>> {
     let read = |path: &str| Some(attempt.read(&RelPath::new(path).ok()?).ok()??.bytes);
-    let lines: Vec<String> = calls.iter().flat_map(|call| call.running(&setup.trusted, &read)).collect();
-    if lines.is_empty() {
-        return Ok(Ok(()));
+    let trusted: Vec<String> = calls.iter().filter_map(|call| call.trusting(&setup.trusted, &read)).collect();
+    let others: Vec<String> = calls.iter().flat_map(|call| call.running(&setup.trusted, &read)).collect();
+    for (lines, network) in [(trusted, setup.network), (others, Network::None)] {
+        if lines.is_empty() {
+            continue;
+        }
+        let scripts = installs::joined(&setup.check, SCRIPTS, &lines);
+        let failed = settled(&step(&scripts, network).await?, &scripts, network);
+        if failed.is_err() {
+            return Ok(failed);
+        }
     }
-    let scripts = installs::joined(&setup.check, SCRIPTS, &lines);
-    let outcome = step(&scripts, Network::None).await?;
-    Ok(settled(&outcome, &scripts, Network::None))
+    Ok(Ok(()))
 }
 
 /// Gives a run that is taken up again what its setup made.
@@ -212,7 +222,7 @@ pub(super) async fn follow(journal: &Journal, tools: &Tools, patch: &Patch) -> R
         installs::calls(&setup.check).map(|calls| calls.iter().map(Call::unlocked).collect());
     let fetch = match &calls {
         Some(calls) => {
-            let lines: Vec<String> = calls.iter().flat_map(|call| call.fetching(&setup.trusted)).collect();
+            let lines: Vec<String> = calls.iter().map(|call| call.fetching(&setup.trusted)).collect();
             installs::joined(&setup.check, &setup.check.name, &lines)
         }
         None => setup.check.clone(),
@@ -220,6 +230,10 @@ pub(super) async fn follow(journal: &Journal, tools: &Tools, patch: &Patch) -> R
     let mut why = String::new();
     for network in BTreeSet::from([Network::None, setup.network]) {
         let attempt = tools.workspaces.attempt_to_set_up(patch).await?;
+        let read = |path: &str| Some(attempt.read(&RelPath::new(path).ok()?).ok()??.bytes);
+        if let Some(no) = calls.iter().flatten().find_map(|call| call.refusal(&read)) {
+            return Ok(Err(refused(setup, &no).reason));
+        }
         let step = async |check: &Check, network| recorded(journal, tools, &attempt, check, network).await;
         if let Err(Failed { reason, .. }) = settled(&step(&fetch, network).await?, &fetch, network) {
             why = reason;
@@ -269,6 +283,14 @@ struct Failed {
     advice: String,
 }
 
+/// A setup that is not run, because it would run packages' code with the network.
+fn refused(setup: &Preparation, why: &str) -> Failed {
+    Failed {
+        reason: format!("the setup `{}` is not run: {why}", setup.check.run.display()),
+        advice: "leave the choice to your sandbox.install_scripts, which names the packages that may be built with the network, or install the packages in the tree yourself".to_owned(),
+    }
+}
+
 /// What came of a step of a setup that had that much of the network.
 fn settled(outcome: &Outcome, check: &Check, network: Network) -> Result<(), Failed> {
     if outcome.is_green() {
@@ -285,7 +307,7 @@ fn settled(outcome: &Outcome, check: &Check, network: Network) -> Result<(), Fai
     let lines: Vec<&str> = outcome.tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
     let reach = match network {
-        _ if check.name == SCRIPTS => {
+        Network::None if check.name == SCRIPTS => {
             "nothing of the network, as what packages run when they are installed (your sandbox.install_scripts names those that may)"
         }
         Network::None => "nothing of the network (your sandbox.network and --allow-net have the last word)",

@@ -357,13 +357,6 @@ impl Sandbox {
             }
         };
         let mut env = self.toolchains.environment(&home, view::user_name(uid), job.network);
-        if self.mode.has_view() {
-            // pnpm's own place for it is shown read-only with pnpm.
-            let store = home.join(".cache/pnpm/store").to_string_lossy().into_owned();
-            for name in ["npm_config_store_dir", "pnpm_config_store_dir"] {
-                env.insert(name.into(), store.clone());
-            }
-        }
         if self.mode == Mode::Degraded {
             env.insert("TMPDIR".into(), home.to_string_lossy().into_owned());
             // A file that is there and cannot be read ends git.
