@@ -136,28 +136,54 @@ impl Call {
     /// What fetches its packages and runs none of their code, but for the builds of `trusted` ones.
     pub fn fetching(&self, trusted: &[String]) -> Line {
         match self.manager {
-            Manager::Npm | Manager::Pnpm => self.line(&[], &with(&self.words, &["--ignore-scripts"])),
+            Manager::Npm | Manager::Pnpm => self.line(&with(&self.words, &["--ignore-scripts"])),
+            Manager::Uv if self.words[1] == "venv" => self.line(&self.words),
+            // Its `pip` heeds the flag alone, and not the variable.
+            Manager::Uv if self.words[1] == "pip" => {
+                let mut words = with(&self.words, &["--no-build"]);
+                words.extend(trusted.iter().map(|name| format!("--no-binary={name}")));
+                self.line(&words)
+            }
             Manager::Uv => {
-                let names = trusted.join(" ");
-                let mut env = vec![("UV_NO_BUILD", "1")];
-                env.extend((!trusted.is_empty()).then_some(("UV_NO_BINARY_PACKAGE", names.as_str())));
-                let own = if self.words[1] == "sync" { &["--no-install-workspace"][..] } else { &[] };
-                self.line(&env, &with(&self.words, own))
+                let mut words = with(&self.words, &["--no-build", "--no-install-workspace"]);
+                words.extend(trusted.iter().map(|name| format!("--no-binary-package={name}")));
+                self.line(&words)
             }
             Manager::Pip => {
                 // In this order: what is said of all would clear what is said of some.
                 let mut words = with(&self.words, &["--only-binary=:all:"]);
                 words.extend((!trusted.is_empty()).then(|| format!("--no-binary={}", trusted.join(","))));
-                self.line(&[], &words)
+                self.line(&words)
             }
-            Manager::Cargo | Manager::Go | Manager::Venv => self.line(&[], &self.words),
+            Manager::Cargo | Manager::Go | Manager::Venv => self.line(&self.words),
         }
     }
 
     /// Why it cannot be kept from running code with the network, in words.
     pub fn refusal(&self, read: Read<'_>) -> Option<String> {
-        if self.manager != Manager::Pip {
-            return None;
+        let says = |file: &str, words: &[&str]| {
+            let above = std::path::Path::new(&self.dir).ancestors().filter_map(std::path::Path::to_str);
+            let mut paths =
+                above.map(|dir| if dir.is_empty() { file.to_owned() } else { format!("{dir}/{file}") });
+            let text = paths.any(|path| {
+                let bytes = read(&path).unwrap_or_default();
+                let text = String::from_utf8_lossy(&bytes);
+                words.iter().any(|word| text.contains(word))
+            });
+            text.then(|| format!("{file} asks for it ({})", words.join(", ")))
+        };
+        match self.manager {
+            // These packages' own code takes part in installing all others.
+            Manager::Pnpm => return says("pnpm-workspace.yaml", &["configDependencies"]),
+            Manager::Uv => {
+                // Names the packages that its flag does not hold for.
+                let settings = ["no-binary"];
+                if let Some(why) = says("pyproject.toml", &settings).or_else(|| says("uv.toml", &settings)) {
+                    return Some(why);
+                }
+            }
+            Manager::Pip => {}
+            Manager::Npm | Manager::Cargo | Manager::Go | Manager::Venv => return None,
         }
         let (mut files, mut lines) =
             (Vec::new(), vec![(self.dir.clone(), shell_words::join(&self.words[1..]))]);
@@ -196,8 +222,13 @@ impl Call {
             Manager::Pnpm => trusted.to_vec(),
             _ => return None,
         };
-        let rebuild = || [with(&self.words[..1], &["rebuild"]), names.clone()].concat();
-        (!names.is_empty()).then(|| self.line(&[], &rebuild()))
+        let verb = if self.manager == Manager::Npm {
+            &["rebuild", "--foreground-scripts"][..]
+        } else {
+            &["rebuild"]
+        };
+        let rebuild = || [with(&self.words[..1], verb), names.clone()].concat();
+        (!names.is_empty()).then(|| self.line(&rebuild()))
     }
 
     /// What runs the code of all others, and the project's own that belongs to its installation, without the network.
@@ -211,16 +242,31 @@ impl Call {
                 if !names.is_empty() {
                     // Without names it rebuilds everything there is, in workspaces too.
                     let names = if genuine.is_empty() { Vec::new() } else { names };
-                    lines.push(self.line(&[], &[with(&self.words[..1], &["rebuild"]), names].concat()));
+                    // What a script prints is to be seen.
+                    let rebuild = with(&self.words[..1], &["rebuild", "--foreground-scripts"]);
+                    lines.push(self.line(&[rebuild, names].concat()));
                 }
-                for script in lifecycle(&read(&self.here("package.json")).unwrap_or_default()) {
-                    lines.push(self.line(&[], &with(&self.words[..1], &["run", script])));
+                lines.extend(self.own_scripts(read));
+                lines
+            }
+            Manager::Pnpm => {
+                let Some(pending) = self.pending(read).filter(|_| !trusted.is_empty()) else {
+                    return vec![self.line(&with(&self.words[..1], &["rebuild", "--pending"]))];
+                };
+                // pnpm 10 counts what was rebuilt by name as pending still.
+                let mut lines = Vec::new();
+                let names: Vec<String> =
+                    pending.iter().filter(|name| *name != "." && !trusted.contains(name)).cloned().collect();
+                if !names.is_empty() {
+                    lines.push(self.line(&[with(&self.words[..1], &["rebuild"]), names].concat()));
+                }
+                if pending.iter().any(|name| name == ".") {
+                    lines.extend(self.own_scripts(read));
                 }
                 lines
             }
-            Manager::Pnpm => vec![self.line(&[], &with(&self.words[..1], &["rebuild"]))],
             // What it installs besides has no code to run any more.
-            Manager::Uv if self.words[1] == "sync" => vec![self.line(&[], &self.words)],
+            Manager::Uv if self.words[1] == "sync" => vec![self.line(&self.words)],
             Manager::Uv | Manager::Pip | Manager::Cargo | Manager::Go | Manager::Venv => Vec::new(),
         }
     }
@@ -241,6 +287,25 @@ impl Call {
                 })
         };
         trusted.iter().filter(is).cloned().collect()
+    }
+
+    /// The project's own scripts that belong to its installation.
+    fn own_scripts(&self, read: Read<'_>) -> Vec<Line> {
+        let manifest = read(&self.here("package.json")).unwrap_or_default();
+        let run = |script: &&str| self.line(&with(&self.words[..1], &["run", *script]));
+        lifecycle(&manifest).iter().map(run).collect()
+    }
+
+    /// The names of the packages whose scripts pnpm left for later, `.` for the project itself; `None` where it does not say so in a way that
+    /// is known.
+    fn pending(&self, read: Read<'_>) -> Option<Vec<String>> {
+        let modules: Value = serde_json::from_slice(&read(&self.here("node_modules/.modules.yaml"))?).ok()?;
+        let name = |entry: &Value| {
+            let entry = entry.as_str()?.trim_start_matches('/');
+            let end = entry.char_indices().skip(1).find(|(_, c)| *c == '@').map_or(entry.len(), |(at, _)| at);
+            Some(entry[..end].to_owned())
+        };
+        Some(modules["pendingBuilds"].as_array()?.iter().filter_map(name).collect())
     }
 
     /// What npm says that it installed.
@@ -303,11 +368,8 @@ impl Call {
         }
     }
 
-    fn line(&self, env: &[(&str, &str)], words: &[String]) -> Line {
+    fn line(&self, words: &[String]) -> Line {
         let mut line = String::new();
-        for (name, value) in env {
-            line += &format!("{name}={} ", shell_words::quote(value));
-        }
         if self.manager == Manager::Pnpm {
             // Its usual place is shown read-only with pnpm itself.
             line += r#"npm_config_store_dir="$HOME/.cache/pnpm/store" pnpm_config_store_dir="$HOME/.cache/pnpm/store" "#;
@@ -395,7 +457,7 @@ mod tests {
                 "pnpm install --frozen-lockfile",
                 r#"npm_config_store_dir="$HOME/.cache/pnpm/store" pnpm_config_store_dir="$HOME/.cache/pnpm/store" pnpm install --frozen-lockfile --ignore-scripts"#,
             ),
-            ("uv sync --frozen", "UV_NO_BUILD=1 uv sync --frozen --no-install-workspace"),
+            ("uv sync --frozen", "uv sync --frozen --no-build --no-install-workspace"),
             (
                 "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
                 "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt --only-binary=:all:",
@@ -424,7 +486,7 @@ mod tests {
         }
         assert_eq!(
             fetching("uv sync", &["a", "b"]).as_deref(),
-            Some("UV_NO_BUILD=1 UV_NO_BINARY_PACKAGE='a b' uv sync --no-install-workspace")
+            Some("uv sync --no-build --no-install-workspace --no-binary-package=a --no-binary-package=b")
         );
     }
 
@@ -452,9 +514,15 @@ mod tests {
             all.extend(call.running(&trusted(names), &read));
             all.join(" && ")
         };
-        assert_eq!(running(&[], lock, manifest), "npm rebuild && npm run postinstall && npm run prepare");
-        assert_eq!(running(&["a"], lock, "{}"), "npm rebuild a online && npm rebuild @x/c");
-        assert_eq!(running(&["a", "@x/c"], lock, "{}"), "npm rebuild a @x/c online");
+        assert_eq!(
+            running(&[], lock, manifest),
+            "npm rebuild --foreground-scripts && npm run postinstall && npm run prepare"
+        );
+        assert_eq!(
+            running(&["a"], lock, "{}"),
+            "npm rebuild --foreground-scripts a online && npm rebuild --foreground-scripts @x/c"
+        );
+        assert_eq!(running(&["a", "@x/c"], lock, "{}"), "npm rebuild --foreground-scripts a @x/c online");
         assert_eq!(running(&["elsewhere"], "{}", "nonsense"), "");
         // Whatever only calls itself so.
         for from in [
@@ -470,7 +538,7 @@ mod tests {
                 &format!("\"node_modules/b/node_modules/a\": {{\"hasInstallScript\": true, {from}}}, \"node_modules/b\": {{"),
                 1,
             );
-            assert_eq!(running(&["a"], &lock, "{}"), "npm rebuild", "{from}");
+            assert_eq!(running(&["a"], &lock, "{}"), "npm rebuild --foreground-scripts", "{from}");
         }
     }
 

@@ -361,6 +361,7 @@ impl Sandbox {
             env.insert("TMPDIR".into(), home.to_string_lossy().into_owned());
             // A file that is there and cannot be read ends git.
             env.insert("GIT_CONFIG_NOSYSTEM".into(), "1".into());
+            env.insert("GIT_CONFIG_GLOBAL".into(), "/dev/null".into());
         }
         if let Some(reports) = &job.view.reports {
             let path = if self.mode.has_view() { Path::new(REPORTS) } else { reports };

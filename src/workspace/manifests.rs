@@ -33,6 +33,7 @@ const NAMES: &[&str] = &[
     "setup.cfg",
     "setup.py",
     "uv.lock",
+    "uv.toml",
     "yarn.lock",
 ];
 

@@ -331,3 +331,112 @@ fn go_modules_are_fetched_once_and_every_attempt_builds_from_them() {
     let fetched = asked.iter().filter(|line| line.ends_with("quiet/@v/v1.0.0.zip")).count();
     assert_eq!(fetched, 2, "{asked:?}");
 }
+
+#[test]
+fn a_repo_cannot_have_packages_built_with_the_network() {
+    let Some(uv) = uv() else { return };
+    for (run, file, more) in [
+        ("uv sync", "pyproject.toml", "[tool.uv]\nno-binary-package = [\"noisypy\"]\n"),
+        ("uv sync", "uv.toml", "no-build = false\nno-binary-package = [\"noisypy\"]\n"),
+        (
+            "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+            "requirements.txt",
+            "\n--no-binary :all:\n",
+        ),
+        ("uv venv && uv pip install -r requirements.txt --no-binary :all:", "x", ""),
+    ] {
+        let registry = Registry::start();
+        let mut project = python_project(&registry, run, "noisypy");
+        let old = project.env["PATH"].clone();
+        project.env.insert("PATH".into(), format!("{}:{old}", uv.join("bin").display()));
+        let text = format!("{}{more}", project.read_if(Path::new(file)).unwrap_or_default());
+        project.write(&[(file, &text)]);
+        let ran = heal(&registry, &project, ".venv/bin/python -c 'import noisypy'", 5);
+        assert!(ran.stderr.contains("is not run"), "{run}: {}", ran.stderr);
+        let asked = registry.asked();
+        assert!(!asked.iter().any(|line| line.starts_with("PUT")), "{asked:?}");
+    }
+}
+
+/// A library's test that needs a package which the manifest does not name, and the answer of a model that names it.
+fn lacking(registry: &Registry) -> (Project, String) {
+    let lock = r#"{
+  "name": "sample",
+  "version": "1.0.0",
+  "lockfileVersion": 3,
+  "requires": true,
+  "packages": {
+    "": {
+      "name": "sample",
+      "version": "1.0.0"
+    }
+  }
+}
+"#;
+    let files = [
+        ("package.json", "{\n  \"name\": \"sample\",\n  \"version\": \"1.0.0\"\n}\n"),
+        ("package-lock.json", lock),
+        ("sum.js", "module.exports = () => 41;\n"),
+        ("test.js", "if (require('./sum')() !== 42) throw new Error('not 42');\n"),
+        ("regreen.toml", &format!("{}[checks.test]\nrun = \"node test.js\"\n", setup("npm ci"))),
+        (".gitignore", "node_modules\n"),
+    ];
+    let answer = edit(
+        "package.json",
+        "  \"version\": \"1.0.0\"",
+        "  \"version\": \"1.0.0\",\n  \"dependencies\": {\n    \"quiet\": \"1.0.0\"\n  }",
+    ) + "\nsum.js\n<<<<<<< SEARCH\nmodule.exports = () => 41;\n=======\nmodule.exports = () => require('quiet');\n>>>>>>> REPLACE\n";
+    (registry.project(&files), answer)
+}
+
+/// What is kept of setups for later runs.
+fn kept(project: &Project, name: &str) -> bool {
+    let mut folders = vec![project.state().join("layers")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_name() == name {
+                return true;
+            }
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_new_dependency_is_installed_for_its_attempt_and_waits_for_a_person() {
+    let registry = Registry::start();
+    let (project, answer) = lacking(&registry);
+    let vendor = Anthropic::start([Reply::Text(answer)]).await;
+    let project = project.anthropic(&vendor);
+    let before = project.everything();
+    let ran = registry.regreen(&project, &["heal", "--json", "--", "node", "test.js"]);
+    let logs = registry.regreen(&project, &["logs", "--check", "all"]);
+    assert_eq!(ran.code, Some(3), "{}{}{}", ran.stdout, ran.stderr, logs.stdout);
+    assert!(ran.kinds().contains(&"installed".to_owned()), "{}", ran.stdout);
+    assert_eq!(project.everything(), before, "something landed");
+    assert!(!kept(&project, "quiet"), "what nobody agreed to is kept for others");
+    registry.regreen(&project, &["approve"]).expect(0);
+    assert!(project.read("package.json").contains("quiet"));
+    assert!(project.read("package-lock.json").contains("/npm/quiet/-/quiet-1.0.0.tgz"), "the lock is behind");
+    assert!(!project.root.join("node_modules").exists());
+    // What landed is what any later setup installs.
+    registry.regreen(&project, &["heal", "--no-model", "--", "node", "test.js"]).expect(0);
+    assert!(kept(&project, "quiet"));
+}
+
+#[tokio::test]
+async fn without_a_permitted_network_a_new_dependency_is_refused_with_the_reason() {
+    let registry = Registry::start();
+    let (project, answer) = lacking(&registry);
+    let vendor = Anthropic::start([Reply::Text(answer.clone()), Reply::Text(answer)]).await;
+    let project = project.anthropic(&vendor);
+    let before = project.everything();
+    let ran = registry.regreen(&project, &["heal", "--allow-net", "none", "--", "node", "test.js"]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("no network is allowed for it"), "{}", ran.stderr);
+    assert_eq!(project.everything(), before);
+    assert_eq!(registry.asked(), [] as [&str; 0]);
+}
