@@ -140,7 +140,7 @@ impl Call {
             Manager::Uv if self.words[1] == "venv" => self.line(&self.words),
             // Its `pip` heeds the flag alone, and not the variable.
             Manager::Uv if self.words[1] == "pip" => {
-                let mut words = with(&self.words, &["--no-build"]);
+                let mut words = with(&self.words, &["--only-binary=:all:"]);
                 words.extend(trusted.iter().map(|name| format!("--no-binary={name}")));
                 self.line(&words)
             }

@@ -16,7 +16,7 @@ fn fixtures() -> PathBuf {
 }
 
 /// The registry: `registry.test` with a port of its own.
-struct Registry {
+pub struct Registry {
     child: Child,
     _alive: ChildStdin,
     port: u16,
@@ -25,7 +25,7 @@ struct Registry {
 }
 
 impl Registry {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let mut command = Command::new("python3");
         command.arg(fixtures().join("server.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("python runs");
@@ -44,7 +44,7 @@ impl Registry {
     }
 
     /// A project of a user whose package managers know this registry and no other.
-    fn project(&self, files: &[(&str, &str)]) -> Project {
+    pub fn project(&self, files: &[(&str, &str)]) -> Project {
         let mut project = Project::new(files);
         let base = self.base();
         let authority = fixtures().join("authority.pem").to_string_lossy().into_owned();
@@ -78,7 +78,7 @@ impl Registry {
     }
 
     /// The user's configuration, with `more` in `[sandbox]`.
-    fn configure(&self, project: &Project, more: &str) {
+    pub fn configure(&self, project: &Project, more: &str) {
         let port = self.port;
         project.configure(&format!(
             "[sandbox]\nregistries = [\"registry.test:{port}\"]\nprivate_registries = true\n{more}"
@@ -86,7 +86,7 @@ impl Registry {
     }
 
     /// A program where the registry's name leads to the loopback.
-    fn run(&self, project: &Project, argv: &[&str]) -> Ran {
+    pub fn run(&self, project: &Project, argv: &[&str]) -> Ran {
         let mut command = Command::new("unshare");
         command.arg("--mount");
         if !rustix::process::geteuid().is_root() {
@@ -98,14 +98,14 @@ impl Registry {
         Ran::of(command.output().expect("unshare runs"))
     }
 
-    fn regreen(&self, project: &Project, arguments: &[&str]) -> Ran {
+    pub fn regreen(&self, project: &Project, arguments: &[&str]) -> Ran {
         let mut argv = vec![env!("CARGO_BIN_EXE_regreen")];
         argv.extend(arguments);
         self.run(project, &argv)
     }
 
     /// What it was asked for: method and path.
-    fn asked(mut self) -> Vec<String> {
+    pub fn asked(mut self) -> Vec<String> {
         self.child.kill().expect("it lives");
         self.child.wait().expect("it ends");
         self.heard.take().map(|heard| heard.join().expect("it heard all"));
@@ -418,7 +418,7 @@ async fn a_new_dependency_is_installed_for_its_attempt_and_waits_for_a_person() 
     assert!(ran.kinds().contains(&"installed".to_owned()), "{}", ran.stdout);
     assert_eq!(project.everything(), before, "something landed");
     assert!(!kept(&project, "quiet"), "what nobody agreed to is kept for others");
-    registry.regreen(&project, &["approve"]).expect(0);
+    registry.regreen(&project, &["approve", &project.last_run()]).expect(0);
     assert!(project.read("package.json").contains("quiet"));
     assert!(project.read("package-lock.json").contains("/npm/quiet/-/quiet-1.0.0.tgz"), "the lock is behind");
     assert!(!project.root.join("node_modules").exists());
