@@ -370,7 +370,8 @@ pub(super) fn preparation(
     let declared = own.is_some();
     let setup = own.or_else(|| detected(session, root).setup)?;
     let network = setup.network.min(allowed.unwrap_or(settings.user.sandbox.setup_network));
-    Some(Preparation { check: crate::heal::setup_check(&setup), network, declared })
+    let trusted = settings.user.sandbox.install_scripts.clone();
+    Some(Preparation { check: crate::heal::setup_check(&setup), network, declared, trusted })
 }
 
 /// The checks and the setup that the project's files show.

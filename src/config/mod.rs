@@ -222,6 +222,11 @@ impl Settings {
             user.sandbox.read_only.iter().map(|folder| folder.display().to_string()).collect();
         let folders = if folders.is_empty() { "none".to_owned() } else { folders.join(", ") };
         add("sandbox.read_only", folders, &[]);
+        let trusted = match user.sandbox.install_scripts.as_slice() {
+            [] => "without a network".to_owned(),
+            names => format!("without a network, except {}", names.join(", ")),
+        };
+        add("sandbox.install_scripts", trusted, &[]);
         add("limits.memory", render_size(user.limits.memory), &[]);
         add("limits.processes", user.limits.processes.to_string(), &[]);
         add("limits.check", render_duration(user.limits.check), &[]);

@@ -233,6 +233,8 @@ pub struct Confinement {
     pub private_registries: bool,
     /// Host folders seen read-only besides the system's and the toolchains'.
     pub read_only: Vec<PathBuf>,
+    /// Packages whose install scripts and builds may reach what a setup may reach; those of all others run without a network.
+    pub install_scripts: Vec<String>,
 }
 
 /// The most that a check, an attempt or a run may use.
@@ -299,7 +301,8 @@ const PROVIDER: &[&str] =
 const RUNG: &[&str] = &["fixer", "provider", "model", "attempts", "effort"];
 const LIMITS: &[&str] = &["memory", "processes", "file_size", "output", "check", "run", "attempts"];
 const GUARDS: &[&str] = &["protected", "files", "lines", "file_size"];
-const SANDBOX: &[&str] = &["mode", "network", "registries", "private_registries", "read_only"];
+const SANDBOX: &[&str] =
+    &["mode", "network", "registries", "private_registries", "read_only", "install_scripts"];
 
 const PRIMARY_MODEL: &str = "claude-sonnet-5-5";
 const SECONDARY_MODEL: &str = "gpt-6.2-sol";
@@ -319,6 +322,7 @@ impl UserConfig {
                 registries: Vec::new(),
                 private_registries: false,
                 read_only: Vec::new(),
+                install_scripts: Vec::new(),
             },
             limits: Caps {
                 memory: 4 << 30,
@@ -590,6 +594,16 @@ fn confinement(
     }
     set(&mut target.registries, section.strings("registries")?);
     set(&mut target.private_registries, section.boolean("private_registries")?);
+    if let Some(names) = section.strings("install_scripts")? {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@/".contains(c);
+        let is_name = |name: &String| {
+            name.chars().all(plain) && name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '@')
+        };
+        if !names.iter().all(is_name) {
+            return Err(section.wrong("install_scripts", "must be names of packages"));
+        }
+        target.install_scripts = names;
+    }
     if let Some(folders) = section.strings("read_only")? {
         let home = environment.home();
         let folder = |text: String| match text.strip_prefix("~/").zip(home.as_ref()) {

@@ -30,12 +30,11 @@ const LOCKS: &[&str] = &[
 ];
 
 /// Whether a file is a lock file by its name.
-pub(super) fn is_lock(path: &RelPath) -> bool {
+pub fn is_lock(path: &RelPath) -> bool {
     LOCKS.contains(&path.file_name())
 }
 
 pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
-    let name = delta.path.file_name();
     if is_lock(delta.path) {
         return found.refuse(
             "dependencies",
@@ -44,21 +43,30 @@ pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
             "a lock file is written by its tool; change the manifest instead",
         );
     }
-    let Some(after) = delta.after else { return };
-    let (old, new) = (read(name, before(delta)), read(name, after));
-    let (Some(old), Some(new)) = (old.or_else(|| Some(BTreeMap::new())), new) else { return };
-    for (dependency, version) in &new {
-        let what = match old.get(dependency) {
-            None => "is a new dependency",
-            Some(was) if was != version => "asks for another version",
-            Some(_) => continue,
-        };
+    let after = delta.after.unwrap_or_default();
+    for (dependency, version, what) in &news(delta) {
         let shown: String = version.chars().take(80).collect();
         let line =
             after.lines().position(|line| line.contains(dependency.rsplit(' ').next().unwrap_or(dependency)));
         let reason = format!("{dependency} ({shown}) {what}; that needs an approval");
         found.approval("dependencies", delta.path, line.map(|index| index + 1), reason);
     }
+}
+
+/// What a manifest asks for that it did not before: the package, the version, and which of the two is new, in words.
+pub(super) fn news(delta: &Delta<'_>) -> Vec<(String, String, &'static str)> {
+    let name = delta.path.file_name();
+    let Some(new) = delta.after.and_then(|after| read(name, after)) else { return Vec::new() };
+    let old = read(name, before(delta)).unwrap_or_default();
+    let news = new.into_iter().filter_map(|(dependency, version)| {
+        let what = match old.get(&dependency) {
+            None => "is a new dependency",
+            Some(was) if *was != version => "asks for another version",
+            Some(_) => return None,
+        };
+        Some((dependency, version, what))
+    });
+    news.collect()
 }
 
 /// Whether a file of this name says what the project depends on.

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::patch::{Change, FileState, Patch, RelPath, Tree};
 
 use delta::Delta;
+pub use dependencies::is_lock;
 
 /// What a finding means for the patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -150,6 +151,11 @@ pub fn prepare() {
         let nowhere = std::path::Path::new("/dev/null");
         inspect(&Proposed::new(Tree { root: nowhere, patch: &Patch::new() }, &patch));
     });
+}
+
+/// Whether a patch makes manifests ask for packages, or for versions of them, that they did not ask for before.
+pub fn asks_for_more(patch: &Patch) -> bool {
+    delta::deltas(patch).iter().any(|delta| !dependencies::news(delta).is_empty())
 }
 
 /// Whether any finding refuses the patch.

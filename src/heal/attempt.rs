@@ -94,9 +94,23 @@ async fn try_out(journal: &Journal, tools: &Tools, run: &Run, number: u32, propo
         return decide(journal, number, Decision::Drop, &reason, Vec::new()).await;
     }
 
+    let followed = super::setup::follow(journal, tools, &run.base().then(&patch)).await?;
+    let (patch, missing) = match followed {
+        Ok(locks) if locks.is_empty() => (patch, None),
+        Ok(locks) => {
+            journal.record(Event::Installed { attempt: number, locks: locks.clone() }).await?;
+            (patch.then(&locks), None)
+        }
+        // What is missing may not be needed: the checks say so.
+        Err(why) => (patch, Some(why)),
+    };
     let attempt = workspace(journal, tools, &patch).await?;
     let goal = check(journal, tools, Phase::Attempt, &attempt, &run.spec.goal).await?;
     let (mut decision, mut reason) = judge::goal(run, &goal);
+    if let (Some(why), true) = (missing, decision != Decision::Green) {
+        decision = Decision::Drop;
+        reason = format!("{reason}; the packages that it asks for could not be installed: {why}");
+    }
     let mut after = vec![goal.clone()];
     if decision == Decision::Green {
         let mut worse = None;
@@ -136,11 +150,17 @@ fn feature(run: &Run, after: &[Outcome]) -> (Decision, String) {
     }
 }
 
-/// What guards say of `patch` on top of `base`.
+/// What guards say of `patch` on top of `base`. What package managers themselves wrote into lock files is not judged.
 pub(super) fn guard(tools: &Tools, run: &Run, base: &Patch, patch: &Patch) -> Vec<Finding> {
+    let mut proposed = Patch::new();
+    for (path, change) in patch.iter() {
+        if run.locks.get(path).is_none_or(|written| written.after != change.after) {
+            proposed.set(path.clone(), change.clone());
+        }
+    }
     guards::inspect(&Proposed {
         tree: Tree { root: tools.workspaces.root(), patch: base },
-        patch,
+        patch: &proposed,
         test_changes: &run.spec.test_changes,
         protected: &run.spec.protected,
         limits: run.spec.limits,

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod baseline;
+mod installs;
 mod judge;
 mod land;
 mod prove;

@@ -20,6 +20,10 @@ const MINIMISING_RUNS: usize = 8;
 /// Minimises what was kept, then proves it: records [`Event::Proven`], or [`Event::NotProven`] with the reason.
 pub(super) async fn prove(journal: &Journal, tools: &Tools) -> Result<()> {
     super::setup::again(journal, tools).await?;
+    if let Err(why) = super::setup::follow(journal, tools, &journal.run().base()).await? {
+        let reason = format!("the packages that it asks for could not be installed: {why}");
+        return journal.record(Event::NotProven { reason }).await;
+    }
     if !journal.run().minimised {
         drop_needless_hunks(journal, tools).await?;
     }
@@ -32,8 +36,9 @@ pub(super) async fn prove(journal: &Journal, tools: &Tools) -> Result<()> {
 async fn drop_needless_hunks(journal: &Journal, tools: &Tools) -> Result<()> {
     let run = journal.run();
     let hunks: Vec<_> = run.kept.hunks().into_iter().map(|hunk| hunk.id).collect();
-    // A feature's parts are all asked for: only what a test happens not to need would go.
-    let needed = if hunks.len() < 2 || run.is_feature() || !run.spec.minimise {
+    // A feature's parts are all asked for: only what a test happens not to need would go. A manifest and its lock file belong together.
+    let whole = run.is_feature() || !run.locks.is_empty();
+    let needed = if hunks.len() < 2 || whole || !run.spec.minimise {
         hunks.clone()
     } else {
         minimise(&hunks, MINIMISING_RUNS, async |subset| {

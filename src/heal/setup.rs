@@ -7,15 +7,18 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::{Tools, workspace};
+use super::Tools;
+use super::installs::{self, Call};
 use crate::fault::Fault;
+use crate::guards::{asks_for_more, is_lock};
 use crate::outcome::{Check, CommandLine, End, Outcome};
-use crate::patch::{Patch, RelPath, read_beneath};
+use crate::patch::{Change, Patch, RelPath, Tree, read_beneath};
 use crate::process::{self, Invocation};
 use crate::run::events::{Baseline, Event, Phase, Preparation};
 use crate::run::journal::Journal;
+use crate::sandbox::Network;
 use crate::verify::{Progress, Verifier};
-use crate::workspace::{Attempt, Workspaces};
+use crate::workspace::{Attempt, Workspaces, decides};
 
 /// What came of preparing the tree.
 pub(super) enum Prepared {
@@ -58,6 +61,8 @@ pub struct Bench<'a> {
     pub verifier: &'a Verifier,
     /// Where layers are kept.
     pub layers: &'a Path,
+    /// The tree that the folder holds, as git names it.
+    pub tree: &'a str,
 }
 
 impl Bench<'_> {
@@ -71,29 +76,99 @@ impl Bench<'_> {
         if workspaces.is_prepared() || !is_needed(workspaces.root(), setup, green) {
             return Ok(false);
         }
-        let key = key(workspaces.root(), base, setup).await?;
-        if workspaces.reuse(self.layers, &key).await? {
+        let Key { name, packages_alone } = key(workspaces.root(), base, setup, self.tree).await?;
+        if workspaces.reuse(self.layers, &name).await? {
             return Ok(true);
         }
-        let attempt = workspaces.attempt(base).await?;
-        let outcome = execute(self.verifier, setup, &attempt, &|_| {}).await?;
-        if let (false, Baseline::Infra { reason, advice }) = (outcome.is_green(), failed(setup, &outcome)) {
+        let attempt = workspaces.attempt_to_set_up(base).await?;
+        let step = async |check: &Check, network| {
+            execute(self.verifier, check, network, &attempt, &|_| {}).await
+        };
+        if let Err(Failed { reason, advice }) = install(setup, &attempt, step).await? {
             return Err(Fault::cannot_judge(reason).hint(advice).into());
         }
-        workspaces.keep(attempt, self.layers, &key).await?;
+        workspaces.keep(attempt, self.layers, &name, packages_alone).await?;
         Ok(true)
     }
 }
 
-/// Runs the setup in `attempt`.
+/// Runs one step of a setup in `attempt`. What is told of it, and while it runs, has no secrets.
 async fn execute(
     verifier: &Verifier,
-    setup: &Preparation,
+    check: &Check,
+    network: Network,
     attempt: &Attempt,
     hear: Progress<'_>,
 ) -> Result<Outcome> {
-    let verifier = Verifier { network: setup.network, ..verifier.clone() };
-    super::execute(&verifier, attempt, &into_the_tree(&setup.check), false, hear).await
+    let verifier = Verifier { network, ..verifier.clone() };
+    super::execute(&verifier, attempt, &into_the_tree(check), false, hear).await
+}
+
+/// The same in a run, which records it.
+async fn recorded(
+    journal: &Journal,
+    tools: &Tools,
+    attempt: &Attempt,
+    check: &Check,
+    network: Network,
+) -> Result<Outcome> {
+    let (phase, name, command) = (Phase::Setup, check.name.clone(), check.run.display());
+    journal.record(Event::CheckStarted { phase, check: name, command, round: 1 }).await?;
+    let hear = |line: &str| journal.murmur(line);
+    let outcome = execute(&tools.verifier, check, network, attempt, &hear).await?;
+    journal.record(Event::Checked { phase, outcome: Box::new(outcome.clone()), round: 1 }).await?;
+    Ok(outcome)
+}
+
+/// The step in which packages run what they bring to be run when they are installed.
+const SCRIPTS: &str = "install-scripts";
+
+/// Installs what `setup` says, step by step: `step` runs a command with that much of the network. Packages are fetched with the network
+/// and without their code, and their code runs without the network; a setup that is not made of package managers' calls runs as it stands.
+async fn install(
+    setup: &Preparation,
+    attempt: &Attempt,
+    mut step: impl AsyncFnMut(&Check, Network) -> Result<Outcome>,
+) -> Result<Result<(), Failed>> {
+    let calls = installs::calls(&setup.check).filter(|_| setup.network != Network::None);
+    let Some(calls) = calls else {
+        let outcome = step(&setup.check, setup.network).await?;
+        return Ok(settled(&outcome, &setup.check, setup.network));
+    };
+    let read = |path: &str| Some(attempt.read(&RelPath::new(path).ok()?).ok()??.bytes);
+    if let Some(why) = calls.iter().find_map(|call| call.refusal(&read)) {
+        return Ok(Err(refused(setup, &why)));
+    }
+    let lines: Vec<String> = calls.iter().map(|call| call.fetching(&setup.trusted)).collect();
+    let fetch = installs::joined(&setup.check, &setup.check.name, &lines);
+    let outcome = step(&fetch, setup.network).await?;
+    match settled(&outcome, &fetch, setup.network) {
+        Ok(()) => run_scripts(setup, &calls, attempt, step).await,
+        failed => Ok(failed),
+    }
+}
+
+/// Lets the packages that `calls` fetched into `attempt` run their code: trusted ones with the setup's network, all others without.
+async fn run_scripts(
+    setup: &Preparation,
+    calls: &[Call],
+    attempt: &Attempt,
+    mut step: impl AsyncFnMut(&Check, Network) -> Result<Outcome>,
+) -> Result<Result<(), Failed>> {
+    let read = |path: &str| Some(attempt.read(&RelPath::new(path).ok()?).ok()??.bytes);
+    let trusted: Vec<String> = calls.iter().filter_map(|call| call.trusting(&setup.trusted, &read)).collect();
+    let others: Vec<String> = calls.iter().flat_map(|call| call.running(&setup.trusted, &read)).collect();
+    for (lines, network) in [(trusted, setup.network), (others, Network::None)] {
+        if lines.is_empty() {
+            continue;
+        }
+        let scripts = installs::joined(&setup.check, SCRIPTS, &lines);
+        let failed = settled(&step(&scripts, network).await?, &scripts, network);
+        if failed.is_err() {
+            return Ok(failed);
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Gives a run that is taken up again what its setup made.
@@ -112,54 +187,137 @@ pub(super) async fn again(journal: &Journal, tools: &Tools) -> Result<()> {
 }
 
 async fn build(journal: &Journal, tools: &Tools, setup: &Preparation) -> Result<Prepared> {
-    let key = key(tools.workspaces.root(), &journal.run().base(), setup).await?;
-    if tools.workspaces.reuse(&tools.layers, &key).await? {
-        journal.record(Event::Prepared { layer: key, reused: true }).await?;
+    let run = journal.run();
+    let tree = &run.spec.from.snapshot.tree;
+    let Key { name, packages_alone } = key(tools.workspaces.root(), &run.spec.base, setup, tree).await?;
+    if tools.workspaces.reuse(&tools.layers, &name).await? {
+        journal.record(Event::Prepared { layer: name, reused: true }).await?;
         return Ok(Prepared::Ready);
     }
-    let attempt = workspace(journal, tools, &Patch::new()).await?;
-    let (phase, name, command) = (Phase::Setup, setup.check.name.clone(), setup.check.run.display());
-    journal.record(Event::CheckStarted { phase, check: name, command, round: 1 }).await?;
-    let outcome = execute(&tools.verifier, setup, &attempt, &|line| journal.murmur(line)).await?;
-    journal.record(Event::Checked { phase, outcome: Box::new(outcome.clone()), round: 1 }).await?;
-    if !outcome.is_green() {
-        return Ok(Prepared::Failed(failed(setup, &outcome)));
+    let attempt = tools.workspaces.attempt_to_set_up(&run.spec.base).await?;
+    let step = async |check: &Check, network| recorded(journal, tools, &attempt, check, network).await;
+    if let Err(Failed { reason, advice }) = install(setup, &attempt, step).await? {
+        return Ok(Prepared::Failed(Baseline::Infra { reason, advice }));
     }
-    tools.workspaces.keep(attempt, &tools.layers, &key).await?;
-    journal.record(Event::Prepared { layer: key, reused: false }).await?;
+    tools.workspaces.keep(attempt, &tools.layers, &name, packages_alone).await?;
+    journal.record(Event::Prepared { layer: name, reused: false }).await?;
     Ok(Prepared::Ready)
+}
+
+/// Installs what `patch`, on top of the tree on disk, makes manifests ask for, for the attempts of this run that have the same manifests.
+/// What the package managers then write to lock files comes back; or why it cannot be installed, in words. Without a network first: where
+/// that is enough, none is used.
+pub(super) async fn follow(journal: &Journal, tools: &Tools, patch: &Patch) -> Result<Result<Patch, String>> {
+    let run = journal.run();
+    let Some(setup) = &run.spec.setup else { return Ok(Ok(Patch::new())) };
+    if !asks_for_more(&run.spec.base.inverse().then(patch)) || tools.workspaces.has_own(patch) {
+        return Ok(Ok(Patch::new()));
+    }
+    let root = tools.workspaces.root();
+    let calls: Option<Vec<Call>> =
+        installs::calls(&setup.check).map(|calls| calls.iter().map(Call::unlocked).collect());
+    let fetch = match &calls {
+        Some(calls) => {
+            let lines: Vec<String> = calls.iter().map(|call| call.fetching(&setup.trusted)).collect();
+            installs::joined(&setup.check, &setup.check.name, &lines)
+        }
+        None => setup.check.clone(),
+    };
+    let mut why = String::new();
+    for network in BTreeSet::from([Network::None, setup.network]) {
+        let attempt = tools.workspaces.attempt_to_set_up(patch).await?;
+        let read = |path: &str| Some(attempt.read(&RelPath::new(path).ok()?).ok()??.bytes);
+        if let Some(no) = calls.iter().flatten().find_map(|call| call.refusal(&read)) {
+            return Ok(Err(refused(setup, &no).reason));
+        }
+        let step = async |check: &Check, network| recorded(journal, tools, &attempt, check, network).await;
+        if let Err(Failed { reason, .. }) = settled(&step(&fetch, network).await?, &fetch, network) {
+            why = reason;
+            continue;
+        }
+        let mut locks = Patch::new();
+        if let Some(calls) = &calls {
+            locks = written(root, patch, &attempt)?;
+            if let Err(Failed { reason, .. }) = run_scripts(setup, calls, &attempt, step).await? {
+                return Ok(Err(reason));
+            }
+        }
+        let patch = patch.then(&locks);
+        let packages_alone = key(root, &patch, setup, "").await?.packages_alone;
+        tools.workspaces.keep_for(&patch, attempt, packages_alone).await?;
+        return Ok(Ok(locks));
+    }
+    if setup.network == Network::None {
+        why = format!("no network is allowed for it (sandbox.network, --allow-net, [setup] network): {why}");
+    }
+    Ok(Err(why))
+}
+
+/// What package managers made of lock files in `attempt`, which has `patch`: those that the project has already.
+fn written(root: &Path, patch: &Patch, attempt: &Attempt) -> Result<Patch> {
+    let mut locks = Patch::new();
+    for path in found(root, patch)?.into_keys() {
+        // `go mod tidy` names in the manifest what the new module needs itself.
+        if !is_lock(&path) && path.file_name() != "go.mod" {
+            continue;
+        }
+        let (before, after) = (Tree { root, patch }.read(&path)?, attempt.read(&path)?);
+        if before != after && after.is_some() {
+            locks.set(path, Change { before, after });
+        }
+    }
+    Ok(locks)
 }
 
 /// Lines of its output that a person is shown of a setup that failed.
 const TAIL: usize = 8;
 
-/// What a person is told of a setup that failed: one line, and the last ones of its output.
-fn failed(setup: &Preparation, outcome: &Outcome) -> Baseline {
-    let command = setup.check.run.display();
+/// What a person is told of a setup that failed.
+struct Failed {
+    /// One line, and the last ones of its output.
+    reason: String,
+    advice: String,
+}
+
+/// A setup that is not run, because it would run packages' code with the network.
+fn refused(setup: &Preparation, why: &str) -> Failed {
+    Failed {
+        reason: format!("the setup `{}` is not run: {why}", setup.check.run.display()),
+        advice: "leave the choice to your sandbox.install_scripts, which names the packages that may be built with the network, or install the packages in the tree yourself".to_owned(),
+    }
+}
+
+/// What came of a step of a setup that had that much of the network.
+fn settled(outcome: &Outcome, check: &Check, network: Network) -> Result<(), Failed> {
+    if outcome.is_green() {
+        return Ok(());
+    }
+    let command = check.run.display();
     let how = match outcome.end {
         End::Exited(status) => format!("exit {status}"),
         End::Signaled(signal) => format!("signal {signal}"),
-        End::TimedOut => format!("it was given {}", crate::clock::human(setup.check.timeout)),
+        End::TimedOut => format!("it was given {}", crate::clock::human(check.timeout)),
         End::OutOfMemory => "out of memory".to_owned(),
         End::Cancelled => "cancelled".to_owned(),
     };
     let lines: Vec<&str> = outcome.tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
-    let reach = match setup.network {
-        crate::sandbox::Network::None => {
-            "nothing of the network (your sandbox.network and --allow-net have the last word)"
+    let reach = match network {
+        Network::None if check.name == SCRIPTS => {
+            "nothing of the network, as what packages run when they are installed (your sandbox.install_scripts names those that may)"
         }
-        crate::sandbox::Network::Registries => {
-            "package registries alone (add more hosts to sandbox.registries)"
+        Network::None => "nothing of the network (your sandbox.network and --allow-net have the last word)",
+        Network::Registries => {
+            "package registries alone (add more hosts to sandbox.registries), and built no package but those of your sandbox.install_scripts"
         }
-        crate::sandbox::Network::All => "all of the network",
+        Network::All => "all of the network",
     };
-    Baseline::Infra {
+    Err(Failed {
         reason: format!("the setup `{command}` failed ({how})\n{tail}"),
         advice: format!(
             "install the packages in the tree yourself, or repair [setup] in regreen.toml; it could reach {reach}"
         ),
-    }
+    })
 }
 
 /// Package managers, and the folder whose presence says that theirs are installed; `None` where it may be anywhere.
@@ -222,47 +380,21 @@ fn dir_and_above(dir: &str) -> impl Iterator<Item = &str> {
     Path::new(dir).ancestors().map(|at| at.to_str().unwrap_or_default())
 }
 
-/// Files that decide what a setup installs, by name.
-const INPUTS: &[&str] = &[
-    ".node-version",
-    ".npmrc",
-    ".nvmrc",
-    ".python-version",
-    ".tool-versions",
-    ".yarnrc",
-    ".yarnrc.yml",
-    "Cargo.lock",
-    "Cargo.toml",
-    "Gemfile",
-    "Gemfile.lock",
-    "Pipfile",
-    "Pipfile.lock",
-    "bun.lock",
-    "bun.lockb",
-    "composer.json",
-    "composer.lock",
-    "go.mod",
-    "go.sum",
-    "npm-shrinkwrap.json",
-    "package-lock.json",
-    "package.json",
-    "pnpm-lock.yaml",
-    "pnpm-workspace.yaml",
-    "poetry.lock",
-    "pyproject.toml",
-    "rust-toolchain",
-    "rust-toolchain.toml",
-    "setup.cfg",
-    "setup.py",
-    "uv.lock",
-    "yarn.lock",
-];
 /// The most of them that are looked at.
 const MOST_INPUTS: usize = 2000;
 
-/// What a setup's result depends on, as a name: the tree's place, the command, what it may reach, lock files and manifests as they are with
-/// `base` on top of the tree, and the versions of the tools.
-async fn key(root: &Path, base: &Patch, setup: &Preparation) -> Result<String> {
+/// What a setup's result depends on.
+#[derive(Debug, PartialEq, Eq)]
+struct Key {
+    /// As a name.
+    name: String,
+    /// Whether that is manifests and lock files alone: then nothing may stay of it that can come from anything else.
+    packages_alone: bool,
+}
+
+/// What the result of `setup` depends on: the tree's place, the command, what it may reach, lock files and manifests as they are with `base`
+/// on top of the tree, the versions of the tools; and, where it runs code of the project itself, all of the tree, which git names `tree`.
+async fn key(root: &Path, base: &Patch, setup: &Preparation, tree: &str) -> Result<Key> {
     let mut digest = Sha256::new();
     let mut add = |part: &[u8]| {
         digest.update((part.len() as u64).to_le_bytes());
@@ -274,25 +406,32 @@ async fn key(root: &Path, base: &Patch, setup: &Preparation) -> Result<String> {
     for version in versions(&names).await {
         add(version.as_bytes());
     }
-    let place = root.to_owned();
-    let mut inputs =
-        tokio::task::spawn_blocking(move || inputs(&place)).await.context("reading lock files")??;
-    for (path, change) in base.iter().filter(|(path, _)| decides(path.file_name())) {
+    let (place, patch) = (root.to_owned(), base.clone());
+    let inputs = tokio::task::spawn_blocking(move || found(&place, &patch)).await;
+    let inputs = inputs.context("reading lock files")??;
+    for (path, bytes) in &inputs {
+        add(path.as_str().as_bytes());
+        add(bytes);
+    }
+    let calls = installs::calls(&setup.check);
+    let packages_alone = calls.is_some_and(|calls| !calls.iter().any(|call| call.runs_own_code(&inputs)));
+    if !packages_alone {
+        add(tree.as_bytes());
+        add(base.digest().as_bytes());
+    }
+    Ok(Key { name: hex::encode(digest.finalize()), packages_alone })
+}
+
+/// The files that decide what is installed, with `patch` on top of the tree.
+fn found(root: &Path, patch: &Patch) -> Result<BTreeMap<RelPath, Vec<u8>>> {
+    let mut inputs = inputs(root)?;
+    for (path, change) in patch.iter().filter(|(path, _)| decides(path.file_name())) {
         match &change.after {
             Some(file) => inputs.insert(path.clone(), file.bytes.clone()),
             None => inputs.remove(path),
         };
     }
-    for (path, bytes) in &inputs {
-        add(path.as_str().as_bytes());
-        add(bytes);
-    }
-    Ok(hex::encode(digest.finalize()))
-}
-
-/// Whether a file of this name decides what a setup installs.
-fn decides(name: &str) -> bool {
-    INPUTS.contains(&name) || (name.starts_with("requirements") && name.ends_with(".txt"))
+    Ok(inputs)
 }
 
 /// Lock files, manifests and settings of package managers, outside of what is installed.
@@ -389,7 +528,7 @@ mod tests {
             timeout: Duration::from_secs(60),
             needs: vec![],
         };
-        Preparation { check, network: crate::sandbox::Network::None, declared: true }
+        Preparation { check, network: Network::None, declared: true, trusted: vec![] }
     }
 
     #[test]
@@ -413,21 +552,41 @@ mod tests {
     async fn the_key_follows_what_decides() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
+        let key = async |base: &Patch, line: &str, tree: &str| {
+            key(root, base, &setup(line, ""), tree).await.unwrap()
+        };
+        let none = Patch::new();
         std::fs::write(root.join("package-lock.json"), "{}").unwrap();
-        let first = key(root, &Patch::new(), &setup("make deps", "")).await.unwrap();
-        std::fs::write(root.join("main.c"), "int main;").unwrap();
-        assert_eq!(key(root, &Patch::new(), &setup("make deps", "")).await.unwrap(), first);
-        assert_ne!(key(root, &Patch::new(), &setup("make other", "")).await.unwrap(), first);
+        let first = key(&none, "npm ci", "one").await;
+        assert!(first.packages_alone);
+        assert_eq!(key(&none, "npm ci", "two").await, first, "sources are nothing to it");
+        assert_ne!(key(&none, "npm install", "one").await, first);
         let lock = RelPath::new("package-lock.json").unwrap();
         let state = |text: &str| Some(crate::patch::FileState::text(text));
         let mut back = Patch::new();
-        back.set(lock, crate::patch::Change { before: state("{ }"), after: state("{}") });
+        back.set(lock, Change { before: state("{ }"), after: state("{}") });
         std::fs::write(root.join("package-lock.json"), "{ }").unwrap();
-        assert_eq!(
-            key(root, &back, &setup("make deps", "")).await.unwrap(),
-            first,
-            "the base is what counts"
-        );
-        assert_ne!(key(root, &Patch::new(), &setup("make deps", "")).await.unwrap(), first);
+        assert_eq!(key(&back, "npm ci", "one").await, first, "the base is what counts");
+        assert_ne!(key(&none, "npm ci", "one").await, first);
+    }
+
+    #[tokio::test]
+    async fn where_a_setup_runs_code_of_the_project_all_of_the_tree_decides() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let key = async |base: &Patch, line: &str, tree: &str| {
+            key(root, base, &setup(line, ""), tree).await.unwrap()
+        };
+        let none = Patch::new();
+        let mut other = Patch::new();
+        let after = Some(crate::patch::FileState::text("int main;"));
+        other.set(RelPath::new("main.c").unwrap(), Change { before: None, after });
+        let make = key(&none, "make deps", "one").await;
+        assert!(!make.packages_alone);
+        assert_eq!(key(&none, "make deps", "one").await, make);
+        assert_ne!(key(&none, "make deps", "two").await, make);
+        assert_ne!(key(&other, "make deps", "one").await, make);
+        std::fs::write(root.join("package.json"), r#"{"scripts": {"prepare": "tsc"}}"#).unwrap();
+        assert_ne!(key(&none, "npm ci", "one").await, key(&none, "npm ci", "two").await);
     }
 }

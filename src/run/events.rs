@@ -150,6 +150,9 @@ pub struct Preparation {
     pub network: Network,
     /// Whether the repo asks for it; otherwise its files only suggest it, and it runs when the goal fails for want of packages.
     pub declared: bool,
+    /// Packages whose own code may reach what the setup may reach, while they are installed: the user's choice.
+    #[serde(default)]
+    pub trusted: Vec<String>,
 }
 
 /// Where in the run a check ran.
@@ -334,6 +337,14 @@ pub enum Event {
         layer: String,
         /// Whether an earlier run made it.
         reused: bool,
+    },
+    /// What an attempt's manifests ask for is installed for the attempts that have them; this is what package managers then wrote into
+    /// lock files, and part of the patch from here on.
+    Installed {
+        /// From 1.
+        attempt: u32,
+        /// On top of the patch.
+        locks: Patch,
     },
     /// The baseline is known.
     Baseline(Baseline),
@@ -524,6 +535,7 @@ impl Event {
             Event::CheckStarted { .. } => "check-started",
             Event::Checked { .. } => "checked",
             Event::Prepared { .. } => "prepared",
+            Event::Installed { .. } => "installed",
             Event::Baseline(_) => "baseline",
             Event::AttemptStarted { .. } => "attempt-started",
             Event::Asked { .. } => "asked",

@@ -114,6 +114,8 @@ pub struct Run {
     pub before: Vec<Outcome>,
     /// The changes kept so far, on top of `spec.base`.
     pub kept: Patch,
+    /// What package managers wrote into lock files for patches that change manifests.
+    pub locks: Patch,
     /// What is red with `kept` applied.
     pub red: Vec<Outcome>,
     /// The attempts, oldest first.
@@ -193,6 +195,7 @@ impl Run {
             baseline: None,
             before: Vec::new(),
             kept: Patch::new(),
+            locks: Patch::new(),
             red: Vec::new(),
             attempts: Vec::new(),
             rung: 0,
@@ -270,6 +273,12 @@ impl Run {
                     attempt.explanation.clone_from(explanation);
                     attempt.patch = Some(patch.clone());
                     attempt.alternatives.clone_from(alternatives);
+                }
+            }
+            Event::Installed { locks, .. } => {
+                self.locks = self.locks.then(locks);
+                if let Some(patch) = self.attempts.last_mut().and_then(|attempt| attempt.patch.as_mut()) {
+                    *patch = patch.then(locks);
                 }
             }
             Event::Guarded { findings, .. } => {

@@ -44,9 +44,16 @@ pub(super) fn fence(job: &Job, toolchains: &Toolchains, own: &Path) -> Result<Fe
         .chain(view::ETC.iter().map(|name| etc.join(name)))
         .chain(prefixed.map(|entry| entry.path()))
         .chain(toolchains.shown.iter().map(|shown| shown.source.clone()))
+        .chain(toolchains.caches.iter().filter_map(|cache| cache.source.clone()))
         .chain(tree.lowers.iter().cloned())
         .chain(["/proc", "/dev/null"].map(PathBuf::from))
         .collect();
+    // A tool stops at settings that are there and cannot be read. Those that hold no key may be; of others there is no copy to show instead,
+    // because tools find them above the tree as well.
+    let harmless = |(path, text): &&(PathBuf, String)| {
+        std::fs::read_to_string(path).is_ok_and(|all| all.lines().eq(text.lines()))
+    };
+    readable.extend(toolchains.made.iter().filter(harmless).map(|(path, _)| path.clone()));
     let mut writable = vec![own.to_owned()];
     writable.extend(tree.reports.clone());
     if tree.in_place {

@@ -78,6 +78,37 @@ pub struct View {
     pub read_only: Vec<PathBuf>,
     /// A folder seen at [`REPORTS`], writable: reports that a check's tool writes (JUnit XML and the like).
     pub reports: Option<PathBuf>,
+    /// What setups put into the caches of package managers.
+    #[serde(default)]
+    pub caches: Caches,
+}
+
+/// Layers over the caches of package managers, besides the host's own. Each is a folder with a folder per cache ([`cache_names`]).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caches {
+    /// Read-only, topmost first.
+    pub layers: Vec<PathBuf>,
+    /// Where what a job writes to the caches stays; `None` throws it away.
+    pub upper: Option<CacheLayer>,
+}
+
+/// A writable layer over the caches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheLayer {
+    /// What is written.
+    pub layer: PathBuf,
+    /// overlayfs's own work folders, on the same file system; without them the layer alone is seen, and not what the host has.
+    pub work: Option<PathBuf>,
+}
+
+/// The names of the caches that builds read packages from: what a setup put there is part of what it made.
+pub fn lasting_caches() -> &'static [&'static str] {
+    toolchains::LASTING
+}
+
+/// The names of all caches that layers may have folders for.
+pub fn cache_names() -> impl Iterator<Item = &'static str> {
+    toolchains::cache_names()
 }
 
 /// Where a job finds the folder for its reports.
@@ -237,6 +268,7 @@ impl Sandbox {
             in_place: false,
             read_only: vec![],
             reports: None,
+            caches: Caches::default(),
         };
         if scratch.is_some() {
             let [tree, upper, work] = ["tree", "upper", "work"].map(|name| root.join(name));
@@ -329,6 +361,7 @@ impl Sandbox {
             env.insert("TMPDIR".into(), home.to_string_lossy().into_owned());
             // A file that is there and cannot be read ends git.
             env.insert("GIT_CONFIG_NOSYSTEM".into(), "1".into());
+            env.insert("GIT_CONFIG_GLOBAL".into(), "/dev/null".into());
         }
         if let Some(reports) = &job.view.reports {
             let path = if self.mode.has_view() { Path::new(REPORTS) } else { reports };

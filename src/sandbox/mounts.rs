@@ -143,7 +143,7 @@ fn place(mount: &Mount, walls: &Walls, made: &mut Made) -> io::Result<()> {
             folders(target, walls)?;
             overlay(target, lowers, upper.as_ref())
         }
-        What::Throwaway { source, size } => {
+        What::Throwaway { lowers, size } => {
             folders(target, walls)?;
             let place = made.folder()?;
             memory(&place, format!("size={size},mode=0755,{owner}"))?;
@@ -152,8 +152,8 @@ fn place(mount: &Mount, walls: &Walls, made: &mut Made) -> io::Result<()> {
             std::fs::create_dir(&work)?;
             std::os::unix::fs::chown(&upper, Some(walls.uid), Some(walls.gid))?;
             // A file system in memory that cannot hold a layer (before Linux 6.6): as it is, read-only.
-            layered(target, &[on_host(source)], Some((&upper, &work)))
-                .or_else(|_| bind(&on_host(source), target, false))
+            let below: Vec<PathBuf> = lowers.iter().map(|lower| on_host(lower)).collect();
+            layered(target, &below, Some((&upper, &work))).or_else(|_| overlay(target, lowers, None))
         }
         What::Link(to) => {
             parents(target, walls)?;

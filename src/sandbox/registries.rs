@@ -17,6 +17,18 @@ use crate::process::{self, Invocation};
 const ANSWER: Duration = Duration::from_secs(30);
 /// The most of a file or an answer that is read, in bytes.
 const MOST: usize = 1 << 20;
+/// Prints pip's own index and the host of its files: pip may be there only as the copy that new environments get.
+const PIP: &str = "
+try:
+    from pip._internal.models.index import PyPI as index
+except ImportError:
+    import ensurepip, glob, os, sys
+    for folder in (os.path.join(os.path.dirname(ensurepip.__file__), '_bundled'), '/usr/share/python-wheels'):
+        sys.path[:0] = glob.glob(os.path.join(folder, 'pip-*.whl'))
+    from pip._internal.models.index import PyPI as index
+print(index.simple_url)
+print('https://' + index.file_storage_domain)
+";
 
 /// The hosts that jobs may reach, and how their clients are told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,25 +60,26 @@ impl Registries {
             })?;
             found.places.insert(place);
         }
-        let code = "from pip._internal.models.index import PyPI as i; print(i.simple_url); print('https://' + i.file_storage_domain)";
-        let pip_itself = ["python3", "-c", code];
-        let (npm, yarn, berry, pip, pip_config, go) = tokio::join!(
+        let pip_itself = ["python3", "-c", PIP];
+        let (npm, pnpm, yarn, berry, pip, pip_config, go) = tokio::join!(
             ask(environment, &["npm", "config", "ls", "--json"]),
+            ask(environment, &["pnpm", "config", "get", "registry"]),
             ask(environment, &["yarn", "config", "get", "registry"]),
             ask(environment, &["yarn", "config", "get", "npmRegistryServer"]),
             ask(environment, &pip_itself),
             ask(environment, &["python3", "-m", "pip", "config", "list"]),
-            ask(environment, &["go", "env", "GOPROXY", "GOSUMDB"]),
+            ask(
+                environment,
+                &["go", "env", "-json", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE"]
+            ),
         );
         found.npm(&npm);
-        for text in [yarn, berry, pip].iter().flat_map(|text| text.lines()) {
+        for text in [pnpm, yarn, berry, pip].iter().flat_map(|text| text.lines()) {
             found.add(text.trim());
         }
         found.pip(&pip_config);
-        for word in go.split([',', '|', '\n', ' ']) {
-            let bare = word.contains('.') && !word.contains("://");
-            found.add(&if bare { format!("https://{word}") } else { word.to_owned() });
-        }
+        found.go(&go);
+        found.uv(environment);
         if let Some(home) = environment
             .get("CARGO_HOME")
             .map(PathBuf::from)
@@ -115,6 +128,56 @@ impl Registries {
             if extra || name.ends_with("index-url") {
                 value.split([' ', '\n']).for_each(|url| self.add(url));
                 self.tell(if extra { "PIP_EXTRA_INDEX_URL" } else { "PIP_INDEX_URL" }, value);
+            }
+        }
+    }
+
+    /// The variables of `go env` as JSON: they are told as they are, for what the user's own file of them sets.
+    fn go(&mut self, answer: &str) {
+        let Ok(Value::Object(variables)) = serde_json::from_str(answer) else { return };
+        for (name, value) in variables.iter().filter_map(|(name, value)| Some((name, value.as_str()?))) {
+            if value.is_empty() {
+                continue;
+            }
+            if matches!(name.as_str(), "GOPROXY" | "GOSUMDB") {
+                for word in value.split([',', '|', ' ']) {
+                    // A database's name may have its key behind it.
+                    let word = word.split('+').next().unwrap_or_default();
+                    let bare = word.contains('.') && !word.contains("://");
+                    self.add(&if bare { format!("https://{word}") } else { word.to_owned() });
+                }
+            }
+            self.tell(name, value);
+        }
+    }
+
+    /// The indexes of uv's variables and of the user's uv.toml; where they name none it uses pip's.
+    fn uv(&mut self, environment: &Environment) {
+        let folder = environment.get("XDG_CONFIG_HOME").map(PathBuf::from);
+        let folder = folder.or_else(|| Some(environment.home()?.join(".config")));
+        let settings = folder.and_then(|folder| read(&folder.join("uv/uv.toml"))).unwrap_or_default();
+        let settings: toml::Table = settings.parse().unwrap_or_default();
+        let text = |value: Option<&toml::Value>| value.and_then(|value| value.as_str()).map(str::to_owned);
+        let (mut default, mut more) = (text(settings.get("index-url")), Vec::new());
+        for index in settings.get("index").and_then(|list| list.as_array()).into_iter().flatten() {
+            let is_default = index.get("default").and_then(|value| value.as_bool()) == Some(true);
+            match text(index.get("url")) {
+                Some(url) if is_default => default = Some(url),
+                url => more.extend(url),
+            }
+        }
+        let listed = settings.get("extra-index-url").and_then(|list| list.as_array()).into_iter().flatten();
+        more.extend(listed.filter_map(|value| text(Some(value))));
+        let variable =
+            |names: [&str; 2]| names.iter().find_map(|name| environment.get(name)).map(str::to_owned);
+        let default = variable(["UV_DEFAULT_INDEX", "UV_INDEX_URL"]).or(default);
+        let more = variable(["UV_INDEX", "UV_EXTRA_INDEX_URL"]).unwrap_or_else(|| more.join(" "));
+        for (name, value) in [("UV_DEFAULT_INDEX", default.unwrap_or_default()), ("UV_INDEX", more)] {
+            if !value.is_empty() {
+                // An index may be given as name=url.
+                let url = |word: &str| word.find("https://").map(|at| word[at..].to_owned());
+                value.split_whitespace().filter_map(url).for_each(|url| self.add(&url));
+                self.tell(name, &value);
             }
         }
     }
@@ -207,6 +270,32 @@ mod tests {
                 && !found.allows("npm.example", 80)
                 && !found.allows("x.npm.example", 443)
         );
+    }
+
+    #[test]
+    fn the_variables_of_go_and_uv_name_hosts() {
+        let mut found = Registries::default();
+        found.go(r#"{"GOPROXY": "https://mod.example|direct", "GOSUMDB": "sum.example+1a2b+key https://db.example:8443", "GOPRIVATE": ""}"#);
+        assert_eq!(found.hosts(), ["db.example:8443", "mod.example:443", "sum.example:443"]);
+        let told: Vec<&str> = found.env.keys().map(String::as_str).collect();
+        assert_eq!(told, ["GOPROXY", "GOSUMDB"]);
+
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(home.path().join(".config/uv")).unwrap();
+        let settings = "[[index]]\nurl = \"https://first.example/simple\"\ndefault = true\n\
+                        [[index]]\nurl = \"https://user:pw@more.example/simple\"\n";
+        std::fs::write(home.path().join(".config/uv/uv.toml"), settings).unwrap();
+        let hosts = |pairs: &[(&str, &str)]| {
+            let mut env = vec![("HOME", home.path().to_str().unwrap())];
+            env.extend(pairs);
+            let mut found = Registries::default();
+            found.uv(&Environment::from_pairs(Path::new("/"), env));
+            assert!(!found.env.values().any(|value| value.contains("pw@")), "a password got out");
+            found.hosts()
+        };
+        assert_eq!(hosts(&[]), ["first.example:443", "more.example:443"]);
+        let own = [("UV_DEFAULT_INDEX", "https://mine.example/simple"), ("UV_INDEX", "a=https://a.example")];
+        assert_eq!(hosts(&own), ["a.example:443", "mine.example:443"]);
     }
 
     #[test]

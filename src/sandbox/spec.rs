@@ -106,10 +106,10 @@ pub(super) enum What {
         /// The writable layer and overlayfs's work folder.
         upper: Option<(PathBuf, PathBuf)>,
     },
-    /// A folder of the host with a writable layer in memory that is thrown away.
+    /// Folders of the host over each other, canonical paths, topmost first, with a writable layer in memory that is thrown away.
     Throwaway {
-        /// Where it is on the host.
-        source: PathBuf,
+        /// Where they are on the host.
+        lowers: Vec<PathBuf>,
         /// The layer's size limit in bytes.
         size: u64,
     },

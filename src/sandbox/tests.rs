@@ -26,6 +26,7 @@ fn bench_called(name: &str) -> Bench {
         in_place: false,
         read_only: vec![],
         reports: Some(reports),
+        caches: Caches::default(),
     };
     Bench { _folder: folder, root, view }
 }
@@ -586,4 +587,57 @@ async fn a_job_with_registries_reaches_them_through_the_proxy_and_nothing_else()
     job.network = Network::Registries;
     let (end, output) = run_in(&sandbox, &job).await;
     assert_eq!((end, output.as_str()), (End::Exited(0), "200 403 403 fails fails fails\n"));
+}
+
+#[tokio::test]
+async fn without_a_view_settings_are_read_unless_they_could_hold_a_key() {
+    let bench = bench();
+    let home = bench.root.parent().unwrap().join("home");
+    std::fs::create_dir_all(home.join(".cargo")).unwrap();
+    std::fs::write(home.join(".gitconfig"), "[alias]\n\tx = canary\n").unwrap();
+    let settings = home.join(".cargo/config.toml");
+    let (path, home) = (settings.to_str().unwrap().to_owned(), home.to_str().unwrap().to_owned());
+    for (text, seen) in [("[build]\njobs = 1", true), ("[registries.x]\ntoken = \"canary\"\n", false)] {
+        std::fs::write(&settings, text).unwrap();
+        let sandbox = with_env(Mode::Degraded, &[("HOME", &home)]);
+        let mut job = bench.job(&format!("cat '{path}' 2>/dev/null; git config --get alias.x; git version"));
+        job.view = View { upper: None, in_place: true, reports: None, ..job.view };
+        let (end, output) = run_in(&sandbox, &job).await;
+        assert_eq!(end, End::Exited(0), "{output}");
+        assert!(output.contains("git version") && !output.contains("canary"), "{output}");
+        assert_eq!(output.contains("jobs = 1"), seen, "{output}");
+    }
+}
+
+/// What is left in a cache's layer by one job, as a layer below the next.
+#[tokio::test]
+async fn what_a_setup_puts_into_a_cache_is_seen_by_later_jobs_and_never_on_the_host() {
+    let bench = bench();
+    let base = bench.root.parent().unwrap().to_owned();
+    let home = base.join("home");
+    for folder in ["home/.cargo/registry", "caches", "work"] {
+        std::fs::create_dir_all(base.join(folder)).unwrap();
+    }
+    for name in cache_names() {
+        for folder in ["caches", "work"] {
+            std::fs::create_dir(base.join(folder).join(name)).unwrap();
+        }
+    }
+    std::fs::write(home.join(".cargo/registry/own"), "own").unwrap();
+    let sandbox = with_env(Mode::Auto, &[("HOME", home.to_str().unwrap())]);
+    // Of the second the host has nothing.
+    let line = "cd && mkdir -p go/pkg/mod && echo new > .cargo/registry/new && echo new > go/pkg/mod/new";
+    let mut job = bench.job(line);
+    let (layer, work) = (base.join("caches"), Some(base.join("work")));
+    job.view.caches.upper = Some(CacheLayer { layer: layer.clone(), work });
+    assert_eq!(run_in(&sandbox, &job).await, (End::Exited(0), String::new()));
+    let look = "cd && cat .cargo/registry/own .cargo/registry/new go/pkg/mod/new; echo x > go/pkg/mod/more";
+    for _ in 0..2 {
+        let mut job = bench.job(&format!("{look}; ls go/pkg/mod"));
+        job.view.caches.layers = vec![layer.clone()];
+        assert_eq!(run_in(&sandbox, &job).await, (End::Exited(0), "ownnew\nnew\nmore\nnew\n".into()));
+    }
+    let (_, output) = run_in(&sandbox, &bench.job("cd && cat .cargo/registry/new go/pkg/mod/new")).await;
+    assert!(!output.contains("new\n") || output.contains("No such file"), "{output}");
+    assert!(!home.join(".cargo/registry/new").exists() && !home.join("go").exists());
 }

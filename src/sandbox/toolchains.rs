@@ -8,15 +8,24 @@ use std::path::{Path, PathBuf};
 
 use super::Network;
 
-/// Something of the host in the view.
+/// Something of the host in the view, read-only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shown {
     /// Where it is seen, and what tools call it.
     pub path: PathBuf,
     /// Where it really is.
     pub source: PathBuf,
-    /// Whether it may be written, into a layer that is thrown away.
-    pub throwaway: bool,
+}
+
+/// A cache that a tool writes to, into a layer that is thrown away, or kept where packages are installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cache {
+    /// Where tools look for it.
+    pub path: PathBuf,
+    /// Where it really is; `None` where the host has none yet.
+    pub source: Option<PathBuf>,
+    /// What its layers are called.
+    pub name: &'static str,
 }
 
 /// What was found.
@@ -26,6 +35,8 @@ pub(super) struct Toolchains {
     pub home: Option<PathBuf>,
     /// Folders and files in the view, in the order of finding.
     pub shown: Vec<Shown>,
+    /// Caches that tools write to.
+    pub caches: Vec<Cache>,
     /// Files made up for the view.
     pub made: Vec<(PathBuf, String)>,
     /// Credentials of tools, hidden wherever the view would show them.
@@ -87,6 +98,8 @@ const PASSED: &[&str] = &[
     "SDKMAN_DIR",
     "TERM",
     "TZ",
+    "UV_NATIVE_TLS",
+    "UV_SYSTEM_CERTS",
     "VIRTUAL_ENV",
     "VOLTA_HOME",
     "WORKON_HOME",
@@ -164,22 +177,37 @@ const BELOW_HOME: &[&str] = &[
     "sdk",
 ];
 
-/// Caches below HOME that tools write to.
-const CACHES: &[&str] = &[
-    ".cache/go-build",
-    ".cache/node/corepack",
-    ".cache/pip",
-    ".cache/pnpm",
-    ".cache/uv",
-    ".cache/yarn",
-    ".gradle/caches",
-    ".gradle/native",
-    ".gradle/wrapper",
-    ".m2/repository",
-    ".m2/wrapper",
-    ".npm/_cacache",
-    ".yarn/berry",
+/// Caches below HOME that tools write to, with the names of their layers.
+const CACHES: &[(&str, &str)] = &[
+    (".cache/go-build", "go-build"),
+    (".cache/node/corepack", "corepack"),
+    (".cache/pip", "pip"),
+    (".cache/pnpm", "pnpm"),
+    (".cache/uv", "uv"),
+    (".cache/yarn", "yarn"),
+    (".gradle/caches", "gradle-caches"),
+    (".gradle/native", "gradle-native"),
+    (".gradle/wrapper", "gradle-wrapper"),
+    (".m2/repository", "maven-repository"),
+    (".m2/wrapper", "maven-wrapper"),
+    (".npm/_cacache", "npm"),
+    (".yarn/berry", "yarn-berry"),
 ];
+/// The caches that builds read packages from: what a setup put there is part of what it made. The others only spare downloads.
+pub(super) const LASTING: &[&str] = &[
+    "cargo-registry",
+    "cargo-git",
+    "go-modules",
+    "gradle-caches",
+    "gradle-wrapper",
+    "maven-repository",
+    "maven-wrapper",
+];
+/// Every cache's name.
+pub(super) fn cache_names() -> impl Iterator<Item = &'static str> {
+    let own = ["cargo-registry", "cargo-git", "go-modules"];
+    own.into_iter().chain(CACHES.iter().map(|(_, name)| *name))
+}
 
 impl Toolchains {
     /// Looks for what is there for this process's user. Variables that are not UTF-8 count as not set.
@@ -212,17 +240,21 @@ impl Toolchains {
         }
         for name in FOLDERS {
             if let Some(path) = folder(name) {
-                found.show(&path, false);
+                found.show(&path);
             }
         }
         if let Some(home) = &home {
             found.cargo(&folder("CARGO_HOME").unwrap_or_else(|| home.join(".cargo")));
             found.go(&folder("GOPATH").unwrap_or_else(|| home.join("go")));
             if let Some(gradle) = folder("GRADLE_USER_HOME") {
-                ["caches", "native", "wrapper"].iter().for_each(|name| found.show(&gradle.join(name), true));
+                for (below, name) in
+                    [("caches", "gradle-caches"), ("native", "gradle-native"), ("wrapper", "gradle-wrapper")]
+                {
+                    found.cache(&gradle.join(below), name);
+                }
             }
-            BELOW_HOME.iter().for_each(|name| found.show(&home.join(name), false));
-            CACHES.iter().for_each(|name| found.show(&home.join(name), true));
+            BELOW_HOME.iter().for_each(|name| found.show(&home.join(name)));
+            CACHES.iter().for_each(|(below, name)| found.cache(&home.join(below), name));
         }
         for dir in env.get("PATH").map_or("", String::as_str).split(':') {
             found.path_entry(Path::new(dir));
@@ -250,9 +282,16 @@ impl Toolchains {
                 set(name, &path.to_string_lossy());
             }
         }
+        if network != Network::All {
+            // What these would fetch comes from other places than registries.
+            set("GOTOOLCHAIN", "local");
+            set("UV_PYTHON_DOWNLOADS", "never");
+        }
+        set("UV_LINK_MODE", "copy");
         if network == Network::None {
             set("CARGO_NET_OFFLINE", "true");
             set("npm_config_offline", "true");
+            set("pnpm_config_offline", "true");
             set("YARN_ENABLE_NETWORK", "0");
             set("COREPACK_ENABLE_NETWORK", "0");
             set("COREPACK_ENABLE_DOWNLOAD_PROMPT", "0");
@@ -260,7 +299,6 @@ impl Toolchains {
             set("UV_OFFLINE", "1");
             set("MAVEN_ARGS", "--offline");
             set("GOPROXY", "off");
-            set("GOTOOLCHAIN", "local");
             set("RUSTUP_AUTO_INSTALL", "0");
         }
         env.entry("PATH".into()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".into());
@@ -269,23 +307,36 @@ impl Toolchains {
         env
     }
 
-    fn show(&mut self, path: &Path, throwaway: bool) {
+    fn show(&mut self, path: &Path) {
         let Ok(source) = path.canonicalize() else { return };
-        // A variable that names the home folder, or something above it, would show everything in it.
-        let above_home =
-            self.home.as_ref().is_some_and(|home| home.starts_with(&source) || home.starts_with(path));
         let taken = self.shown.iter().any(|shown| shown.path == path);
-        if !above_home && !taken && source.parent().is_some() {
-            self.shown.push(Shown { path: path.to_owned(), source, throwaway });
+        if !self.is_above_home(path) && !self.is_above_home(&source) && !taken && source.parent().is_some() {
+            self.shown.push(Shown { path: path.to_owned(), source });
         }
+    }
+
+    /// The first path of a name counts: a variable's, before the usual one.
+    fn cache(&mut self, path: &Path, name: &'static str) {
+        let source = path.canonicalize().ok();
+        let taken = self.caches.iter().any(|cache| cache.path == path || cache.name == name);
+        if !taken
+            && ![Some(path), source.as_deref()].into_iter().flatten().any(|path| self.is_above_home(path))
+        {
+            self.caches.push(Cache { path: path.to_owned(), source, name });
+        }
+    }
+
+    /// A variable that names the home folder, or something above it, would show everything in it.
+    fn is_above_home(&self, path: &Path) -> bool {
+        self.home.as_ref().is_some_and(|home| home.starts_with(path))
     }
 
     /// Cargo's home, without its credentials; it writes locks into the folder itself, so that one is made up.
     fn cargo(&mut self, home: &Path) {
-        self.show(&home.join("bin"), false);
-        self.show(&home.join("env"), false);
-        self.show(&home.join("registry"), true);
-        self.show(&home.join("git"), true);
+        self.show(&home.join("bin"));
+        self.show(&home.join("env"));
+        self.cache(&home.join("registry"), "cargo-registry");
+        self.cache(&home.join("git"), "cargo-git");
         self.secrets.extend(["credentials", "credentials.toml"].map(|name| home.join(name)));
         for name in ["config.toml", "config"] {
             if let Ok(text) = std::fs::read_to_string(home.join(name)) {
@@ -296,8 +347,8 @@ impl Toolchains {
 
     /// Go's workspaces.
     fn go(&mut self, path: &Path) {
-        self.show(&path.join("bin"), false);
-        self.show(&path.join("pkg/mod"), true);
+        self.show(&path.join("bin"));
+        self.cache(&path.join("pkg/mod"), "go-modules");
     }
 
     /// A folder of programs: its whole installation where that is plainly one, else the folder alone.
@@ -315,9 +366,9 @@ impl Toolchains {
         let local = self.home.as_ref().map(|home| home.join(".local"));
         match prefix {
             Some(prefix) if Some(prefix) != local.as_deref() && Some(prefix) != self.home.as_deref() => {
-                self.show(prefix, false);
+                self.show(prefix);
             }
-            _ => self.show(dir, false),
+            _ => self.show(dir),
         }
     }
 }
@@ -332,6 +383,7 @@ pub(super) fn proxied(port: u16) -> BTreeMap<String, String> {
         "YARN_HTTPS_PROXY",
         "https_proxy",
         "npm_config_https_proxy",
+        "pnpm_config_https_proxy",
     ];
     let mut env: BTreeMap<String, String> =
         names.into_iter().map(|name| (name.to_owned(), address.clone())).collect();

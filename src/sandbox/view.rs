@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::spec::{Mount, Walls, What};
-use super::toolchains::{Shown, Toolchains};
+use super::toolchains::{Cache, Shown, Toolchains};
 use super::{Job, Network, REPORTS, View, gitdir};
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -114,18 +114,16 @@ pub(super) fn walls(job: &Job, toolchains: &Toolchains, landlock_required: bool)
     plan.add("/tmp", What::Memory { size: share(2), inodes: 1 << 20, mode: 0o1777 });
     plan.add(&home, What::Memory { size: share(2), inodes: 1 << 20, mode: 0o755 });
     plan.add("/dev", What::Devices { shared_memory: share(4) });
-    for Shown { path, source, throwaway } in &toolchains.shown {
-        let covered = !throwaway && plan.shows(path, source);
-        if covered || path.starts_with(&view.root) || view.root.starts_with(path) {
-            continue;
+    for Shown { path, source } in &toolchains.shown {
+        if !plan.shows(path, source) && !path.starts_with(&view.root) && !view.root.starts_with(path) {
+            plan.add(path, What::Host { source: source.clone(), writable: false });
         }
-        let source = source.clone();
-        let what = if *throwaway {
-            What::Throwaway { source, size: share(2) }
-        } else {
-            What::Host { source, writable: false }
-        };
-        plan.add(path, what);
+    }
+    let mut writable: Vec<PathBuf> = ["/tmp", "/dev", REPORTS].map(PathBuf::from).to_vec();
+    for cache in &toolchains.caches {
+        if plan.cache(cache, view, share(2))? {
+            writable.push(cache.path.clone());
+        }
     }
     for (path, text) in &toolchains.made {
         if !path.starts_with(&view.root) && !plan.shows_target(path) {
@@ -154,9 +152,7 @@ pub(super) fn walls(job: &Job, toolchains: &Toolchains, landlock_required: bool)
     for secret in &toolchains.secrets {
         plan.hide(secret);
     }
-    let mut writable: Vec<PathBuf> = ["/tmp", "/dev", REPORTS].map(PathBuf::from).to_vec();
     writable.push(home.clone());
-    writable.extend(toolchains.shown.iter().filter(|shown| shown.throwaway).map(|shown| shown.path.clone()));
     if view.upper.is_some() || view.in_place {
         writable.push(view.root.clone());
     }
@@ -309,7 +305,8 @@ impl Sight {
         let Some(mount) = over.max_by_key(|mount| depth(&mount.target)) else { return false };
         let Ok(rest) = path.strip_prefix(&mount.target) else { return false };
         match &mount.what {
-            What::Host { source, .. } | What::Throwaway { source, .. } => source.join(rest).exists(),
+            What::Host { source, .. } => source.join(rest).exists(),
+            What::Throwaway { lowers, .. } => lowers.iter().any(|layer| layer.join(rest).exists()),
             What::Layers { lowers, upper } => {
                 let uppers = upper.iter().map(|(upper, _)| upper);
                 uppers.chain(lowers).any(|layer| layer.join(rest).symlink_metadata().is_ok())
@@ -340,6 +337,43 @@ impl Plan {
         if let Ok(source) = path.canonicalize() {
             self.add(path, What::Host { source, writable: false });
         }
+    }
+
+    /// Shows a cache with what setups put there on top; whether there is anything to show.
+    fn cache(&mut self, cache: &Cache, view: &View, size: u64) -> Result<bool> {
+        let path = &cache.path;
+        // Where the host has none, a folder for it can only be made in what is not the host's.
+        let inside = |mount: &Mount| {
+            path.starts_with(&mount.target) && matches!(mount.what, What::Host { .. } | What::Layers { .. })
+        };
+        let fits = cache.source.is_some() || !self.mounts.iter().any(inside);
+        if !fits || path.starts_with(&view.root) || view.root.starts_with(path) {
+            return Ok(false);
+        }
+        let layers =
+            view.caches.layers.iter().map(|layer| layer.join(cache.name)).filter(|layer| layer.is_dir());
+        let mut lowers: Vec<PathBuf> = Vec::new();
+        for layer in layers {
+            lowers.push(layer.canonicalize().with_context(|| format!("the layer {}", layer.display()))?);
+        }
+        lowers.extend(cache.source.clone());
+        let what = match (&view.caches.upper, lowers.is_empty()) {
+            (Some(upper), empty) => {
+                let part = |folder: &Path| {
+                    let folder = folder.join(cache.name);
+                    folder.canonicalize().with_context(|| format!("the layer {}", folder.display()))
+                };
+                let source = part(&upper.layer)?;
+                match &upper.work {
+                    Some(work) if !empty => What::Layers { lowers, upper: Some((source, part(work)?)) },
+                    _ => What::Host { source, writable: true },
+                }
+            }
+            (None, true) => return Ok(false),
+            (None, false) => What::Throwaway { lowers, size },
+        };
+        self.add(path, what);
+        Ok(true)
     }
 
     fn hide(&mut self, path: &Path) {

@@ -14,15 +14,19 @@ use super::scratch::{self, Folder, LOCK};
 use crate::patch::RelPath;
 
 /// How layers are made and what is left out of them: another number where that changes, so that those of before are not found.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The most layers kept.
 const MOST: usize = 8;
 /// The most bytes kept.
 const MOST_BYTES: u64 = 16 << 30;
 const LAYER: &str = "upper";
+const CACHES: &str = "caches";
 const BYTES: &str = "bytes";
-/// Folders that package managers own: what is in them is theirs, whatever the tree has there.
-const PACKAGES: &[&str] = &["node_modules", ".venv", "venv", ".yarn", ".tox", "vendor"];
+/// What package managers own: what is in these folders is theirs, whatever the tree has there.
+const PACKAGES: &[&str] =
+    &["node_modules", ".venv", "venv", ".yarn", ".tox", "vendor", ".pnp.cjs", ".pnp.loader.mjs"];
+/// The file that says that its folder is a virtual environment, whatever that is called.
+const ENVIRONMENT: &str = "pyvenv.cfg";
 
 /// A layer in use.
 #[derive(Debug)]
@@ -35,6 +39,11 @@ pub(super) struct Layer {
 impl Layer {
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What it has of the caches of package managers.
+    pub(super) fn caches(&self) -> PathBuf {
+        self.path.with_file_name(CACHES)
     }
 }
 
@@ -64,13 +73,15 @@ pub(super) fn find(cache: &Path, key: &str) -> io::Result<Option<Layer>> {
     Ok(Some(Layer { path: folder.join(LAYER), _lock: lock }))
 }
 
-/// Moves the folder `upper` into the cache as `key`. Where another run was faster, its layer is taken.
-pub(super) fn keep(cache: &Path, key: &str, upper: &Path) -> io::Result<Layer> {
+/// Moves the folder `upper`, and that with what is kept of caches, into the cache as `key`. Where another run was faster, its layer is
+/// taken.
+pub(super) fn keep(cache: &Path, key: &str, upper: &Path, caches: &Path) -> io::Result<Layer> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(cache)?;
     scratch::sweep(cache)?;
     let folder = Folder::create(cache)?;
-    fs::write(folder.path().join(BYTES), size(upper)?.to_string())?;
+    fs::write(folder.path().join(BYTES), (size(upper)? + size(caches)?).to_string())?;
     fs::rename(upper, folder.path().join(LAYER))?;
+    fs::rename(caches, folder.path().join(CACHES))?;
     let place = place(cache, key);
     let layer = match folder.publish(&place) {
         Ok(lock) => Layer { path: place.join(LAYER), _lock: lock },
@@ -158,6 +169,36 @@ pub(super) fn leave_alone(root: &Path, upper: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes out of a layer whatever does not lie in a package manager's own folder, so that nothing stays that may have been made from the
+/// tree's own files.
+pub(super) fn packages_alone(upper: &Path) -> io::Result<()> {
+    let mut folders = vec![upper.to_owned()];
+    let mut next = 0;
+    while next < folders.len() {
+        let folder = folders[next].clone();
+        next += 1;
+        for entry in fs::read_dir(&folder)? {
+            let (entry, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
+            if PACKAGES.iter().any(|name| entry == *name) {
+                continue;
+            }
+            match is_folder(&path)? {
+                true if path.join(ENVIRONMENT).is_file() => {}
+                true => folders.push(path),
+                false => fs::remove_file(&path)?,
+            }
+        }
+    }
+    // Children before parents; one that still holds something stays.
+    for folder in folders.iter().skip(1).rev() {
+        match fs::remove_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// What a folder takes on disk, in bytes.
 fn size(folder: &Path) -> io::Result<u64> {
     let mut total = 0u64;
@@ -219,13 +260,19 @@ mod tests {
         path
     }
 
+    fn put(cache: &Path, key: &str, upper: &Path) -> io::Result<Layer> {
+        let caches = upper.with_extension("caches");
+        fs::create_dir_all(caches.join("cargo-registry")).unwrap();
+        keep(cache, key, upper, &caches)
+    }
+
     #[test]
     fn the_first_of_two_builders_wins_and_both_use_it() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("layers");
         assert!(find(&cache, "k").unwrap().is_none());
-        let one = keep(&cache, "k", &upper(folder.path(), "one")).unwrap();
-        let two = keep(&cache, "k", &upper(folder.path(), "two")).unwrap();
+        let one = put(&cache, "k", &upper(folder.path(), "one")).unwrap();
+        let two = put(&cache, "k", &upper(folder.path(), "two")).unwrap();
         assert_eq!(one.path(), two.path());
         let read = fs::read_to_string(two.path().join("node_modules/dep/index.js")).unwrap();
         assert_eq!(read, "one");
@@ -237,9 +284,9 @@ mod tests {
     fn the_oldest_go_first_and_what_is_used_stays() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("layers");
-        let used = keep(&cache, "0", &upper(folder.path(), "u0")).unwrap();
+        let used = put(&cache, "0", &upper(folder.path(), "u0")).unwrap();
         for number in 1..=MOST + 2 {
-            drop(keep(&cache, &number.to_string(), &upper(folder.path(), &format!("u{number}"))).unwrap());
+            drop(put(&cache, &number.to_string(), &upper(folder.path(), &format!("u{number}"))).unwrap());
         }
         let mut left: Vec<usize> = fs::read_dir(&cache)
             .unwrap()
@@ -261,7 +308,7 @@ mod tests {
         let cache = folder.path().join("layers");
         fs::create_dir_all(cache.join("attempt-dead/upper/x")).unwrap();
         fs::write(cache.join("attempt-dead/lock"), "").unwrap();
-        drop(keep(&cache, "k", &upper(folder.path(), "one")).unwrap());
+        drop(put(&cache, "k", &upper(folder.path(), "one")).unwrap());
         assert!(!cache.join("attempt-dead").exists());
     }
 
@@ -285,5 +332,37 @@ mod tests {
         for kept in ["src/made.js", "dist/new.js", "node_modules/old"] {
             assert!(layer.join(kept).exists(), "{kept}");
         }
+    }
+
+    #[test]
+    fn without_sources_only_what_package_managers_own_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let layer = folder.path().join("layer");
+        for at in [
+            "node_modules/dep/index.js",
+            "app/node_modules/dep/index.js",
+            "env/pyvenv.cfg",
+            "env/lib/site.py",
+            "src/__pycache__/a.pyc",
+            "target/debug/a",
+            "dist/out.js",
+            "sample.egg-info/PKG-INFO",
+            "package-lock.json",
+        ] {
+            let path = layer.join(at);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, at).unwrap();
+        }
+        std::os::unix::fs::symlink("node_modules", layer.join("link")).unwrap();
+        packages_alone(&layer).unwrap();
+        let mut left: Vec<_> = fs::read_dir(&layer)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["app", "env", "node_modules"]);
+        assert!(
+            layer.join("env/lib/site.py").exists() && layer.join("app/node_modules/dep/index.js").exists()
+        );
     }
 }

@@ -8,6 +8,7 @@ mod busy;
 mod copy;
 mod kept;
 mod layers;
+mod manifests;
 mod repo;
 mod scratch;
 
@@ -21,9 +22,13 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 pub use busy::{Busy, Span};
+pub use manifests::decides;
 
 use crate::patch::{Patch, RelPath, read_beneath};
-use crate::sandbox::{Ended, Job, LaunchFailed, Leash, Limits, Mode, Network, Running, Sandbox, Sight, View};
+use crate::sandbox::{
+    CacheLayer, Caches, Ended, Job, LaunchFailed, Leash, Limits, Mode, Network, Running, Sandbox, Sight,
+    View, cache_names, lasting_caches,
+};
 use layers::Layers;
 use scratch::Folder;
 
@@ -54,7 +59,9 @@ struct Base {
     read_only: Vec<PathBuf>,
     busy: Busy,
     /// What a setup command left behind, below every later attempt.
-    prepared: OnceLock<Prepared>,
+    prepared: OnceLock<Arc<Prepared>>,
+    /// What setups left behind for patches that change manifests, each with these files' changes: below the attempts that have them.
+    own: Mutex<Vec<(Patch, Arc<Prepared>)>>,
     /// Files of the tree that attempts do not have.
     hidden: Mutex<Vec<RelPath>>,
 }
@@ -64,6 +71,8 @@ struct Base {
 enum Prepared {
     /// A layer over the tree.
     Layer(kept::Layer),
+    /// A layer over the tree and what was prepared before; for this run only.
+    Own { upper: PathBuf, caches: PathBuf, _folder: Arc<Folder> },
     /// A whole copy of the tree, where there are no layers; for this run only.
     Tree { tree: PathBuf, _folder: Arc<Folder> },
 }
@@ -99,6 +108,7 @@ impl Workspaces {
             mechanism: Mechanism::Overlay,
             read_only,
             prepared: OnceLock::new(),
+            own: Mutex::default(),
             hidden: Mutex::default(),
             busy: Busy::default(),
         };
@@ -154,6 +164,19 @@ impl Workspaces {
     /// # Errors
     /// The tree moved; or the patch goes through a link, into a git folder, or onto something that is no file.
     pub async fn attempt(&self, patch: &Patch) -> Result<Attempt> {
+        self.make(patch, false).await
+    }
+
+    /// The same for a setup command: what it writes to the caches of package managers stays for its later commands, and for
+    /// [`keep`](Self::keep).
+    ///
+    /// # Errors
+    /// As of [`attempt`](Self::attempt).
+    pub async fn attempt_to_set_up(&self, patch: &Patch) -> Result<Attempt> {
+        self.make(patch, true).await
+    }
+
+    async fn make(&self, patch: &Patch, sets_up: bool) -> Result<Attempt> {
         let (base, patch) = (Arc::clone(&self.0), patch.clone());
         let made = tokio::task::spawn_blocking(move || {
             for (path, change) in patch.iter() {
@@ -162,7 +185,8 @@ impl Workspaces {
                     bail!("{path} is not what the patch was made against: the tree moved");
                 }
             }
-            let attempt = Attempt::create(base)?;
+            let own = base.own_of(&patch);
+            let attempt = Attempt::create(base, own, sets_up)?;
             attempt.apply(&patch)?;
             Ok(attempt)
         });
@@ -187,48 +211,69 @@ impl Workspaces {
         let found = tokio::task::spawn_blocking(move || {
             let layer = kept::find(&cache, &key).context("looking for a kept layer")?;
             Ok::<_, anyhow::Error>(
-                layer.is_some_and(|layer| base.prepared.set(Prepared::Layer(layer)).is_ok()),
+                layer.is_some_and(|layer| base.prepared.set(Arc::new(Prepared::Layer(layer))).is_ok()),
             )
         });
         found.await.context("looking for a kept layer")?
     }
 
     /// Puts what commands did in `attempt` below every later attempt, and keeps it in `cache` as `key` for later runs. What was applied
-    /// or hidden in it does not count, nor does what they did to the tree's own files. The oldest kept layers go when there are many.
-    /// Where attempts are copies, the copy counts for this run alone, with what they did to other files of the tree.
+    /// or hidden in it does not count, nor does what they did to the tree's own files; with `packages_alone`, only what lies in a package
+    /// manager's own folder counts. The oldest kept layers go when there are many. Where attempts are copies, the copy counts for this run
+    /// alone, with what they did to other files of the tree.
     ///
     /// # Errors
     /// The layer cannot be moved.
-    pub async fn keep(&self, attempt: Attempt, cache: &Path, key: &str) -> Result<()> {
+    pub async fn keep(&self, attempt: Attempt, cache: &Path, key: &str, packages_alone: bool) -> Result<()> {
         let (base, cache, key) = (Arc::clone(&self.0), cache.to_owned(), key.to_owned());
         let kept = tokio::task::spawn_blocking(move || {
-            attempt.kill();
-            let applied = attempt.applied.lock().unwrap_or_else(PoisonError::into_inner);
-            let paths = || applied.iter().map(|(path, _)| path).chain(&attempt.hidden);
-            let made = attempt.view.upper.as_ref().map_or(&attempt.view.lowers[0], |(upper, _)| upper);
-            kept::take_out(&base.root, made, paths()).context("sorting what the setup did")?;
-            let prepared = match &attempt.view.upper {
-                Some((upper, _)) => {
-                    kept::leave_alone(&base.root, upper).context("sorting what the setup did")?;
-                    Prepared::Layer(kept::keep(&cache, &key, upper).context("keeping what the setup did")?)
-                }
-                None => {
-                    for path in paths() {
-                        if !copy::put_back(&base.root, made, Path::new(path.as_str()))
-                            .with_context(|| format!("putting {path} back"))?
-                        {
-                            bail!("the setup put something else in place of the folder of {path}");
-                        }
+            let prepared = match attempt.sorted()? {
+                Sorted::Layer { upper, caches } => {
+                    if packages_alone {
+                        kept::packages_alone(&upper).context("sorting what the setup did")?;
                     }
-                    Prepared::Tree { tree: made.clone(), _folder: Arc::clone(&attempt.folder) }
+                    let layer = kept::keep(&cache, &key, &upper, &caches);
+                    Prepared::Layer(layer.context("keeping what the setup did")?)
                 }
+                Sorted::Tree(tree) => Prepared::Tree { tree, _folder: Arc::clone(&attempt.folder) },
             };
-            if base.prepared.set(prepared).is_err() {
+            if base.prepared.set(Arc::new(prepared)).is_err() {
                 bail!("the tree was prepared twice");
             }
             Ok(())
         });
         kept.await.context("keeping what the setup did")?
+    }
+
+    /// Puts what commands did in `attempt` below later attempts of this run whose patch makes of manifests and lock files what `patch`
+    /// makes of them. What counts is as of [`keep`](Self::keep).
+    ///
+    /// # Errors
+    /// The layer cannot be sorted.
+    pub async fn keep_for(&self, patch: &Patch, attempt: Attempt, packages_alone: bool) -> Result<()> {
+        let (base, part) = (Arc::clone(&self.0), manifests_of(patch));
+        let kept = tokio::task::spawn_blocking(move || {
+            let folder = Arc::clone(&attempt.folder);
+            let prepared = match attempt.sorted()? {
+                Sorted::Layer { upper, caches } => {
+                    if packages_alone {
+                        kept::packages_alone(&upper).context("sorting what the setup did")?;
+                    }
+                    Prepared::Own { upper, caches, _folder: folder }
+                }
+                Sorted::Tree(tree) => Prepared::Tree { tree, _folder: folder },
+            };
+            let mut own = base.own.lock().unwrap_or_else(PoisonError::into_inner);
+            own.retain(|(known, _)| *known != part);
+            own.push((part, Arc::new(prepared)));
+            Ok(())
+        });
+        kept.await.context("keeping what the setup did")?
+    }
+
+    /// Whether attempts with `patch` stand on what a setup left behind for the manifests and lock files that it makes.
+    pub fn has_own(&self, patch: &Patch) -> bool {
+        self.0.own_of(patch).is_some()
     }
 
     /// Removes what killed runs left below `scratch`; how many attempts that was. Those in use, by any process, stay.
@@ -240,7 +285,34 @@ impl Workspaces {
     }
 }
 
+/// What a patch makes of manifests and lock files.
+fn manifests_of(patch: &Patch) -> Patch {
+    let mut part = Patch::new();
+    for (path, change) in patch.iter().filter(|(path, _)| decides(path.file_name())) {
+        part.set(path.clone(), change.clone());
+    }
+    part
+}
+
+/// What a setup did, without what is the tree's own.
+enum Sorted {
+    /// A layer, and what it put into caches that last.
+    Layer { upper: PathBuf, caches: PathBuf },
+    /// A whole copy.
+    Tree(PathBuf),
+}
+
 impl Base {
+    /// What a setup left behind for the manifests that `patch` makes.
+    fn own_of(&self, patch: &Patch) -> Option<Arc<Prepared>> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.is_empty() {
+            return None;
+        }
+        let part = manifests_of(patch);
+        own.iter().find(|(known, _)| *known == part).map(|(_, prepared)| Arc::clone(prepared))
+    }
+
     /// Finds out by doing whether the tree's own path can be overlaid.
     async fn overlay_works(&self) -> Result<bool> {
         let trial = Base {
@@ -252,9 +324,10 @@ impl Base {
             read_only: self.read_only.clone(),
             busy: Busy::default(),
             prepared: OnceLock::new(),
+            own: Mutex::default(),
             hidden: Mutex::default(),
         };
-        let attempt = Attempt::create(Arc::new(trial))?;
+        let attempt = Attempt::create(Arc::new(trial), None, false)?;
         let command = Command {
             argv: vec!["true".into()],
             dir: String::new(),
@@ -285,6 +358,8 @@ pub struct Attempt {
     live: Mutex<Vec<Leash>>,
     /// Files of the tree that it does not have.
     hidden: Vec<RelPath>,
+    /// What setups left behind that it stands on.
+    stands_on: Vec<Arc<Prepared>>,
     /// Last: removed when nothing uses it any more.
     folder: Arc<Folder>,
 }
@@ -305,11 +380,13 @@ pub struct Command {
 }
 
 impl Attempt {
-    fn create(base: Arc<Base>) -> Result<Self> {
+    fn create(base: Arc<Base>, own: Option<Arc<Prepared>>, sets_up: bool) -> Result<Self> {
         let folder = Folder::create(&base.scratch).context("making an attempt's folder")?;
         let like = std::fs::metadata(&base.root).context("looking at the tree")?;
         let reports = folder.part("reports", Some(&like))?;
         let staging = folder.part("staging", None)?;
+        // The topmost first.
+        let stands_on: Vec<Arc<Prepared>> = own.into_iter().chain(base.prepared.get().cloned()).collect();
         let mut view = View {
             root: base.root.clone(),
             lowers: vec![base.root.clone()],
@@ -317,13 +394,37 @@ impl Attempt {
             in_place: false,
             read_only: base.read_only.clone(),
             reports: Some(reports.clone()),
+            caches: Caches::default(),
         };
+        for prepared in stands_on.iter().rev() {
+            match &**prepared {
+                Prepared::Layer(layer) => {
+                    view.lowers.insert(0, layer.path().to_owned());
+                    view.caches.layers.insert(0, layer.caches());
+                }
+                Prepared::Own { upper, caches, .. } => {
+                    view.lowers.insert(0, upper.clone());
+                    view.caches.layers.insert(0, caches.clone());
+                }
+                Prepared::Tree { .. } => {}
+            }
+        }
+        if sets_up {
+            let part = |name: &str| -> Result<PathBuf> {
+                let whole = folder.part(name, Some(&like)).context("making layers for caches")?;
+                for cache in cache_names() {
+                    folder
+                        .part(&format!("{name}/{cache}"), Some(&like))
+                        .context("making layers for caches")?;
+                }
+                Ok(whole)
+            };
+            let work = (base.mechanism == Mechanism::Overlay).then(|| part("caches-work")).transpose()?;
+            view.caches.upper = Some(CacheLayer { layer: part("caches")?, work });
+        }
         let mut root = base.root.clone();
         let layers = if base.mechanism == Mechanism::Overlay {
             let upper = folder.part("upper", Some(&like))?;
-            if let Some(Prepared::Layer(layer)) = base.prepared.get() {
-                view.lowers.insert(0, layer.path().to_owned());
-            }
             view.upper = Some((upper.clone(), folder.part("work", None)?));
             Layers::new(upper, Some(base.root.clone()), staging)
         } else {
@@ -332,7 +433,7 @@ impl Attempt {
             let confined = base.sandbox.mode().has_view();
             let skip =
                 |path: &Path| confined && (path.ends_with("node_modules") || *path == base.root.join(".git"));
-            match base.prepared.get() {
+            match stands_on.first().map(|prepared| &**prepared) {
                 Some(Prepared::Tree { tree, .. }) => {
                     copy::copy_tree(tree, &copied, &|_| false).context("copying the prepared tree")?;
                     view.read_only
@@ -355,7 +456,46 @@ impl Attempt {
         let hidden = base.hidden.lock().unwrap_or_else(PoisonError::into_inner).clone();
         hidden.iter().try_for_each(|path| layers.remove(path))?;
         let (applied, live) = (Mutex::default(), Mutex::default());
-        Ok(Self { base, root, view, reports, layers, applied, live, hidden, folder: Arc::new(folder) })
+        let folder = Arc::new(folder);
+        Ok(Self { base, root, view, reports, layers, applied, live, hidden, stands_on, folder })
+    }
+
+    /// Ends what runs, and takes out of what commands did whatever is the tree's own, or was applied or hidden.
+    fn sorted(&self) -> Result<Sorted> {
+        self.kill();
+        let root = &self.base.root;
+        let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        let paths = || applied.iter().map(|(path, _)| path).chain(&self.hidden);
+        let made = self.view.upper.as_ref().map_or(&self.view.lowers[0], |(upper, _)| upper);
+        kept::take_out(root, made, paths()).context("sorting what the setup did")?;
+        if self.view.upper.is_some() {
+            kept::leave_alone(root, made).context("sorting what the setup did")?;
+            let caches = match &self.view.caches.upper {
+                Some(upper) => upper.layer.clone(),
+                None => self.folder.part("caches", None).context("sorting what the setup did")?,
+            };
+            let others = cache_names().filter(|name| !lasting_caches().contains(name));
+            for cache in others.map(|name| caches.join(name)).filter(|cache| cache.exists()) {
+                scratch::remove(&cache).context("sorting what the setup did")?;
+            }
+            return Ok(Sorted::Layer { upper: made.clone(), caches });
+        }
+        for path in paths() {
+            if !copy::put_back(root, made, Path::new(path.as_str()))
+                .with_context(|| format!("putting {path} back"))?
+            {
+                bail!("the setup put something else in place of the folder of {path}");
+            }
+        }
+        Ok(Sorted::Tree(made.clone()))
+    }
+
+    /// A file as commands see it now; `None` where there is none, or it is larger than 64 MiB.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self, path: &RelPath) -> Result<Option<crate::patch::FileState>> {
+        self.layers.read(path)
     }
 
     /// The host folders that together make up the tree as commands see it, topmost first.
@@ -452,7 +592,7 @@ impl Attempt {
         let mut patch = self.layers.harvest(&applied, keep)?;
         if self.base.mechanism != Mechanism::Overlay {
             let tree = &self.view.lowers[0];
-            let start = match self.base.prepared.get() {
+            let start = match self.stands_on.first().map(|prepared| &**prepared) {
                 Some(Prepared::Tree { tree, .. }) => tree,
                 _ => &self.base.root,
             };
@@ -469,7 +609,7 @@ impl Attempt {
 
     /// Whether it stands on top of what a setup command left behind.
     pub fn is_prepared(&self) -> bool {
-        self.base.prepared.get().is_some()
+        !self.stands_on.is_empty()
     }
 
     fn kill(&self) {

@@ -355,6 +355,7 @@ async fn copies_are_confined_at_the_same_path() {
         read_only: vec![],
         busy: Busy::default(),
         prepared: OnceLock::new(),
+        own: Mutex::default(),
         hidden: Mutex::default(),
     };
     let workspaces = Workspaces(Arc::new(base));
@@ -410,7 +411,7 @@ async fn what_a_setup_made_lies_below_later_attempts_and_is_kept_for_the_next_ru
     assert!(!first.reuse(&cache, "key").await.unwrap());
     let setup = first.attempt(&Patch::new()).await.unwrap();
     assert_eq!(run(&setup, INSTALL).await.0, End::Exited(0));
-    first.keep(setup, &cache, "key").await.unwrap();
+    first.keep(setup, &cache, "key", false).await.unwrap();
     let second = bench.open(Mode::Auto).await;
     assert!(!second.is_prepared());
     assert!(second.reuse(&cache, "key").await.unwrap());
@@ -442,7 +443,7 @@ async fn without_layers_a_setup_counts_for_its_own_run() {
         run(&setup, "mkdir -p node_modules && echo dep > node_modules/index.js").await.0,
         End::Exited(0)
     );
-    workspaces.keep(setup, &cache, "key").await.unwrap();
+    workspaces.keep(setup, &cache, "key", false).await.unwrap();
     let attempt = workspaces.attempt(&Patch::new()).await.unwrap();
     assert_eq!(
         run(&attempt, "cat node_modules/index.js src/own.js").await,
@@ -492,7 +493,7 @@ async fn what_an_attempt_had_from_a_patch_is_nothing_that_its_setup_made() {
             outside.display()
         );
         assert_eq!(run(&setup, &line).await, (End::Exited(0), String::new()));
-        workspaces.keep(setup, &cache, "key").await.unwrap();
+        workspaces.keep(setup, &cache, "key", false).await.unwrap();
         workspaces.hide(&[]);
         let attempt = workspaces.attempt(&Patch::new()).await.unwrap();
         let seen =

@@ -5,6 +5,7 @@ mod alone;
 mod commands;
 mod corpus;
 mod ground;
+mod installs;
 mod patches;
 mod repos;
 
@@ -23,7 +24,7 @@ fn the_readme_names_how_many_attacks_there_are_and_the_threats_are_covered() {
     // The last ones are about the service.
     let missing: Vec<u32> = (1..=51).chain([56]).filter(|threat| !threats.contains(threat)).collect();
     assert_eq!(missing, [] as [u32; 0], "threats without an attack");
-    for kind in [Kind::Command, Kind::Alone, Kind::Patch, Kind::Repo] {
+    for kind in [Kind::Command, Kind::Alone, Kind::Patch, Kind::Repo, Kind::Install] {
         assert!(corpus.of(kind).next().is_some(), "none is a {kind:?}");
     }
 }

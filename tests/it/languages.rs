@@ -66,7 +66,7 @@ fn healed(project: &Project, ran: Ran, goal: &[&str]) -> Ran {
 }
 
 /// A folder with tools, made once and kept between runs of the tests; `None` where it cannot be and that is accepted.
-fn tools(
+pub fn tools(
     once: &'static OnceLock<Result<PathBuf, String>>,
     name: &str,
     make: fn(&Path) -> Result<(), String>,
@@ -92,7 +92,7 @@ fn tools(
     }
 }
 
-fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<(), String> {
+pub fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<(), String> {
     let output = Command::new(program).args(arguments).current_dir(folder).output();
     let output = output.map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {

@@ -13,6 +13,7 @@ mod languages;
 mod layers;
 mod model_tier;
 mod models;
+mod packages;
 mod pages;
 mod project;
 mod scripted;

@@ -18,6 +18,8 @@ pub enum Kind {
     Patch,
     /// A whole repository.
     Repo,
+    /// What packages run while they are installed; the goal is the setup's command.
+    Install,
 }
 
 /// Whether the attack must succeed where nothing defends.
