@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::delta::Delta;
-use super::syntax::plain_json;
+use super::syntax::{mended, plain_json};
 use super::{Findings, before};
 use crate::patch::RelPath;
 
@@ -43,8 +43,12 @@ pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
             "a lock file is written by its tool; change the manifest instead",
         );
     }
+    let Some(news) = news(delta) else {
+        let reason = "the manifest could not be read before, and more is changed than what keeps it from that; that needs an approval";
+        return found.approval("dependencies", delta.path, None, reason);
+    };
     let after = delta.after.unwrap_or_default();
-    for (dependency, version, what) in &news(delta) {
+    for (dependency, version, what) in &news {
         let shown: String = version.chars().take(80).collect();
         let line =
             after.lines().position(|line| line.contains(dependency.rsplit(' ').next().unwrap_or(dependency)));
@@ -53,11 +57,18 @@ pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
     }
 }
 
-/// What a manifest asks for that it did not before: the package, the version, and which of the two is new, in words.
-pub(super) fn news(delta: &Delta<'_>) -> Vec<(String, String, &'static str)> {
+/// What a manifest asks for that it did not before: the package, the version, and which of the two is new, in words. `None` where the manifest
+/// could not be read before, and more of it changed than what kept it from that.
+pub(super) fn news(delta: &Delta<'_>) -> Option<Vec<(String, String, &'static str)>> {
     let name = delta.path.file_name();
-    let Some(new) = delta.after.and_then(|after| read(name, after)) else { return Vec::new() };
-    let old = read(name, before(delta)).unwrap_or_default();
+    let Some((after, new)) = delta.after.and_then(|after| Some((after, read(name, after)?))) else {
+        return Some(Vec::new());
+    };
+    let old = match read(name, before(delta)) {
+        Some(old) => old,
+        None if before(delta).trim().is_empty() => BTreeMap::new(),
+        None => return mended(before(delta), after).then(Vec::new),
+    };
     let news = new.into_iter().filter_map(|(dependency, version)| {
         let what = match old.get(&dependency) {
             None => "is a new dependency",
@@ -66,7 +77,7 @@ pub(super) fn news(delta: &Delta<'_>) -> Vec<(String, String, &'static str)> {
         };
         Some((dependency, version, what))
     });
-    news.collect()
+    Some(news.collect())
 }
 
 /// Whether a file of this name says what the project depends on.

@@ -155,7 +155,7 @@ pub fn prepare() {
 
 /// Whether a patch makes manifests ask for packages, or for versions of them, that they did not ask for before.
 pub fn asks_for_more(patch: &Patch) -> bool {
-    delta::deltas(patch).iter().any(|delta| !dependencies::news(delta).is_empty())
+    delta::deltas(patch).iter().any(|delta| dependencies::news(delta).is_none_or(|news| !news.is_empty()))
 }
 
 /// Whether any finding refuses the patch.

@@ -1,7 +1,11 @@
 //! What the grammars say: new syntax errors, and text with comments and strings masked out.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
 use super::delta::Delta;
@@ -10,6 +14,10 @@ use crate::patch::RelPath;
 
 /// Larger files are not parsed.
 const MOST_BYTES: usize = 2 << 20;
+
+/// So many trees are kept, of texts of at least so many bytes.
+const MOST_KEPT: usize = 6;
+const LEAST_KEPT: usize = 1 << 10;
 
 /// Deeper nesting is not parsed.
 const MOST_DEPTH: usize = 400;
@@ -45,7 +53,31 @@ impl Lang {
         matches!(self, Lang::TypeScript | Lang::Tsx | Lang::JavaScript)
     }
 
+    /// The tree of a text; `None` where it is too long, too deep or too broken. Every guard asks for the same few texts, so the last ones are
+    /// kept.
     pub(super) fn parse(self, text: &str) -> Option<Tree> {
+        if text.len() < LEAST_KEPT {
+            return self.parse_anew(text);
+        }
+        type Kept = (Lang, Box<str>, Option<Tree>);
+        thread_local! {
+            static KEPT: RefCell<VecDeque<Kept>> = const { RefCell::new(VecDeque::new()) };
+        }
+        let known = KEPT.with_borrow(|kept| {
+            let same = kept.iter().find(|(lang, known, _)| *lang == self && **known == *text);
+            same.map(|(_, _, tree)| tree.clone())
+        });
+        known.unwrap_or_else(|| {
+            let tree = self.parse_anew(text);
+            KEPT.with_borrow_mut(|kept| {
+                kept.truncate(MOST_KEPT - 1);
+                kept.push_front((self, text.into(), tree.clone()));
+            });
+            tree
+        })
+    }
+
+    fn parse_anew(self, text: &str) -> Option<Tree> {
         if text.len() > MOST_BYTES || depth(text) > MOST_DEPTH {
             return None;
         }
@@ -272,4 +304,32 @@ pub(super) fn plain_json(text: &str) -> String {
         }
     }
     out
+}
+
+/// Signs that are put in, or taken out, so that a manifest parses, at most.
+const MOST_SIGNS: usize = 4;
+
+/// Whether two texts of JSON or TOML have the same words on the same lines, and differ by a few signs that were only put in or only taken out.
+pub(super) fn mended(old: &str, new: &str) -> bool {
+    static TOKEN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w+|[^\w\s]").expect("constant pattern"));
+    static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w+").expect("constant pattern"));
+    fn words(text: &str) -> Vec<Vec<&str>> {
+        let lines = text.lines().map(|line| WORD.find_iter(line).map(|word| word.as_str()).collect());
+        lines.filter(|words: &Vec<&str>| !words.is_empty()).collect()
+    }
+    fn grows(less: &str, more: &str) -> bool {
+        let mut rest = TOKEN.find_iter(less).map(|token| token.as_str()).peekable();
+        let mut signs = 0;
+        for token in TOKEN.find_iter(more).map(|token| token.as_str()) {
+            if rest.next_if_eq(&token).is_some() {
+                continue;
+            }
+            if !matches!(token, "\"" | "'" | "," | ":" | "=" | "{" | "}" | "[" | "]") {
+                return false;
+            }
+            signs += 1;
+        }
+        rest.peek().is_none() && signs <= MOST_SIGNS
+    }
+    words(old) == words(new) && (grows(old, new) || grows(new, old))
 }
