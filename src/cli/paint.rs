@@ -133,9 +133,9 @@ pub fn table(rows: &[Vec<String>], page: Page) -> String {
 pub fn out(text: &str) -> Result<()> {
     use std::io::Write;
     let mut stdout = anstream::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { stdout.write_all(b"\n") });
+    // In one piece: a line that others read is there or not.
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let written = stdout.write_all(format!("{text}{end}").as_bytes());
     match written.and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         done => Ok(done?),

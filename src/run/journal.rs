@@ -68,7 +68,7 @@ impl Journal {
         let record = Record { run: id.to_owned(), seq: 1, at, event: Event::Started(Box::new(spec)) };
         let payload = serde_json::to_value(&record.event)?;
         let projection = projection(&record.event, &run);
-        store.create(&new_run(&run), record.event.kind(), &payload, &projection).await?;
+        store.create(&new_run(&run), at, record.event.kind(), &payload, &projection).await?;
         let journal = Self::with(store, state, clock, listeners, run, lease);
         journal.pages.tell(&record);
         Ok(journal)
@@ -303,7 +303,8 @@ pub async fn records(store: &Store, id: &str, seq: u64) -> Result<Vec<Record>> {
 async fn append(store: &Store, record: &Record, run: &Run) -> Result<()> {
     let payload = serde_json::to_value(&record.event)?;
     let projection = projection(&record.event, run);
-    store.append(&record.run, record.seq - 1, record.event.kind(), &payload, &projection).await.map(drop)
+    let (seq, kind) = (record.seq - 1, record.event.kind());
+    store.append(&record.run, record.at, seq, kind, &payload, &projection).await.map(drop)
 }
 
 fn lease(state: &Path, id: &str) -> Result<Lease> {

@@ -9,7 +9,6 @@ mod copy;
 mod kept;
 mod layers;
 mod repo;
-mod scratch;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
@@ -24,8 +23,11 @@ pub use busy::{Busy, Span};
 
 use crate::patch::{Patch, RelPath, read_beneath};
 use crate::sandbox::{Ended, Job, LaunchFailed, Leash, Limits, Mode, Network, Running, Sandbox, Sight, View};
+use crate::scratch::{self, Folder};
 use layers::Layers;
-use scratch::Folder;
+
+/// How the names of attempts' folders begin.
+const ATTEMPT: &str = "attempt-";
 
 /// How attempts get their own tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,7 +238,7 @@ impl Workspaces {
     /// # Errors
     /// A folder cannot be read or removed.
     pub fn sweep(scratch: &Path) -> Result<usize> {
-        scratch::sweep(scratch).with_context(|| format!("sweeping {}", scratch.display()))
+        scratch::sweep(scratch, ATTEMPT).with_context(|| format!("sweeping {}", scratch.display()))
     }
 }
 
@@ -306,7 +308,7 @@ pub struct Command {
 
 impl Attempt {
     fn create(base: Arc<Base>) -> Result<Self> {
-        let folder = Folder::create(&base.scratch).context("making an attempt's folder")?;
+        let folder = Folder::create(&base.scratch, ATTEMPT).context("making an attempt's folder")?;
         let like = std::fs::metadata(&base.root).context("looking at the tree")?;
         let reports = folder.part("reports", Some(&like))?;
         let staging = folder.part("staging", None)?;

@@ -208,6 +208,11 @@ impl Vendor {
         }
     }
 
+    /// Answers with `script` from here on, in order.
+    pub fn play(&self, script: impl IntoIterator<Item = impl Into<Reply>>) {
+        *lock(&self.state.script) = script.into_iter().map(Into::into).collect();
+    }
+
     /// How many answers of the script are left.
     pub fn left(&self) -> usize {
         lock(&self.state.script).len()
