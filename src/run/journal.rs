@@ -18,6 +18,11 @@ use crate::models::ledger::{Call, Pending, Purse};
 use crate::store::{AttemptRow, Lease, NewRun, Projection, RunPatch, Spent, Status, Store};
 use crate::usage::Money;
 
+/// Says of a limit that it is the money for 24 hours, which no run can be given more of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the money for 24 hours is used up")]
+pub struct DaySpent;
+
 /// Hears every event after it is durable, and what checks print while they run.
 pub trait Listener: Send + Sync {
     /// An event was recorded; `run` is the state after it.
@@ -249,12 +254,12 @@ impl Purse for Journal {
                 Money(0) => String::new(),
                 reserved => format!(", and calls of other runs that are under way may cost {reserved}"),
             };
-            return Err(Fault::limit(format!(
+            let fault = Fault::limit(format!(
                 "the next call may cost {most}; {} of the {cap} for 24 hours are spent{others}",
                 taken.spent
             ))
-            .hint("raise budget.day_usd in the configuration, or wait, and `regreen resume` the run")
-            .into());
+            .hint("raise budget.day_usd in the configuration, or wait, and `regreen resume` the run");
+            return Err(anyhow::Error::from(fault).context(DaySpent));
         }
         *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
         Ok(())

@@ -7,12 +7,14 @@ use rustix::process::Signal;
 use super::relay::Line;
 use super::supervised::{Fault, Moment};
 use crate::project::Project;
-use crate::scripted::{SHOP, SHOP_RIGHT, TESTS};
+use crate::scripted::{SHOP, SHOP_RIGHT, TESTS, right};
+use crate::tickets::{CALC, calculator, multiply, plan, subtract};
 use crate::vendor::Reply;
 
 const BROKEN: &str = "def total(prices):\n    amount = 0\n    for price in prices:\n        amount += price\n    return amonut\n";
 const MENDED: &str = "def total(prices):\n    amount = 0\n    for price in prices:\n        amount += price\n    return amount\n";
 const TEST: &str = "import unittest\n\nfrom shop import total\n\n\nclass Total(unittest.TestCase):\n    def test_sum(self):\n        self.assertEqual(total([1, 2]), 3)\n\n    def test_nothing(self):\n        self.assertEqual(total([]), 0)\n";
+const UNITTEST: &[&str] = &["--", "python3", "-m", "unittest"];
 const NOTES: &str = "what the user writes beside it\n";
 
 /// What is healed, how it lands.
@@ -24,40 +26,83 @@ pub enum Scene {
     Commit,
     /// By a model.
     Model,
+    /// A ticket, implemented by a model as commits on a branch.
+    Ticket,
 }
 
-const SCENES: [Scene; 3] = [Scene::Worktree, Scene::Commit, Scene::Model];
+/// As often as they are drawn: a ticket takes as long as three repairs.
+const SCENES: [Scene; 7] = [
+    Scene::Worktree,
+    Scene::Worktree,
+    Scene::Commit,
+    Scene::Commit,
+    Scene::Model,
+    Scene::Model,
+    Scene::Ticket,
+];
+/// Those that ask a model.
+const ASKING: [Scene; 4] = [Scene::Model, Scene::Model, Scene::Model, Scene::Ticket];
 
 impl Scene {
-    /// The command that heals; `limits` are further options of it.
+    /// The command that is to succeed; `limits` are further options of it.
     pub fn goal(self, limits: &[&'static str]) -> Vec<&'static str> {
-        let how: &[&str] = match self {
-            Scene::Worktree => &["--no-model"],
-            Scene::Commit => &["--no-model", "--land", "commit"],
-            Scene::Model => &[],
+        let (how, what): (&[&str], &[&str]) = match self {
+            Scene::Worktree => (&["heal", "--no-model"], UNITTEST),
+            Scene::Commit => (&["heal", "--no-model", "--land", "commit"], UNITTEST),
+            Scene::Model => (&["heal"], UNITTEST),
+            Scene::Ticket => (&["run"], &["ticket.md"]),
         };
-        [&["heal"], how, limits, &["--json", "--", "python3", "-m", "unittest"]].concat()
+        [how, limits, &["--json"], what].concat()
     }
 
-    /// The file as it is at first.
+    /// The file that is healed.
+    pub fn file(self) -> &'static str {
+        if self == Scene::Ticket { "calc.py" } else { "shop.py" }
+    }
+
+    /// That file as it is at first.
     pub fn broken(self) -> &'static str {
-        if self == Scene::Model { SHOP } else { BROKEN }
+        match self {
+            Scene::Worktree | Scene::Commit => BROKEN,
+            Scene::Model => SHOP,
+            Scene::Ticket => CALC,
+        }
     }
 
-    /// The file as it should be.
+    /// That file as it should be in the end. What a ticket asks for is done elsewhere.
     pub fn mended(self) -> &'static str {
-        if self == Scene::Model { SHOP_RIGHT } else { MENDED }
+        match self {
+            Scene::Worktree | Scene::Commit => MENDED,
+            Scene::Model => SHOP_RIGHT,
+            Scene::Ticket => CALC,
+        }
+    }
+
+    /// What a model says that does as it is told.
+    pub fn answer(self) -> Reply {
+        Reply::Fitting(match self {
+            Scene::Ticket => |asked| match () {
+                () if asked.contains("Sub-task 1.1") => subtract(),
+                () if asked.contains("Sub-task 1.2") => multiply(),
+                () => plan(),
+            },
+            _ => |_| right(),
+        })
     }
 
     /// A project of its own, with a temporary folder of its own.
     pub fn project(self) -> Project {
-        let tests = if self == Scene::Model { TESTS } else { TEST };
-        let mut project = Project::new(&[
-            ("shop.py", self.broken()),
-            ("test_shop.py", tests),
-            ("notes.md", "notes\n"),
-            (".gitignore", "__pycache__/\n"),
-        ]);
+        let mut project = if self == Scene::Ticket {
+            calculator()
+        } else {
+            let tests = if self == Scene::Model { TESTS } else { TEST };
+            Project::new(&[
+                ("shop.py", self.broken()),
+                ("test_shop.py", tests),
+                ("notes.md", "notes\n"),
+                (".gitignore", "__pycache__/\n"),
+            ])
+        };
         project.write(&[("notes.md", NOTES), ("draft.txt", "not yet added\n")]);
         let temporary = project.home.join("tmp");
         std::fs::create_dir(&temporary).expect("a folder");
@@ -72,14 +117,16 @@ impl Scene {
             Scene::Worktree => 640,
             Scene::Commit => 700,
             Scene::Model => 680,
+            Scene::Ticket => 1700,
         }
     }
 
     /// How many events a run without faults has.
     fn events(self) -> usize {
         match self {
-            Scene::Worktree | Scene::Commit => 23,
-            Scene::Model => 25,
+            Scene::Worktree | Scene::Commit => 28,
+            Scene::Model => 31,
+            Scene::Ticket => 50,
         }
     }
 }
@@ -165,7 +212,7 @@ impl Plan {
             .collect();
         // Only what asks a model meets one that misbehaves.
         let asks = sorts.iter().any(|sort| matches!(sort, Model));
-        let scene = if asks { Scene::Model } else { dice.one(&SCENES) };
+        let scene = if asks { dice.one(&ASKING) } else { dice.one(&SCENES) };
         let mut plan = Self {
             scene,
             kinds: Vec::new(),
@@ -226,7 +273,7 @@ impl Plan {
                 name.into()
             }
             Sort::Edit => {
-                let path = dice.one(&["shop.py", "notes.md", "new.txt"]);
+                let path = dice.one(&[self.scene.file(), "notes.md", "new.txt"]);
                 let text = format!("# written by the user meanwhile\n{}", self.scene.broken());
                 self.faults.push((Moment::Call(call), Fault::Edit { path: PathBuf::from(path), text }));
                 "edit meanwhile".into()

@@ -13,7 +13,7 @@ use super::plan::{Kind, Plan, Scene, Where};
 use super::relay::Relay;
 use super::supervised::{self, Ended, Fault, Moment};
 use crate::project::{Project, Ran};
-use crate::scripted::right;
+use crate::tickets::subjects;
 use crate::vendor::{Anthropic, Reply, Vendor};
 
 /// As many right answers as repeated runs may ask for.
@@ -77,9 +77,9 @@ impl Trial {
     pub fn new(seed: u64) -> Self {
         let plan = Plan::of(seed);
         let mut project = plan.scene.project();
-        let model = (plan.scene == Scene::Model).then(|| {
+        let model = matches!(plan.scene, Scene::Model | Scene::Ticket).then(|| {
             let script: Vec<Reply> =
-                plan.replies.iter().cloned().chain(vec![Reply::Text(right()); ANSWERS]).collect();
+                plan.replies.iter().cloned().chain(vec![plan.scene.answer(); ANSWERS]).collect();
             let vendor = runtime().block_on(Anthropic::start(script.clone()));
             let relay = Relay::start(&vendor.base_url(), &plan.lines);
             Model { vendor, relay, script }
@@ -111,7 +111,7 @@ impl Trial {
         // Whatever the faults were, they are over: the next command settles the rest.
         if let Some(model) = &self.model {
             model.relay.behave();
-            model.vendor.play(vec![Reply::Text(right()); ANSWERS]);
+            model.vendor.play(vec![self.plan.scene.answer(); ANSWERS]);
         }
         let settled = self.regreen(&["resume"]);
         self.tree_is_whole("after the second resume");
@@ -120,12 +120,24 @@ impl Trial {
         self.must(open == 0, "a run is open", &settled);
         self.money_adds_up();
 
+        if self.plan.scene == Scene::Ticket {
+            self.ticket_is_done_once();
+        } else {
+            self.goal_is_green_once();
+        }
+        self.nothing_is_left_behind();
+        self.money_adds_up();
+        self.report(&first, &resumed)
+    }
+
+    /// Where no fault was in the way of it any more, the repair is there, once, and can be taken back.
+    fn goal_is_green_once(&self) {
         let (broken, mended) = (self.plan.scene.broken(), self.plan.scene.mended());
         let edited = self.plan.edits().any(|(path, text)| {
             let now = self.project.read_if(path);
             now.is_some_and(|now| now == *text || now == text.replace(broken, mended))
         });
-        if self.project.read("shop.py") != mended && !edited {
+        if self.project.read(self.plan.scene.file()) != mended && !edited {
             let healed = self.regreen(&self.plan.scene.goal(&[]));
             self.must(healed.code == Some(0), "a run without faults heals", &healed);
             self.tree_is_whole("after a run without faults");
@@ -144,9 +156,37 @@ impl Trial {
             }
             self.tree_is_whole("after the rollback");
         }
-        self.nothing_is_left_behind();
-        self.money_adds_up();
-        self.report(&first, &resumed)
+    }
+
+    /// Every sub-task is a commit on the ticket's branch, once, and all of them can be taken back.
+    fn ticket_is_done_once(&self) {
+        let branches = || -> BTreeMap<String, Vec<String>> {
+            let names =
+                self.project.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads/regreen"]);
+            names.lines().map(|name| (name.to_owned(), subjects(&self.project, name))).collect()
+        };
+        let done = || branches().values().any(|subjects| subjects.len() == 2);
+        if !done() {
+            let ran = self.regreen(&self.plan.scene.goal(&[]));
+            self.must(ran.code == Some(0) && done(), "a run without faults implements", &ran);
+        }
+        for (branch, subjects) in branches() {
+            let of = |name: &str| subjects.iter().filter(|subject| subject.contains(name)).count();
+            let whole =
+                subjects.len() <= 2 && of("Add subtract") == 1.min(subjects.len()) && of("Add multiply") <= 1;
+            self.must(whole, "a branch", &(branch, subjects));
+        }
+        self.tree_is_whole("after the ticket");
+        let tickets: Vec<RunRow> = self.runs().into_iter().filter(|run| run.trigger == "ticket").collect();
+        for ticket in &tickets {
+            let undone = self.regreen(&["rollback", &ticket.id]);
+            self.must(matches!(undone.code, Some(0 | 2)), "a rollback", &undone);
+        }
+        for branch in branches().keys() {
+            let left = self.project.git(&["diff", "--stat", "main", branch]);
+            self.must(left.is_empty(), "something of the ticket is left", &left);
+        }
+        self.tree_is_whole("after the rollback");
     }
 
     fn report(&self, first: &Ended, resumed: &Ended) -> Report {
@@ -216,9 +256,9 @@ impl Trial {
                 wanted.remove(path);
             }
         }
-        let shop = Path::new("shop.py");
-        if let Some((bytes, mode)) = now.remove(shop) {
-            let (_, mode_before) = wanted.remove(shop).expect("it was there");
+        let file = Path::new(self.plan.scene.file());
+        if let Some((bytes, mode)) = now.remove(file) {
+            let (_, mode_before) = wanted.remove(file).expect("it was there");
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let (broken, mended) = (self.plan.scene.broken(), self.plan.scene.mended());
             // What the user wrote meanwhile may be healed as well: proven again with it.
@@ -272,12 +312,17 @@ impl Trial {
         // The last line may be cut.
         let told: Vec<&str> =
             ended.stdout.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
-        if told.is_empty() {
-            return;
+        // A ticket's run and those of its sub-tasks are told of on one stream.
+        let mut runs: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for line in told {
+            let event: Value = serde_json::from_str(line).expect("an event");
+            runs.entry(event["run"].as_str().expect("a run").to_owned()).or_default().push(line);
         }
-        let ran = self.regreen(&["logs", "--json"]);
-        let kept: Vec<&str> = ran.stdout.split_inclusive('\n').collect();
-        self.must(kept.starts_with(&told), "an event was told and is lost", &(told, kept));
+        for (run, told) in runs {
+            let ran = self.regreen(&["logs", "--json", &run]);
+            let kept: Vec<&str> = ran.stdout.split_inclusive('\n').collect();
+            self.must(kept.starts_with(&told), "an event was told and is lost", &(told, kept));
+        }
     }
 
     /// Every call is booked once, in its run, in the list of runs and in the day, and nothing stays set aside.

@@ -21,6 +21,8 @@ pub const KEY: &str = "test-key-0123456789abcdef";
 pub enum Reply {
     /// A text, complete.
     Text(String),
+    /// A complete text that is made of what was asked: the text of the last turn.
+    Fitting(fn(&str) -> String),
     /// A text that the output limit cut off.
     Truncated(String),
     /// A refusal.
@@ -155,6 +157,11 @@ impl Respond for Responder {
             lock(&self.state.violations).push("more requests than the script has answers".to_owned());
             return ResponseTemplate::new(400)
                 .set_body_json(json!({"error": {"message": "the script is at its end"}}));
+        };
+        let asked = Captured { headers, body: body.clone() };
+        let reply = match reply {
+            Reply::Fitting(made) => Reply::Text(made(&asked.last_text())),
+            other => other,
         };
         match &reply {
             Reply::Raw { status, headers, body } => {
