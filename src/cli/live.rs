@@ -24,7 +24,7 @@ pub struct Lines;
 impl Listener for Lines {
     fn heard(&self, record: &Record, _run: &Run) {
         if let Ok(text) = serde_json::to_string(record) {
-            let _ = super::paint::out(&text);
+            super::paint::tell(&text);
         }
     }
 

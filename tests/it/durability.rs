@@ -97,6 +97,18 @@ fn killed_at_every_event_nothing_is_lost_and_resume_goes_on() {
 }
 
 #[test]
+fn a_reader_that_goes_away_ends_no_run() {
+    let project = project();
+    let mut child =
+        project.command(HEAL).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("regreen starts");
+    let mut told = BufReader::new(child.stdout.take().expect("a pipe"));
+    told.read_line(&mut String::new()).expect("a line");
+    drop(told);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(project.read("shop.py"), RIGHT);
+}
+
+#[test]
 fn a_run_is_driven_by_one_process_and_a_second_resume_finds_nothing() {
     let project = project();
     assert!(killed_after(&project, 2));

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -32,12 +33,17 @@ struct Summary {
     /// must hold did not.
     kinds: BTreeMap<String, (usize, usize, BTreeMap<&'static str, usize>, usize)>,
     failures: BTreeMap<u64, String>,
+    /// The processes that met faults.
+    pids: Vec<u32>,
 }
 
 impl Summary {
     fn add(&mut self, seed: u64, kinds: Vec<String>, report: Result<Report, String>) {
         let (met, end) = match &report {
-            Ok(report) => (report.met.clone(), Some(report.first)),
+            Ok(report) => {
+                self.pids.extend(report.pids);
+                (report.met.clone(), Some(report.first))
+            }
             Err(_) => (kinds.into_iter().map(|kind| (kind, true)).collect(), None),
         };
         for (kind, met) in met {
@@ -74,6 +80,20 @@ impl Summary {
         }
         text
     }
+}
+
+/// The control groups of these processes that outlived them and the next start of the program.
+fn groups_left(pids: &[u32]) -> Vec<PathBuf> {
+    plan::Scene::Worktree.project().regreen(&["doctor"]);
+    let folders =
+        ["", "unified", "memory", "pids"].map(|name| Path::new("/sys/fs/cgroup").join(name).join("regreen"));
+    let groups = folders.iter().flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+    let of_the_dead = |group: &PathBuf| {
+        let name = group.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let pid = name.split_once('-').and_then(|(pid, _)| pid.parse().ok());
+        pid.is_some_and(|pid: u32| pids.contains(&pid) && !Path::new("/proc").join(pid.to_string()).exists())
+    };
+    groups.map(|entry| entry.path()).filter(of_the_dead).collect()
 }
 
 /// Runs one seed; what a failed check said is the error.
@@ -122,9 +142,11 @@ fn whatever_happens_nothing_is_lost() {
         }
     });
     let summary = summary.into_inner().expect("no worker panics");
+    let groups = groups_left(&summary.pids);
+    assert!(groups.is_empty(), "control groups of dead processes are left: {groups:?}");
     let text = summary.text(&seeds, began.elapsed().as_secs());
     eprintln!("{text}");
-    if let Some(file) = std::env::var_os("REGREEN_FAULT_SUMMARY") {
+    if let Some(file) = std::env::var_os("REGREEN_FAULT_SUMMARY").filter(|file| !file.is_empty()) {
         std::fs::write(file, &text).expect("the summary is written");
     }
     assert!(summary.failures.is_empty(), "{text}");

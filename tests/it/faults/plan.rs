@@ -1,6 +1,8 @@
 //! What a seed decides.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
 use rustix::process::Signal;
 
@@ -107,6 +109,9 @@ impl Scene {
         let temporary = project.home.join("tmp");
         std::fs::create_dir(&temporary).expect("a folder");
         project.env.insert("TMPDIR".into(), temporary.to_string_lossy().into_owned());
+        // What a version manager puts in the way starts three programs for each that is asked for.
+        let path = project.env.get("PATH").cloned().unwrap_or_default();
+        project.env.insert("PATH".into(), format!("{}:{path}", interpreter().display()));
         project
     }
 
@@ -129,6 +134,16 @@ impl Scene {
             Scene::Ticket => 50,
         }
     }
+}
+
+/// The folder of the interpreter itself.
+fn interpreter() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+        let said = String::from_utf8(asked.expect("python3 runs").stdout).expect("a path");
+        Path::new(said.trim()).parent().expect("a folder").to_owned()
+    })
 }
 
 /// Numbers from a seed (SplitMix64, Steele et al. 2014).
@@ -194,19 +209,20 @@ enum Sort {
     Errno,
     Signal,
     Edit,
+    HangUp,
     Clock,
     Model,
 }
 
 impl Plan {
     pub fn of(seed: u64) -> Self {
-        use Sort::{Clock, Edit, Errno, Kill, Model, PowerCut, Signal};
+        use Sort::{Clock, Edit, Errno, HangUp, Kill, Model, PowerCut, Signal};
         let mut dice = Dice(seed);
         let sorts: Vec<Sort> = (0..1 + dice.below(2))
             .map(|_| {
                 dice.one(&[
-                    Kill, Kill, PowerCut, PowerCut, Errno, Errno, Signal, Signal, Edit, Clock, Model, Model,
-                    Model,
+                    Kill, Kill, PowerCut, PowerCut, Errno, Errno, Signal, Signal, Edit, HangUp, Clock, Model,
+                    Model, Model,
                 ])
             })
             .collect();
@@ -277,6 +293,10 @@ impl Plan {
                 let text = format!("# written by the user meanwhile\n{}", self.scene.broken());
                 self.faults.push((Moment::Call(call), Fault::Edit { path: PathBuf::from(path), text }));
                 "edit meanwhile".into()
+            }
+            Sort::HangUp => {
+                self.faults.push((Moment::Call(call), Fault::HangUp));
+                "reader goes away".into()
             }
             Sort::Clock => {
                 let by = dice.one(&[-315_000_000, -3_600, 3_600, 315_000_000]);

@@ -6,6 +6,7 @@ use std::io::{IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -38,6 +39,8 @@ pub enum Fault {
     Errno { code: i32, calls: usize },
     /// A signal.
     Signal(Signal),
+    /// Whoever reads the program's output goes away.
+    HangUp,
     /// Somebody writes a file.
     Edit { path: PathBuf, text: String },
 }
@@ -45,6 +48,7 @@ pub enum Fault {
 /// How a supervised program ended.
 #[derive(Debug)]
 pub struct Ended {
+    pub pid: u32,
     /// Its exit code, if it was not killed.
     pub code: Option<i32>,
     pub stdout: String,
@@ -172,7 +176,9 @@ pub fn run(mut command: Command, faults: &[(Moment, Fault)], disk: &[&Path]) -> 
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("a pair");
     let program = filter();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A socket, because its reading end can be closed while it is read.
+    let (told, stdout) = UnixStream::pair().expect("a pair");
+    command.stdin(Stdio::null()).stdout(OwnedFd::from(stdout)).stderr(Stdio::piped());
     // SAFETY: only system calls between fork and exec; nothing is allocated.
     unsafe { command.pre_exec(move || install(&program, theirs.as_fd())) };
     let mut child = command.spawn().expect("the program starts");
@@ -185,15 +191,16 @@ pub fn run(mut command: Command, faults: &[(Moment, Fault)], disk: &[&Path]) -> 
             String::from_utf8_lossy(&bytes).into_owned()
         })
     };
-    let stdout = read(Box::new(child.stdout.take().expect("a pipe")));
+    let stdout = read(Box::new(told.try_clone().expect("the socket")));
     let stderr = read(Box::new(child.stderr.take().expect("a pipe")));
-    let mut watch = Watch::begin(&child, faults, disk);
+    let mut watch = Watch::begin(&child, told, faults, disk);
     let cut = watch.until_all_are_gone(&mut child, &listener);
     let code = child.wait().expect("it ends").code();
     if cut {
         watch.lose_what_was_not_synced(disk);
     }
     Ended {
+        pid: child.id(),
         code,
         stdout: stdout.join().expect("its output"),
         stderr: stderr.join().expect("its output"),
@@ -205,6 +212,8 @@ pub fn run(mut command: Command, faults: &[(Moment, Fault)], disk: &[&Path]) -> 
 
 struct Watch<'a> {
     main: Pid,
+    /// Where the program's output is read.
+    told: UnixStream,
     faults: &'a [(Moment, Fault)],
     disk: Vec<PathBuf>,
     calls: usize,
@@ -220,7 +229,7 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn begin(child: &Child, faults: &'a [(Moment, Fault)], disk: &[&Path]) -> Self {
+    fn begin(child: &Child, told: UnixStream, faults: &'a [(Moment, Fault)], disk: &[&Path]) -> Self {
         let mut synced = HashMap::new();
         if faults.iter().any(|(_, fault)| matches!(fault, Fault::PowerCut)) {
             for path in disk.iter().flat_map(|folder| files(folder)) {
@@ -230,6 +239,7 @@ impl<'a> Watch<'a> {
         }
         Self {
             main: Pid::from_child(child),
+            told,
             faults,
             disk: disk.iter().map(|folder| folder.to_path_buf()).collect(),
             calls: 0,
@@ -321,7 +331,8 @@ impl<'a> Watch<'a> {
         }
         for (number, (_, fault)) in self.faults.iter().enumerate().filter(|(_, (at, _))| Some(*at) == moment)
         {
-            self.met.push((number, format!("{moment:?}, {doing}")));
+            let moment = moment.map(|moment| format!("{moment:?}")).unwrap_or_default();
+            self.met.push((number, format!("{moment}: {doing}")));
             match fault {
                 Fault::Kill => _ = kill_process(self.main, Signal::KILL),
                 Fault::Signal(signal) => _ = kill_process(self.main, *signal),
@@ -337,6 +348,7 @@ impl<'a> Watch<'a> {
                     error = Some(*code);
                     self.failing = (calls - 1, *code);
                 }
+                Fault::HangUp => self.told.shutdown(std::net::Shutdown::Both).expect("the socket closes"),
                 Fault::Edit { path, text } => std::fs::write(path, text).expect("an edit"),
             }
         }

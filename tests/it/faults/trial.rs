@@ -58,6 +58,8 @@ pub struct Report {
     pub met: Vec<(String, bool)>,
     /// What was done to the program at which call.
     pub at: Vec<String>,
+    /// The processes that met them.
+    pub pids: [u32; 2],
     /// How many calls and events the first process had.
     pub calls: usize,
     pub events: usize,
@@ -208,6 +210,7 @@ impl Trial {
             },
             met: self.plan.kinds.iter().map(met).collect(),
             at: first.met.iter().chain(&resumed.met).map(|(_, at)| at.clone()).collect(),
+            pids: [first.pid, resumed.pid],
             calls: first.calls,
             events: first.events,
         }
@@ -284,6 +287,11 @@ impl Trial {
                 std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
             self.must(left.is_empty(), "a temporary folder is left", &left);
         }
+        // What snapshots are kept in is made beside its place; whoever finds none there makes it anew and takes the rest away.
+        let made = std::fs::read_dir(state.join("snapshots")).into_iter().flatten().flatten();
+        let names: Vec<String> = made.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let half = names.iter().filter(|name| name.starts_with("making-")).count();
+        self.must(half == 0 || half == names.len(), "half a private folder is left", &names);
     }
 
     fn regreen(&self, arguments: &[&str]) -> Ran {
