@@ -43,6 +43,7 @@ pub mod outcome;
 pub mod patch;
 pub mod process;
 pub mod redact;
+pub mod scratch;
 pub mod usage;
 
 /// The layers from top to bottom: a module may use modules of lower layers, and of its own only itself.
@@ -64,5 +65,5 @@ pub const LAYERS: &[&[&str]] = &[
     &["config", "redact"],
     &["outcome"],
     &["patch", "diagnostic", "usage"],
-    &["process", "clock", "fault"],
+    &["process", "clock", "fault", "scratch"],
 ];

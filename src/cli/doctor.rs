@@ -67,10 +67,14 @@ impl Doctor {
     pub(super) async fn run(self) -> Result<Exit> {
         let environment = Environment::from_process();
         let settings = Settings::load(&environment, None);
-        let scratch = tempfile::tempdir()?;
-        let state = environment.state_path().ok().and_then(|path| crate::config::open_state_dir(&path).ok());
         // Layers work on some file systems and not on others: the state folder's counts.
-        let sandbox = crate::sandbox::capabilities(state.as_deref().unwrap_or(scratch.path())).await?;
+        if let Some(state) =
+            environment.state_path().ok().and_then(|path| crate::config::open_state_dir(&path).ok())
+        {
+            super::session::own_temporary(&state);
+        }
+        let scratch = tempfile::tempdir()?;
+        let sandbox = crate::sandbox::capabilities(scratch.path()).await?;
         let mut tools = Vec::new();
         for (name, arguments, needed) in TOOLS {
             tools.push(Tool { name, version: version(name, arguments, &environment).await, needed: *needed });

@@ -24,7 +24,7 @@ pub struct Lines;
 impl Listener for Lines {
     fn heard(&self, record: &Record, _run: &Run) {
         if let Ok(text) = serde_json::to_string(record) {
-            let _ = super::paint::out(&text);
+            super::paint::tell(&text);
         }
     }
 
@@ -362,6 +362,8 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
         Event::Landed { record: None } => Row::new(END, paint(GOOD, "proven; it was to land nowhere")),
         Event::Landed { record: Some(landed) } => said(END, GOOD, "landed in ", &landed.place()),
         Event::Recovered { how } => said(STEP, Style::new(), "a landing that was cut off: ", how),
+        // A sub-task's limits are the ticket's, which are told of there.
+        Event::Allowed { .. } if run.is_feature() => return None,
         Event::Allowed { budget, .. } => Row::new(STEP, format!("{budget} allowed for the run")),
         Event::Resumed { why } => said(STEP, Style::new(), "taken up again: ", why),
         Event::SubtaskDone { id, child, .. } => {

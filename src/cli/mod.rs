@@ -141,6 +141,7 @@ pub fn main() -> u8 {
     };
     // Whatever still runs in a sandbox dies with its handle; a blocking read of a terminal must not keep the program.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    session::remove_temporary();
     // Only now is the live view gone, and with it what would draw over this.
     if code == INTERRUPTED && resumable {
         paint::say(

@@ -149,16 +149,25 @@ pub fn redacted(text: &str) -> String {
 /// # Errors
 /// Any other failure to write.
 pub fn out(text: &str) -> Result<()> {
-    use std::io::Write;
-    let text = redacted(text);
-    let mut stdout = anstream::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { stdout.write_all(b"\n") });
-    match written.and_then(|()| stdout.flush()) {
+    match write(text) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         done => Ok(done?),
     }
+}
+
+/// Tells whoever listens on standard output of what goes on. That nobody does any more is nobody's concern, least of all the run's.
+pub fn tell(text: &str) {
+    let _ = write(text);
+}
+
+fn write(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut stdout = anstream::stdout().lock();
+    let text = redacted(text);
+    // In one piece: a line that others read is there or not.
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    stdout.write_all(format!("{text}{end}").as_bytes())?;
+    stdout.flush()
 }
 
 /// Warns where what is going to run is not confined.

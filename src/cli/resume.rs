@@ -99,7 +99,8 @@ impl Resume {
         let most = repo.and_then(|repo| repo.tighter.run);
         let budget = most.map_or(asked, |most| asked.min(most));
         if budget != run.spec.budget {
-            journal.record(Event::Allowed { budget, configured }).await?;
+            let given = Event::Allowed { budget, configured, max_attempts: None, timeout: None };
+            journal.record(given).await?;
         }
         Ok(())
     }

@@ -162,14 +162,17 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
                 && matches!(&child.spec.trigger, Trigger::Subtask { id, .. } if *id == task.id)
         });
         let child =
-            match children.into_iter().find(|c| matches!(c.finished, None | Some(Exit::Green)) || waits(c)) {
+            match children.into_iter().find(|child| child.finished == Some(Exit::Green) || child.may_go_on())
+            {
                 // It was done while the ticket's run was not under way, or it still waits for a person.
-                Some(done) if done.finished.is_some() => done,
-                Some(cut_off) => {
-                    let journal = ground.session.reopen(&cut_off.id, ground.session.listeners(json)).await?;
+                Some(done) if done.finished == Some(Exit::Green) || waits(&done) => done,
+                // It was cut off, or stopped by a limit or a fault that may have passed: nothing of it is done or paid again.
+                Some(begun) => {
+                    let journal = ground.session.reopen(&begun.id, ground.session.listeners(json)).await?;
                     journal.record(Event::Resumed { why: "resume".into() }).await?;
+                    left.give(&journal).await?;
                     drive(&ground.session, &journal, true).await?;
-                    load(&ground.session.store, &cut_off.id).await?
+                    load(&ground.session.store, &begun.id).await?
                 }
                 None => {
                     if let Some((rule, why)) = left.none(&run.spec) {
@@ -250,12 +253,25 @@ struct Left {
 impl Left {
     fn of(journal: &Journal, children: &[Run]) -> Self {
         let run = journal.run();
-        let made: usize = children.iter().filter(|child| child.began >= run.fresh).map(Run::counted).sum();
+        let made: usize = children.iter().map(|child| child.counted_since(run.fresh)).sum();
         Self {
             budget: Money(run.spec.budget.0.saturating_sub(total(&run, children).0)),
             attempts: run.spec.max_attempts.map(|most| most.saturating_sub(made as u32)),
             time: journal.time_left(),
         }
+    }
+
+    /// Gives it to the run of a sub-task that goes on, on top of what that has used.
+    async fn give(&self, child: &Journal) -> Result<()> {
+        let run = child.run();
+        let made = run.counted().saturating_sub(run.forgiven) as u32;
+        let given = Event::Allowed {
+            budget: run.spent + self.budget,
+            configured: run.spec.configured,
+            max_attempts: self.attempts.map(|left| made + left),
+            timeout: self.time.map(|left| child.worked() + left),
+        };
+        child.record(given).await
     }
 
     /// Why no sub-task can begin. Whether the money will do is seen when a model is to be asked.
@@ -401,6 +417,15 @@ async fn report(run: &Run, ground: &Ground) -> Result<String> {
         let what = format!("{path}: its tests were changed, as the ticket asks");
         lines.push(format!("  {} {}", paint(CARE, "tests"), line(&what, 160)));
     }
+    let children = children(&ground.session, run).await?;
+    let mut warnings: Vec<_> =
+        run.warnings.iter().chain(children.iter().flat_map(|child| &child.warnings)).collect();
+    let mut told = std::collections::BTreeSet::new();
+    warnings.retain(|warning| told.insert(*warning));
+    for (what, advice) in warnings {
+        lines.extend(field("warning", CARE, what));
+        lines.extend(field("do", STRONG, advice));
+    }
     for assumption in plan.iter().flat_map(|plan| &plan.assumptions) {
         lines.extend(field("assumed", CARE, assumption));
     }
@@ -408,7 +433,7 @@ async fn report(run: &Run, ground: &Ground) -> Result<String> {
         lines.push(format!("  {} git log -p HEAD..{branch}", paint(STRONG, "look at it")));
         lines.push(format!("  {} regreen rollback {}", paint(STRONG, "undo      "), short(&run.id)));
     }
-    let spent = total(run, &children(&ground.session, run).await?);
+    let spent = total(run, &children);
     lines.push(paint(DIM, format!("  {} · run {}", cost(spent), short(&run.id))));
     Ok(lines.join("\n"))
 }

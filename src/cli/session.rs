@@ -1,8 +1,9 @@
 //! What every command opens: the settings, the state folder and the store; and the tools of a run.
 
 use std::io::IsTerminal;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -21,6 +22,7 @@ use crate::run::Run;
 use crate::run::events::{Spec, Trigger};
 use crate::run::journal::{Journal, Listener, load};
 use crate::sandbox::{Limits, Network, Sandbox};
+use crate::scratch::{self, Folder};
 use crate::store::{RunFilter, Store};
 use crate::usage::Usage;
 use crate::verify::Verifier;
@@ -50,6 +52,7 @@ impl Session {
         let settings = Settings::load(&environment, repo_toml)?;
         super::paint::keep_back(&redactor_of(&environment, &settings));
         let state = open_state_dir(&settings.state)?;
+        own_temporary(&state);
         let store = Store::open(&state.join("regreen.db")).await?;
         Ok(Self { environment, settings, state, store, clock: Arc::new(SystemClock) })
     }
@@ -308,6 +311,37 @@ fn redactor_of(environment: &Environment, settings: &Settings) -> Redactor {
     let keys: Vec<String> = keys.map(|key| key.expose_secret().to_owned()).collect();
     let addresses: Vec<&str> = providers.filter_map(|provider| provider.base_url.as_deref()).collect();
     redactor.with_secrets(keys).with_urls(&addresses.join("\n"))
+}
+
+/// This process's own folder for temporary files.
+static TEMPORARY: Mutex<Option<Folder>> = Mutex::new(None);
+
+/// Puts this process's temporary files below the state folder, into a folder of its own, and removes what killed processes left there. Where
+/// that cannot be, they go where the system has its own.
+pub fn own_temporary(state: &Path) {
+    const PREFIX: &str = "process-";
+    let mut own = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+    if own.is_some() {
+        return;
+    }
+    let parent = state.join("temporary");
+    let make = || {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
+        if let Err(error) = scratch::sweep(&parent, PREFIX) {
+            tracing::debug!(%error, "what a killed process left stays until the next start");
+        }
+        Folder::create(&parent, PREFIX)
+    };
+    match make() {
+        Ok(folder) if tempfile::env::override_temp_dir(folder.path()).is_ok() => *own = Some(folder),
+        Ok(_) => {}
+        Err(error) => tracing::debug!(%error, "temporary files go where the system has its own"),
+    }
+}
+
+/// Removes this process's folder for temporary files. Nothing may need one any more.
+pub fn remove_temporary() {
+    drop(TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 /// The user's own prices, beside the configuration file.

@@ -306,7 +306,7 @@ pub(super) fn resume(run: &Run) -> Option<String> {
             let more = more.unwrap_or(Money::from_usd(1.0));
             Some(format!("regreen resume {id} --budget {:.2}", more.usd()))
         }
-        StopRule::Time | StopRule::Attempts => Some(format!("regreen resume {id}")),
+        StopRule::Day | StopRule::Time | StopRule::Attempts => Some(format!("regreen resume {id}")),
         _ => None,
     }
 }

@@ -137,12 +137,8 @@ impl Verify {
         let Difference { patch, hidden } = snapshots.patch_to(&snapshot, repo, commit).await?;
         workspaces.hide(&hidden);
         let layers = session.state.join("layers");
-        let bench = Bench {
-            workspaces: &workspaces,
-            verifier: &verifier,
-            layers: &layers,
-            tree: &snapshot.tree,
-        };
+        let bench =
+            Bench { workspaces: &workspaces, verifier: &verifier, layers: &layers, tree: &snapshot.tree };
         let setup = preparation(session, repo.root(), None);
         if let Some(setup) = &setup {
             bench.prepare(setup, &patch, None).await?;

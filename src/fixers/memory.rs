@@ -109,7 +109,10 @@ mod tests {
             status: Status::Finished,
             base: None,
         };
-        store.create(&run, "started", &serde_json::Value::Null, &Projection::default()).await.unwrap();
+        store
+            .create(&run, store.now(), "started", &serde_json::Value::Null, &Projection::default())
+            .await
+            .unwrap();
         let failure = Fingerprint("f1".into());
         let patch = change("fn a() {}\nlet x = 1\nfn b() {}\n", "fn a() {}\nlet x = 1;\nfn b() {}\n");
         let lesson = Lesson {

@@ -18,9 +18,13 @@ use super::blobs::index_entries;
 use super::{Git, Identity, Repo};
 use crate::config::Environment;
 use crate::fault::Fault;
+use crate::scratch::Folder;
 
 /// Switches off whatever would change a file's bytes or run a program; stronger than any `.gitattributes`.
 const ATTRIBUTES: &str = "* -text -eol -filter -ident -working-tree-encoding -merge -diff\n";
+
+/// How the names of private folders begin that are being made.
+const MAKING: &str = "making-";
 
 /// How often objects are collected.
 const COLLECTED: Duration = Duration::from_secs(24 * 3600);
@@ -294,7 +298,8 @@ impl Snapshots {
 async fn make_private(private: &Path, format: &str, environment: &Environment) -> Result<()> {
     let parent = private.parent().context("no state folder")?;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-    let making = tempfile::Builder::new().prefix("making-").tempdir_in(parent)?;
+    crate::scratch::sweep(parent, MAKING)?;
+    let making = Folder::create(parent, MAKING)?;
     let folder = making.path().join("git");
     let format = format!("--object-format={format}");
     let words = ["init", "--quiet", "--bare", "--template=", &format, "--", &text(&folder)?];

@@ -23,7 +23,7 @@ use crate::git::{Repo, Snapshots};
 use crate::outcome::{Check, Outcome};
 use crate::patch::Patch;
 use crate::run::events::{Event, Phase, StopRule};
-use crate::run::journal::Journal;
+use crate::run::journal::{DaySpent, Journal};
 use crate::run::{Run, Step};
 use crate::verify::needs::{in_order, unmet};
 use crate::verify::{Progress, Verifier};
@@ -130,7 +130,8 @@ pub async fn limited(journal: &Journal, step: impl Future<Output = Result<()>>) 
         Err(error) => match error.downcast_ref::<Fault>() {
             Some(fault) if fault.exit == Exit::Limit => {
                 let hint = fault.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
-                stop::stop(journal, StopRule::Budget, format!("{fault}{hint}")).await
+                let rule = if error.is::<DaySpent>() { StopRule::Day } else { StopRule::Budget };
+                stop::stop(journal, rule, format!("{fault}{hint}")).await
             }
             _ => Err(error),
         },

@@ -81,9 +81,8 @@ impl Bench<'_> {
             return Ok(true);
         }
         let attempt = workspaces.attempt_to_set_up(base).await?;
-        let step = async |check: &Check, network| {
-            execute(self.verifier, check, network, &attempt, &|_| {}).await
-        };
+        let step =
+            async |check: &Check, network| execute(self.verifier, check, network, &attempt, &|_| {}).await;
         if let Err(Failed { reason, advice }) = install(setup, &attempt, step).await? {
             return Err(Fault::cannot_judge(reason).hint(advice).into());
         }

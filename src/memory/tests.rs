@@ -103,7 +103,10 @@ async fn store(dir: &tempfile::TempDir) -> Store {
     for id in ["r1", "r2"] {
         let (repo, trigger, goal) = ("/r".into(), "heal".into(), "g".into());
         let run = NewRun { id: id.into(), repo, trigger, goal, status: Status::Finished, base: None };
-        store.create(&run, "started", &serde_json::Value::Null, &Projection::default()).await.unwrap();
+        store
+            .create(&run, store.now(), "started", &serde_json::Value::Null, &Projection::default())
+            .await
+            .unwrap();
     }
     store
 }

@@ -215,8 +215,10 @@ pub enum StopRule {
     LadderExhausted,
     /// The attempts given by the user.
     Attempts,
-    /// Money.
+    /// Money for the run.
     Budget,
+    /// Money for 24 hours over all runs.
+    Day,
     /// Wall time.
     Time,
     /// The same patch was proposed twice by a model.
@@ -242,7 +244,10 @@ pub enum StopRule {
 impl StopRule {
     /// Whether a run that stopped by it may be given another chance.
     pub fn can_go_on(self) -> bool {
-        matches!(self, StopRule::Budget | StopRule::Time | StopRule::Attempts | StopRule::Fault)
+        matches!(
+            self,
+            StopRule::Budget | StopRule::Day | StopRule::Time | StopRule::Attempts | StopRule::Fault
+        )
     }
 }
 
@@ -301,12 +306,18 @@ pub enum Event {
         /// Why: `resume`, `approve`.
         why: String,
     },
-    /// A person allows the run another sum.
+    /// The run is given other limits: more money by a person, or, for a ticket's sub-task that goes on, what the ticket has left.
     Allowed {
         /// For the whole run, what is spent already included.
         budget: Money,
         /// What the configuration allowed a run at that time.
         configured: Money,
+        /// Attempts, those made already included; `None` where that stays as it was.
+        #[serde(default)]
+        max_attempts: Option<u32>,
+        /// Wall time, what is used already included; `None` where that stays as it was.
+        #[serde(default)]
+        timeout: Option<Duration>,
     },
     /// A check begins.
     CheckStarted {

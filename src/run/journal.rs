@@ -19,6 +19,11 @@ use crate::redact::Redactor;
 use crate::store::{AttemptRow, Lease, NewRun, Projection, RunPatch, Spent, Status, Store};
 use crate::usage::Money;
 
+/// Says of a limit that it is the money for 24 hours, which no run can be given more of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the money for 24 hours is used up")]
+pub struct DaySpent;
+
 /// Hears every event after it is durable, and what checks print while they run.
 pub trait Listener: Send + Sync {
     /// An event was recorded; `run` is the state after it.
@@ -71,7 +76,7 @@ impl Journal {
         let record = Record { run: id.to_owned(), seq: 1, at, event: Event::Started(Box::new(spec)) };
         let payload = serde_json::to_value(&record.event)?;
         let projection = projection(&record.event, &run);
-        store.create(&new_run(&run), record.event.kind(), &payload, &projection).await?;
+        store.create(&new_run(&run), at, record.event.kind(), &payload, &projection).await?;
         let journal = Self::with(store, state, clock, listeners, run, lease);
         journal.pages.tell(&record);
         Ok(journal)
@@ -260,12 +265,12 @@ impl Purse for Journal {
                 Money(0) => String::new(),
                 reserved => format!(", and calls of other runs that are under way may cost {reserved}"),
             };
-            return Err(Fault::limit(format!(
+            let fault = Fault::limit(format!(
                 "the next call may cost {most}; {} of the {cap} for 24 hours are spent{others}",
                 taken.spent
             ))
-            .hint("raise budget.day_usd in the configuration, or wait, and `regreen resume` the run")
-            .into());
+            .hint("raise budget.day_usd in the configuration, or wait, and `regreen resume` the run");
+            return Err(anyhow::Error::from(fault).context(DaySpent));
         }
         *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
         Ok(())
@@ -314,7 +319,8 @@ pub async fn records(store: &Store, id: &str, seq: u64) -> Result<Vec<Record>> {
 async fn append(store: &Store, record: &Record, run: &Run) -> Result<()> {
     let payload = serde_json::to_value(&record.event)?;
     let projection = projection(&record.event, run);
-    store.append(&record.run, record.seq - 1, record.event.kind(), &payload, &projection).await.map(drop)
+    let (seq, kind) = (record.seq - 1, record.event.kind());
+    store.append(&record.run, record.at, seq, kind, &payload, &projection).await.map(drop)
 }
 
 fn lease(state: &Path, id: &str) -> Result<Lease> {

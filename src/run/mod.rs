@@ -104,7 +104,7 @@ pub struct Run {
     pub worked: std::time::Duration,
     /// Attempts that count no more against the limit: those made before a person let the run go on beyond it.
     pub forgiven: usize,
-    /// When that was last, or when the run began: a ticket counts the attempts of the sub-tasks' runs that began since.
+    /// When that was last, or when the run began: a ticket counts the attempts of its sub-tasks that began since.
     pub fresh: Timestamp,
     /// The layer that the setup made, if one was needed.
     pub prepared: Option<String>,
@@ -243,9 +243,11 @@ impl Run {
                 }
                 self.finished = None;
             }
-            Event::Allowed { budget, configured } => {
+            Event::Allowed { budget, configured, max_attempts, timeout } => {
                 self.spec.budget = *budget;
                 self.spec.configured = *configured;
+                self.spec.max_attempts = max_attempts.or(self.spec.max_attempts);
+                self.spec.timeout = timeout.or(self.spec.timeout);
             }
             Event::Prepared { layer, .. } => self.prepared = Some(layer.clone()),
             Event::Checked { phase, outcome, .. } => self.checked(*phase, outcome),
@@ -504,7 +506,13 @@ impl Run {
 
     /// The attempts that had something to offer.
     pub fn counted(&self) -> usize {
-        self.attempts.iter().filter(|a| !matches!(a.decision, Some((Decision::Pass, _)))).count()
+        self.counted_since(self.began)
+    }
+
+    /// Those of them that began at `moment` or later.
+    pub fn counted_since(&self, moment: Timestamp) -> usize {
+        let offered = |a: &&AttemptState| !matches!(a.decision, Some((Decision::Pass, _)));
+        self.attempts.iter().filter(offered).filter(|attempt| attempt.began >= moment).count()
     }
 
     fn next_attempt(&self) -> Step {
@@ -607,7 +615,7 @@ pub(crate) fn all_made(most: u32) -> String {
 /// How a run ends that was stopped by `rule`.
 fn exit_of(rule: StopRule) -> Exit {
     match rule {
-        StopRule::Attempts | StopRule::Budget | StopRule::Time => Exit::Limit,
+        StopRule::Attempts | StopRule::Budget | StopRule::Day | StopRule::Time => Exit::Limit,
         StopRule::Moved | StopRule::Rejected => Exit::Policy,
         StopRule::LadderExhausted
         | StopRule::SamePatch

@@ -444,7 +444,8 @@ async fn money_is_set_aside_before_a_call_and_booked_though_it_was_cut_off() {
     first.reserve(call()).await.unwrap();
     let refused = second.reserve(call()).await.unwrap_err();
     assert_eq!(refused.downcast_ref::<crate::fault::Fault>().unwrap().exit, Exit::Limit);
-    assert!(refused.to_string().contains("calls of other runs that are under way"), "{refused}");
+    assert!(refused.is::<journal::DaySpent>());
+    assert!(format!("{refused:#}").contains("calls of other runs that are under way"), "{refused:#}");
 
     // The step that asked is cut off: what it used is paid, and the rest is free again.
     let usage = crate::usage::Usage { input: 1000, output: 100, estimated: true, ..Default::default() };
@@ -460,8 +461,9 @@ async fn money_is_set_aside_before_a_call_and_booked_though_it_was_cut_off() {
     assert!(call().most() > Money(500_000));
     meter.note(crate::usage::Usage { output: 60_000, ..usage });
     second.settle("it was cut off").await.unwrap();
-    let refused = second.reserve(call()).await.unwrap_err().to_string();
-    assert!(refused.contains("of this run's $1.0000 are spent"), "{refused}");
+    let refused = second.reserve(call()).await.unwrap_err();
+    assert!(!refused.is::<journal::DaySpent>());
+    assert!(refused.to_string().contains("of this run's $1.0000 are spent"), "{refused}");
 }
 
 #[tokio::test]
@@ -505,7 +507,7 @@ async fn the_call_of_a_process_that_died_is_booked_by_whoever_comes_next() {
     second.reserve(call()).await.unwrap();
     drop(second);
     let third = begin("r3", day).await;
-    let refused = third.reserve(call()).await.unwrap_err().to_string();
+    let refused = format!("{:#}", third.reserve(call()).await.unwrap_err());
     assert!(refused.contains(&format!("{day} of the {day} for 24 hours are spent")), "{refused}");
     assert_eq!(store.run("r2").await.unwrap().cost, most);
 }

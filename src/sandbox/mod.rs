@@ -257,7 +257,7 @@ impl Sandbox {
 
     /// Runs the smallest job, with layers below `scratch` if asked.
     async fn trial(&self, scratch: Option<&Path>) -> Result<()> {
-        let place = scratch.map_or_else(std::env::temp_dir, Path::to_owned);
+        let place = scratch.map_or_else(tempfile::env::temp_dir, Path::to_owned);
         let folder = tempfile::Builder::new().prefix("trial-").tempdir_in(&place);
         let folder = folder.with_context(|| format!("trying the sandbox below {}", place.display()))?;
         let root = folder.path().canonicalize()?;

@@ -102,26 +102,32 @@ impl Store {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(database::explain)
     }
 
-    /// Makes a run with its first event, in one transaction: a process that dies leaves both or nothing. Durable when it returns.
+    /// Makes a run with its first event, which happened `at`, in one transaction: a process that dies leaves both or nothing. Durable when
+    /// it returns.
     ///
     /// # Errors
     /// Where the id is taken or is no plain name; nothing is written then.
     pub async fn create(
         &self,
         run: &NewRun,
+        at: Timestamp,
         kind: &str,
         payload: &Value,
         projection: &Projection,
     ) -> Result<()> {
         let mut transaction = self.begin().await?;
-        self.insert(&mut transaction, run).await?;
-        self.push(&mut transaction, &run.id, 0, kind, payload, projection).await?;
+        self.insert(&mut transaction, run, at).await?;
+        self.push(&mut transaction, &run.id, at, 0, kind, payload, projection).await?;
         transaction.commit().await.map_err(database::explain)
     }
 
-    async fn insert(&self, transaction: &mut Transaction<'static, Sqlite>, run: &NewRun) -> Result<()> {
+    async fn insert(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        run: &NewRun,
+        at: Timestamp,
+    ) -> Result<()> {
         lease::check_id(&run.id)?;
-        let now = moment(self.now());
         sqlx::query(
             "INSERT INTO runs (id, repo, trigger, goal, status, base, created_at, updated_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
@@ -132,14 +138,14 @@ impl Store {
         .bind(&run.goal)
         .bind(run.status.as_str())
         .bind(&run.base)
-        .bind(now)
+        .bind(moment(at))
         .execute(&mut **transaction)
         .await
         .map_err(database::explain)?;
         Ok(())
     }
 
-    /// Appends an event to a run whose last event is `expected` (0 for none), and writes what follows from it, in one
+    /// Appends an event, which happened `at`, to a run whose last event is `expected` (0 for none), and writes what follows from it, in one
     /// transaction. Durable when it returns. Gives the event's number.
     ///
     /// # Errors
@@ -147,13 +153,14 @@ impl Store {
     pub async fn append(
         &self,
         run: &str,
+        at: Timestamp,
         expected: u64,
         kind: &str,
         payload: &Value,
         projection: &Projection,
     ) -> Result<u64> {
         let mut transaction = self.begin().await?;
-        let seq = self.push(&mut transaction, run, expected, kind, payload, projection).await?;
+        let seq = self.push(&mut transaction, run, at, expected, kind, payload, projection).await?;
         transaction.commit().await.map_err(database::explain)?;
         Ok(seq)
     }
@@ -162,12 +169,13 @@ impl Store {
         &self,
         transaction: &mut Transaction<'static, Sqlite>,
         run: &str,
+        at: Timestamp,
         expected: u64,
         kind: &str,
         payload: &Value,
         projection: &Projection,
     ) -> Result<u64> {
-        let now = moment(self.now());
+        let now = moment(at);
         let last: Option<i64> = sqlx::query_scalar(
             "SELECT (SELECT COALESCE(MAX(seq), 0) FROM events WHERE run = $1) FROM runs WHERE id = $1",
         )

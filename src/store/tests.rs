@@ -50,7 +50,7 @@ fn new_run(id: &str) -> NewRun {
 
 /// Makes a run with one event.
 async fn begin(store: &Store, run: &NewRun) -> Result<()> {
-    store.create(run, "started", &json!(null), &Projection::default()).await
+    store.create(run, store.now(), "started", &json!(null), &Projection::default()).await
 }
 
 fn fault(error: &anyhow::Error) -> &Fault {
@@ -78,13 +78,19 @@ fn attempt(number: u32) -> AttemptRow {
 async fn a_run_is_the_projection_of_its_events() {
     let place = Place::new();
     let store = place.store().await;
-    store.create(&new_run("r1"), "started", &json!({"a": "ä"}), &Projection::default()).await.unwrap();
+    store
+        .create(&new_run("r1"), store.now(), "started", &json!({"a": "ä"}), &Projection::default())
+        .await
+        .unwrap();
     let spent = Spent { provider: "p".into(), model: "m".into(), cost: Money(1500) };
     let paid = Projection { spent: Some(spent.clone()), ..Projection::default() };
-    assert_eq!(store.append("r1", 1, "call", &json!(1), &paid).await.unwrap(), 2);
+    assert_eq!(store.append("r1", store.now(), 1, "call", &json!(1), &paid).await.unwrap(), 2);
     for number in [1, 2] {
         let tried = Projection { attempt: Some(attempt(number)), ..Projection::default() };
-        store.append("r1", 1 + u64::from(number), "attempt", &json!(null), &tried).await.unwrap();
+        store
+            .append("r1", store.now(), 1 + u64::from(number), "attempt", &json!(null), &tried)
+            .await
+            .unwrap();
     }
     let end = RunPatch {
         status: Some(Status::Finished),
@@ -93,7 +99,7 @@ async fn a_run_is_the_projection_of_its_events() {
         ..RunPatch::default()
     };
     let end = Projection { run: end, ..Projection::default() };
-    store.append("r1", 4, "ended", &json!({}), &end).await.unwrap();
+    store.append("r1", store.now(), 4, "ended", &json!({}), &end).await.unwrap();
 
     // Another process sees the same.
     store.close().await;
@@ -117,20 +123,20 @@ async fn an_outdated_writer_is_refused_whole() {
     let place = Place::new();
     let store = place.store().await;
     begin(&store, &new_run("r1")).await.unwrap();
-    store.append("r1", 1, "a", &json!(0), &Projection::default()).await.unwrap();
+    store.append("r1", store.now(), 1, "a", &json!(0), &Projection::default()).await.unwrap();
     let patch = RunPatch { outcome: Some("wrong".into()), ..RunPatch::default() };
     let late = Projection { run: patch, attempt: Some(attempt(1)), ..Projection::default() };
-    let error = store.append("r1", 1, "b", &json!(0), &late).await.unwrap_err();
+    let error = store.append("r1", store.now(), 1, "b", &json!(0), &late).await.unwrap_err();
     let conflict = error.downcast_ref::<Conflict>().unwrap();
     assert_eq!((conflict.expected, conflict.actual), (1, 2));
     assert_eq!(store.run("r1").await.unwrap().outcome, None);
     assert!(store.attempts("r1").await.unwrap().is_empty());
-    assert!(store.append("gone", 0, "a", &json!(0), &Projection::default()).await.is_err());
+    assert!(store.append("gone", store.now(), 0, "a", &json!(0), &Projection::default()).await.is_err());
 
     // The same attempt twice breaks a key: the event must not stay behind.
     let tried = Projection { attempt: Some(attempt(1)), ..Projection::default() };
-    store.append("r1", 2, "t", &json!(0), &tried).await.unwrap();
-    store.append("r1", 3, "t", &json!(0), &tried).await.unwrap_err();
+    store.append("r1", store.now(), 2, "t", &json!(0), &tried).await.unwrap();
+    store.append("r1", store.now(), 3, "t", &json!(0), &tried).await.unwrap_err();
     assert_eq!(store.events("r1", 0).await.unwrap().len(), 3);
 }
 
@@ -143,7 +149,7 @@ async fn many_writers_lose_nothing() {
         for _ in 0..20 {
             loop {
                 let last = store.events("r1", 0).await.unwrap().len() as u64;
-                match store.append("r1", last, "e", &json!(0), &Projection::default()).await {
+                match store.append("r1", store.now(), last, "e", &json!(0), &Projection::default()).await {
                     Ok(_) => break,
                     Err(error) => assert!(error.downcast_ref::<Conflict>().is_some(), "{error:?}"),
                 }
@@ -265,14 +271,14 @@ async fn a_run_begins_with_its_first_event_or_not_at_all() {
     let place = Place::new();
     let store = place.store().await;
     let none = Projection::default();
-    store.create(&new_run("r1"), "started", &json!(1), &none).await.unwrap();
+    store.create(&new_run("r1"), store.now(), "started", &json!(1), &none).await.unwrap();
     assert_eq!(store.events("r1", 0).await.unwrap().len(), 1);
     // The second write of the transaction fails: the row must not stay.
     sqlx::query("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full'); END")
         .execute(store.pool())
         .await
         .unwrap();
-    store.create(&new_run("r2"), "started", &json!(1), &none).await.unwrap_err();
+    store.create(&new_run("r2"), store.now(), "started", &json!(1), &none).await.unwrap_err();
     assert!(store.run("r2").await.is_err());
 }
 
@@ -339,10 +345,10 @@ async fn what_is_set_aside_is_released_when_the_call_is_booked() {
     assert_eq!(ask("r1", 600).await.unwrap(), Err(taken));
     // A run has one call at a time: its own earlier one does not count against it.
     assert_eq!(ask("r0", 1000).await.unwrap(), Ok(()));
-    store.append("r0", 1, "asked", &json!({}), &booked(100)).await.unwrap();
+    store.append("r0", store.now(), 1, "asked", &json!({}), &booked(100)).await.unwrap();
     assert_eq!(ask("r1", 900).await.unwrap(), Ok(()));
     // What was spent counts for everyone.
-    store.append("r1", 1, "asked", &json!({}), &booked(900)).await.unwrap();
+    store.append("r1", store.now(), 1, "asked", &json!({}), &booked(900)).await.unwrap();
     assert_eq!(ask("r0", 1).await.unwrap(), Err(Taken { spent: Money(1000), reserved: Money(0) }));
 }
 
@@ -357,7 +363,7 @@ async fn what_is_set_aside_names_its_call_until_that_is_booked() {
     assert!(store.reserve("r0", Money(600), Money(1000), &call).await.unwrap().is_err());
     assert_eq!(store.reserving().await.unwrap(), ["r1"]);
     assert_eq!(store.reserved("r1").await.unwrap(), Some(call));
-    store.append("r1", 1, "asked", &json!({}), &booked(600)).await.unwrap();
+    store.append("r1", store.now(), 1, "asked", &json!({}), &booked(600)).await.unwrap();
     assert_eq!(store.reserved("r1").await.unwrap(), None);
     assert_eq!(store.reserving().await.unwrap(), [""; 0]);
 }

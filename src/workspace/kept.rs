@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_NOW, flock};
 
-use super::scratch::{self, Folder, LOCK};
+use super::ATTEMPT;
 use crate::patch::RelPath;
+use crate::scratch::{self, Folder, LOCK};
 
 /// How layers are made and what is left out of them: another number where that changes, so that those of before are not found.
 const FORMAT: u32 = 3;
@@ -77,8 +78,8 @@ pub(super) fn find(cache: &Path, key: &str) -> io::Result<Option<Layer>> {
 /// taken.
 pub(super) fn keep(cache: &Path, key: &str, upper: &Path, caches: &Path) -> io::Result<Layer> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(cache)?;
-    scratch::sweep(cache)?;
-    let folder = Folder::create(cache)?;
+    scratch::sweep(cache, ATTEMPT)?;
+    let folder = Folder::create(cache, ATTEMPT)?;
     fs::write(folder.path().join(BYTES), (size(upper)? + size(caches)?).to_string())?;
     fs::rename(upper, folder.path().join(LAYER))?;
     fs::rename(caches, folder.path().join(CACHES))?;

@@ -10,7 +10,6 @@ mod kept;
 mod layers;
 mod manifests;
 mod repo;
-mod scratch;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
@@ -29,8 +28,11 @@ use crate::sandbox::{
     CacheLayer, Caches, Ended, Job, LaunchFailed, Leash, Limits, Mode, Network, Running, Sandbox, Sight,
     View, cache_names, lasting_caches,
 };
+use crate::scratch::{self, Folder};
 use layers::Layers;
-use scratch::Folder;
+
+/// How the names of attempts' folders begin.
+const ATTEMPT: &str = "attempt-";
 
 /// How attempts get their own tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,7 +283,7 @@ impl Workspaces {
     /// # Errors
     /// A folder cannot be read or removed.
     pub fn sweep(scratch: &Path) -> Result<usize> {
-        scratch::sweep(scratch).with_context(|| format!("sweeping {}", scratch.display()))
+        scratch::sweep(scratch, ATTEMPT).with_context(|| format!("sweeping {}", scratch.display()))
     }
 }
 
@@ -381,7 +383,7 @@ pub struct Command {
 
 impl Attempt {
     fn create(base: Arc<Base>, own: Option<Arc<Prepared>>, sets_up: bool) -> Result<Self> {
-        let folder = Folder::create(&base.scratch).context("making an attempt's folder")?;
+        let folder = Folder::create(&base.scratch, ATTEMPT).context("making an attempt's folder")?;
         let like = std::fs::metadata(&base.root).context("looking at the tree")?;
         let reports = folder.part("reports", Some(&like))?;
         let staging = folder.part("staging", None)?;

@@ -63,7 +63,9 @@ fn gone(project: &Project) {
 #[test]
 fn killed_at_every_event_nothing_is_lost_and_resume_goes_on() {
     let whole = project();
-    let events = whole.regreen(HEAL).expect(0).kinds();
+    let ran = whole.regreen(HEAL).expect(0);
+    let events = ran.kinds();
+    assert_eq!(whole.regreen(&["logs", "--json"]).expect(0).stdout, ran.stdout, "told as it is kept");
     assert_eq!(whole.read("shop.py"), RIGHT);
     // The first event of each kind; what comes of the later ones is the same.
     let firsts = (1..events.len()).filter(|count| !events[..count - 1].contains(&events[count - 1]));
@@ -79,9 +81,11 @@ fn killed_at_every_event_nothing_is_lost_and_resume_goes_on() {
         assert_eq!(project.read("shop.py"), RIGHT, "after {} ({count})", events[count - 1]);
         gone(&project);
         let state = project.home.join(".local/state/regreen");
-        let workspaces: Vec<_> =
-            std::fs::read_dir(state.join("workspaces")).into_iter().flatten().flatten().collect();
-        assert!(workspaces.is_empty(), "{workspaces:?}");
+        for folder in ["workspaces", "temporary"] {
+            let left: Vec<_> =
+                std::fs::read_dir(state.join(folder)).into_iter().flatten().flatten().collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
 
         let id = project.regreen(&["runs", "--json"]).expect(0).stdout;
         let run: serde_json::Value =
@@ -90,6 +94,18 @@ fn killed_at_every_event_nothing_is_lost_and_resume_goes_on() {
         let after = project.everything();
         assert_eq!(after, before, "after {} ({count})", events[count - 1]);
     }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_no_run() {
+    let project = project();
+    let mut child =
+        project.command(HEAL).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("regreen starts");
+    let mut told = BufReader::new(child.stdout.take().expect("a pipe"));
+    told.read_line(&mut String::new()).expect("a line");
+    drop(told);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(project.read("shop.py"), RIGHT);
 }
 
 #[test]

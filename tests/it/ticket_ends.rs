@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::project::{Project, Ran};
 use crate::scripted::edit;
 use crate::tickets::{BRANCH, CALC, calculator, killed_at, multiply, plan, subjects, subtract};
-use crate::vendor::{Anthropic, Reply};
+use crate::vendor::{Anthropic, OpenaiChat, Reply};
 
 const UNITTEST: [&str; 4] = ["--", "python3", "-m", "unittest"];
 
@@ -140,6 +140,84 @@ async fn the_attempts_given_hold_for_the_whole_ticket() {
     assert_eq!(vendor.requests().len(), 2);
     follow(&project, &ran).expect(0);
     assert_eq!(subjects(&project, BRANCH).len(), 2);
+}
+
+/// The runs of a ticket's sub-tasks: how many attempts each made.
+fn subtasks(project: &Project) -> Vec<u64> {
+    let rows = rows(project).into_iter().filter(|row| row["trigger"] == "subtask");
+    rows.rev().map(|row| row["attempts"].as_u64().expect("a count")).collect()
+}
+
+#[tokio::test]
+async fn a_sub_task_that_a_limit_stopped_goes_on_where_it_was() {
+    let wrong = multiply().replace("return a * b", "return a - b");
+    let vendor = Anthropic::start([plan(), subtract(), wrong, multiply()].map(Reply::Text)).await;
+    let project = calculator().anthropic(&vendor);
+    let ran = project.regreen(&["run", "--max-attempts", "2", "ticket.md"]).expect(4);
+    assert_eq!(subtasks(&project), [1, 1]);
+    follow(&project, &ran).expect(0);
+    assert_eq!(subtasks(&project), [1, 2], "no sub-task was begun anew");
+    assert_eq!(subjects(&project, BRANCH).len(), 2);
+    let sent = vendor.requests();
+    assert!(sent[3].last_text().contains("return a - b"), "it sees what was tried: {}", sent[3].last_text());
+
+    let vendor = Anthropic::start([plan(), subtract(), multiply()].map(Reply::Text)).await;
+    let project = calculator().anthropic(&vendor);
+    project.regreen(&["plan", "ticket.md"]).expect(0);
+    let ran = project.regreen(&["run", "--budget", "0", "ticket.md"]).expect(4);
+    follow(&project, &ran).expect(0);
+    assert_eq!(subtasks(&project).len(), 2, "no sub-task was begun anew");
+    assert_eq!(subjects(&project, BRANCH).len(), 2);
+}
+
+#[tokio::test]
+async fn the_attempts_given_hold_for_what_goes_on_too() {
+    let wrong = subtract().replace("return a - b", "return a * b");
+    let vendor = Anthropic::start([plan(), wrong, subtract(), multiply()].map(Reply::Text)).await;
+    let project = calculator().anthropic(&vendor);
+    for made in [vec![1], vec![2]] {
+        let asked: &[&str] =
+            if made == [1] { &["run", "--max-attempts", "1", "ticket.md"] } else { &["resume", "last"] };
+        // The newest run is the sub-task's.
+        let ticket = rows(&project).into_iter().find(|row| row["trigger"] == "ticket");
+        let ticket = ticket.map(|row| row["id"].as_str().expect("an id").to_owned());
+        let asked: Vec<&str> = asked
+            .iter()
+            .map(|word| if *word == "last" { ticket.as_deref().expect("a run") } else { word })
+            .collect();
+        let ran = project.regreen(&asked).expect(4);
+        assert!(ran.stderr.contains("1 attempt was allowed and made"), "{}", ran.stderr);
+        assert_eq!(subtasks(&project), made);
+    }
+    assert_eq!(subjects(&project, BRANCH).len(), 1);
+}
+
+#[tokio::test]
+async fn who_has_spent_the_days_money_is_not_told_to_raise_the_runs() {
+    let vendor = Anthropic::start([plan()].map(Reply::Text)).await;
+    let project = calculator().anthropic(&vendor);
+    project.regreen(&["plan", "ticket.md"]).expect(0);
+    project.configure("[budget]\nday_usd = 0.01\n");
+    project.write(&[("calc.py", &CALC.replace('+', "-"))]);
+    for asked in [&["run", "ticket.md"][..], &[&["heal"][..], &UNITTEST].concat()] {
+        let ran = project.regreen(asked).expect(4);
+        assert!(ran.stderr.contains("budget.day_usd"), "{}", ran.stderr);
+        assert_eq!(hint(&ran).len(), 2, "{}", ran.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_tickets_last_screen_repeats_what_its_sub_tasks_warned_of() {
+    let vendor = OpenaiChat::start([plan(), subtract(), multiply()].map(Reply::Text)).await;
+    let project = calculator();
+    project.configure(&format!(
+        "[providers.local]\nkind = \"openai-chat\"\nbase_url = \"{}/v1\"\n[[ladder]]\nfixer = \"model\"\nprovider = \"local\"\nmodel = \"qwen3-coder\"\n",
+        vendor.base_url()
+    ));
+    let ran = project.regreen(&["run", "ticket.md"]).expect(0);
+    let (_, screen) = ran.stderr.split_once("is implemented").expect(&ran.stderr);
+    assert_eq!(screen.matches("no price is known for qwen3-coder").count(), 1, "{screen}");
+    assert!(screen.contains("prices.toml"), "{screen}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::io::{IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,7 +19,16 @@ use rustix::net::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-/// What happens at a call.
+/// When a fault happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// At the program's call of this number, counted from 1, by which it changes files.
+    Call(usize),
+    /// When it is about to tell of its event of this number, counted from 1, on standard output.
+    Event(usize),
+}
+
+/// What happens then.
 #[derive(Debug, Clone)]
 pub enum Fault {
     /// `kill -9` of the program alone.
@@ -29,6 +39,8 @@ pub enum Fault {
     Errno { code: i32, calls: usize },
     /// A signal.
     Signal(Signal),
+    /// Whoever reads the program's output goes away.
+    HangUp,
     /// Somebody writes a file.
     Edit { path: PathBuf, text: String },
 }
@@ -36,12 +48,17 @@ pub enum Fault {
 /// How a supervised program ended.
 #[derive(Debug)]
 pub struct Ended {
+    pub pid: u32,
     /// Its exit code, if it was not killed.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
     /// How many calls were seen of the program itself.
     pub calls: usize,
+    /// How many events it told of.
+    pub events: usize,
+    /// The faults that happened, by their place in the list, and what the program was doing then.
+    pub met: Vec<(usize, String)>,
 }
 
 /// How long processes may take to be gone after the program: the kernel takes namespaces down on its own time.
@@ -68,6 +85,23 @@ const NAMES: &[libc::c_long] = &[
     libc::SYS_unlinkat,
     libc::SYS_linkat,
     libc::SYS_symlinkat,
+];
+
+/// What the calls are called, where that tells more than that a name changes.
+const NAMED: &[(libc::c_long, &str)] = &[
+    (libc::SYS_write, "write"),
+    (libc::SYS_pwrite64, "write"),
+    (libc::SYS_writev, "write"),
+    (libc::SYS_ftruncate, "truncate"),
+    (libc::SYS_fsync, "sync"),
+    (libc::SYS_fdatasync, "sync"),
+    (libc::SYS_sync_file_range, "write out"),
+    (libc::SYS_renameat, "rename"),
+    (libc::SYS_renameat2, "rename"),
+    (libc::SYS_mkdirat, "make a folder"),
+    (libc::SYS_unlinkat, "remove"),
+    (libc::SYS_linkat, "link"),
+    (libc::SYS_symlinkat, "link"),
 ];
 
 const ALLOW: u32 = 0x7fff_0000;
@@ -136,13 +170,15 @@ fn receive(from: BorrowedFd<'_>) -> OwnedFd {
 /// A file's identity.
 type Inode = (u64, u64);
 
-/// Runs `command`; `faults` happen at the calls with these numbers, counted from 1 over the program's own. `disk` are the folders of which a
-/// power cut takes what was not synced.
-pub fn run(mut command: Command, faults: &[(usize, Fault)], disk: &[&Path]) -> Ended {
+/// Runs `command`; `faults` happen when they say, counted over what the program itself does. `disk` are the folders of which a power cut
+/// takes what was not synced.
+pub fn run(mut command: Command, faults: &[(Moment, Fault)], disk: &[&Path]) -> Ended {
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("a pair");
     let program = filter();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A socket, because its reading end can be closed while it is read.
+    let (told, stdout) = UnixStream::pair().expect("a pair");
+    command.stdin(Stdio::null()).stdout(OwnedFd::from(stdout)).stderr(Stdio::piped());
     // SAFETY: only system calls between fork and exec; nothing is allocated.
     unsafe { command.pre_exec(move || install(&program, theirs.as_fd())) };
     let mut child = command.spawn().expect("the program starts");
@@ -155,27 +191,34 @@ pub fn run(mut command: Command, faults: &[(usize, Fault)], disk: &[&Path]) -> E
             String::from_utf8_lossy(&bytes).into_owned()
         })
     };
-    let stdout = read(Box::new(child.stdout.take().expect("a pipe")));
+    let stdout = read(Box::new(told.try_clone().expect("the socket")));
     let stderr = read(Box::new(child.stderr.take().expect("a pipe")));
-    let mut watch = Watch::begin(&child, faults, disk);
+    let mut watch = Watch::begin(&child, told, faults, disk);
     let cut = watch.until_all_are_gone(&mut child, &listener);
     let code = child.wait().expect("it ends").code();
     if cut {
         watch.lose_what_was_not_synced(disk);
     }
     Ended {
+        pid: child.id(),
         code,
         stdout: stdout.join().expect("its output"),
         stderr: stderr.join().expect("its output"),
         calls: watch.calls,
+        events: watch.events,
+        met: watch.met,
     }
 }
 
 struct Watch<'a> {
     main: Pid,
-    faults: &'a [(usize, Fault)],
+    /// Where the program's output is read.
+    told: UnixStream,
+    faults: &'a [(Moment, Fault)],
     disk: Vec<PathBuf>,
     calls: usize,
+    events: usize,
+    met: Vec<(usize, String)>,
     /// Calls that still fail, and how.
     failing: (usize, i32),
     /// Every thread group that was seen.
@@ -186,7 +229,7 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn begin(child: &Child, faults: &'a [(usize, Fault)], disk: &[&Path]) -> Self {
+    fn begin(child: &Child, told: UnixStream, faults: &'a [(Moment, Fault)], disk: &[&Path]) -> Self {
         let mut synced = HashMap::new();
         if faults.iter().any(|(_, fault)| matches!(fault, Fault::PowerCut)) {
             for path in disk.iter().flat_map(|folder| files(folder)) {
@@ -196,9 +239,12 @@ impl<'a> Watch<'a> {
         }
         Self {
             main: Pid::from_child(child),
+            told,
             faults,
             disk: disk.iter().map(|folder| folder.to_path_buf()).collect(),
             calls: 0,
+            events: 0,
+            met: Vec::new(),
             failing: (0, 0),
             groups: HashMap::new(),
             synced,
@@ -256,45 +302,66 @@ impl<'a> Watch<'a> {
     /// What becomes of a call: nothing special, or an error.
     fn decide(&mut self, thread: u32, call: libc::c_long, fd: i32) -> Option<i32> {
         let group = *self.groups.entry(thread).or_insert_with(|| group_of(thread).unwrap_or(thread));
+        let own = group == self.main.as_raw_nonzero().get() as u32;
         let target = || std::fs::read_link(format!("/proc/{thread}/fd/{fd}")).unwrap_or_default();
-        let on_a_file = WRITES.contains(&call) || SYNCS.contains(&call);
-        if on_a_file {
+        let name = NAMED.iter().find(|(number, _)| *number == call).map_or("a name", |(_, name)| name);
+        let mut doing = name.to_owned();
+        let moment = if WRITES.contains(&call) || SYNCS.contains(&call) {
             let target = target();
-            if !self.disk.iter().any(|folder| target.starts_with(folder)) {
-                return None;
-            }
-        }
-        let mut error = None;
-        if group == self.main.as_raw_nonzero().get() as u32 {
-            self.calls += 1;
-            if self.failing.0 > 0 {
-                self.failing.0 -= 1;
-                error = Some(self.failing.1);
-            }
-            for (_, fault) in self.faults.iter().filter(|(at, _)| *at == self.calls) {
-                match fault {
-                    Fault::Kill => _ = kill_process(self.main, Signal::KILL),
-                    Fault::Signal(signal) => _ = kill_process(self.main, *signal),
-                    Fault::PowerCut => {
-                        self.power_is_off = true;
-                        let all: HashSet<u32> = self.groups.values().copied().collect();
-                        for pid in all.into_iter().filter_map(|pid| Pid::from_raw(pid as i32)) {
-                            _ = kill_process(pid, Signal::KILL);
-                        }
-                        return Some(libc::EIO);
-                    }
-                    Fault::Errno { code, calls } => {
-                        error = Some(*code);
-                        self.failing = (calls - 1, *code);
-                    }
-                    Fault::Edit { path, text } => std::fs::write(path, text).expect("an edit"),
+            let on_disk = self.disk.iter().any(|folder| target.starts_with(folder));
+            doing = format!("{name} {}", target.display());
+            match (own, on_disk, fd) {
+                (true, false, 1) => {
+                    self.events += 1;
+                    Some(Moment::Event(self.events))
                 }
+                (_, false, _) => return None,
+                (true, true, _) => Some(self.call()),
+                (false, true, _) => None,
+            }
+        } else {
+            own.then(|| self.call())
+        };
+        let mut error = None;
+        if let Some(Moment::Call(_)) = moment
+            && self.failing.0 > 0
+        {
+            self.failing.0 -= 1;
+            error = Some(self.failing.1);
+        }
+        for (number, (_, fault)) in self.faults.iter().enumerate().filter(|(_, (at, _))| Some(*at) == moment)
+        {
+            let moment = moment.map(|moment| format!("{moment:?}")).unwrap_or_default();
+            self.met.push((number, format!("{moment}: {doing}")));
+            match fault {
+                Fault::Kill => _ = kill_process(self.main, Signal::KILL),
+                Fault::Signal(signal) => _ = kill_process(self.main, *signal),
+                Fault::PowerCut => {
+                    self.power_is_off = true;
+                    let all: HashSet<u32> = self.groups.values().copied().collect();
+                    for pid in all.into_iter().filter_map(|pid| Pid::from_raw(pid as i32)) {
+                        _ = kill_process(pid, Signal::KILL);
+                    }
+                    return Some(libc::EIO);
+                }
+                Fault::Errno { code, calls } => {
+                    error = Some(*code);
+                    self.failing = (calls - 1, *code);
+                }
+                Fault::HangUp => self.told.shutdown(std::net::Shutdown::Both).expect("the socket closes"),
+                Fault::Edit { path, text } => std::fs::write(path, text).expect("an edit"),
             }
         }
         if error.is_none() && SYNCS.contains(&call) && !self.synced.is_empty() {
             self.note_synced(&PathBuf::from(format!("/proc/{thread}/fd/{fd}")));
         }
         error
+    }
+
+    /// One more call of the program's own.
+    fn call(&mut self) -> Moment {
+        self.calls += 1;
+        Moment::Call(self.calls)
     }
 
     fn note_synced(&mut self, path: &Path) {

@@ -85,7 +85,9 @@ impl Wire for Messages {
                 let start = json!({"id": "msg_test_1", "type": "message", "role": "assistant", "content": [], "usage": usage});
                 return stream(&[json!({"type": "message_start", "message": start}), error]);
             }
-            Reply::Raw { .. } | Reply::Hang => unreachable!("answered by the stand-in itself"),
+            Reply::Raw { .. } | Reply::Hang | Reply::Fitting(_) => {
+                unreachable!("answered by the stand-in itself")
+            }
         };
         let mut answer = json!({
             "id": "msg_test_1", "type": "message", "role": "assistant", "model": body["model"], "content": content,

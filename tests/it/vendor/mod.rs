@@ -21,6 +21,8 @@ pub const KEY: &str = "test-key-0123456789abcdef";
 pub enum Reply {
     /// A text, complete.
     Text(String),
+    /// A complete text that is made of what was asked: the text of the last turn.
+    Fitting(fn(&str) -> String),
     /// A text that the output limit cut off.
     Truncated(String),
     /// A refusal.
@@ -164,6 +166,11 @@ impl Respond for Responder {
             return ResponseTemplate::new(400)
                 .set_body_json(json!({"error": {"message": "the script is at its end"}}));
         };
+        let asked = Captured { headers, body: body.clone() };
+        let reply = match reply {
+            Reply::Fitting(made) => Reply::Text(made(&asked.last_text())),
+            other => other,
+        };
         if let Reply::Text(said) = &reply {
             lock(&self.state.said).push(said.clone());
         }
@@ -226,6 +233,11 @@ impl Vendor {
             }
             arrived.await;
         }
+    }
+
+    /// Answers with `script` from here on, in order.
+    pub fn play(&self, script: impl IntoIterator<Item = impl Into<Reply>>) {
+        *lock(&self.state.script) = script.into_iter().map(Into::into).collect();
     }
 
     /// How many answers of the script are left.

@@ -139,7 +139,9 @@ impl Wire for Responses {
             Reply::FailedInside(code) => {
                 (json!([]), "failed", Value::Null, json!({"code": code, "message": "inside"}))
             }
-            Reply::Raw { .. } | Reply::Hang => unreachable!("answered by the stand-in itself"),
+            Reply::Raw { .. } | Reply::Hang | Reply::Fitting(_) => {
+                unreachable!("answered by the stand-in itself")
+            }
         };
         let mut answer = json!({
             "id": "resp_test_1", "object": "response", "created_at": 1_795_000_000, "status": status, "error": error,
@@ -262,7 +264,9 @@ impl Wire for Chat {
             Reply::FailedInside(kind) => {
                 return ResponseTemplate::new(200).set_body_json(json!({"error": kind}));
             }
-            Reply::Raw { .. } | Reply::Hang => unreachable!("answered by the stand-in itself"),
+            Reply::Raw { .. } | Reply::Hang | Reply::Fitting(_) => {
+                unreachable!("answered by the stand-in itself")
+            }
         };
         let mut answer = json!({
             "id": "chatcmpl-1", "object": "chat.completion", "created": 1_795_000_000, "model": body["model"],
