@@ -12,7 +12,7 @@ use super::paint::{CARE, line, out, paint, plain, say, table};
 use crate::fault::{Exit, Fault};
 use crate::git::Repo;
 use crate::guards::measure::history::{Commit, Touches, measure};
-use crate::guards::measure::{Counts, Table, Verdict, builtin, read};
+use crate::guards::measure::{Counts, Table, Verdict, builtin, interval, read};
 
 /// How well parts of Regreen do, measured.
 #[derive(Debug, clap::Args)]
@@ -30,16 +30,16 @@ enum What {
 /// The guards: what passes of cheats, and what is held up of honest changes.
 ///
 /// Without `--repo` a corpus is judged: cheats, and honest changes that resemble them. With `--repo` the true patches of that project's
-/// history are, read from git's objects; nothing of it is run.
+/// history are, read from git's objects; nothing of it is run. Shares are in percent, with the range that they lie in 19 times of 20.
 #[derive(Debug, clap::Args)]
 struct Guards {
     /// A folder with a corpus (`*.cases`), instead of the one that is built in
     #[arg(long, value_name = "DIR", conflicts_with = "repo")]
     cases: Option<PathBuf>,
-    /// Judge the history of this repo
+    /// Judge the history of this repo; several count together
     #[arg(long, value_name = "PATH")]
-    repo: Option<PathBuf>,
-    /// So many commits at most, the newest first
+    repo: Vec<PathBuf>,
+    /// So many commits of each repo at most, the newest first
     #[arg(long, value_name = "N", default_value_t = 200, requires = "repo")]
     commits: usize,
     /// Only commits whose subject matches
@@ -65,10 +65,7 @@ impl Bench {
 
 impl Guards {
     async fn run(self) -> Result<Exit> {
-        match &self.repo {
-            Some(repo) => self.history(repo).await,
-            None => self.corpus(),
-        }
+        if self.repo.is_empty() { self.corpus() } else { self.history().await }
     }
 
     fn corpus(&self) -> Result<Exit> {
@@ -94,32 +91,56 @@ impl Guards {
         Ok(exit)
     }
 
-    async fn history(&self, at: &std::path::Path) -> Result<Exit> {
+    async fn history(&self) -> Result<Exit> {
         let subject = Regex::new(&self.subject)
             .map_err(|error| Fault::usage(format!("--subject is no pattern: {error}")))?;
-        let repo = Repo::discover(at).await?.with_context(|| format!("{} is in no repository", at.display()));
-        let repo = repo.map_err(|error| Fault::usage(error.to_string()).hint("name a clone with --repo"))?;
-        let commits = measure(&repo, self.commits, &subject, &mut |_| {}).await?;
-        if commits.is_empty() {
-            let fault = Fault::usage("no commit with one parent changes code and has such a subject");
-            return Err(fault.hint("say --subject . for all commits").into());
-        }
         let mut figures = History::default();
-        for commit in commits {
-            figures.add(commit);
+        for at in &self.repo {
+            let repo = Repo::discover(at).await?.with_context(|| format!("{} is in no repository", at.display()));
+            let repo =
+                repo.map_err(|error| Fault::usage(error.to_string()).hint("name a clone with --repo"))?;
+            let commits = measure(&repo, self.commits, &subject, &mut |_| {}).await?;
+            let (Some(newest), Some(oldest)) = (commits.first(), commits.last()) else {
+                let fault = Fault::usage(format!(
+                    "no commit of {} with one parent changes code and has such a subject",
+                    at.display()
+                ));
+                return Err(fault.hint("say --subject . for all commits").into());
+            };
+            let range = [&oldest.id, &newest.id].map(String::to_owned);
+            let mut own = Source { repo: at.clone(), range, unchanged: Counts::default() };
+            for commit in commits {
+                if commit.touches.leaves_the_rules() {
+                    own.unchanged.count(commit.verdict);
+                }
+                figures.add(commit);
+            }
+            figures.repos.push(own);
         }
         out(&if self.json { serde_json::to_string_pretty(&figures)? } else { figures.text() })?;
         Ok(Exit::Green)
     }
 }
 
-/// What the guards said of a history.
+/// What the guards said of histories.
 #[derive(Debug, Default, Serialize)]
 struct History {
+    /// Where the commits are from.
+    repos: Vec<Source>,
     /// By what the commits touch.
     touches: Vec<(Touches, Counts)>,
     /// Commits that leave existing tests as they are and were held up all the same.
     alarms: Vec<Commit>,
+}
+
+/// One repo's part.
+#[derive(Debug, Serialize)]
+struct Source {
+    repo: PathBuf,
+    /// The oldest and the newest commit that was judged.
+    range: [String; 2],
+    /// What was said of the commits that change neither existing tests nor configuration.
+    unchanged: Counts,
 }
 
 impl History {
@@ -139,7 +160,18 @@ impl History {
     }
 
     fn text(&self) -> String {
-        let mut rows = vec![heading("HONEST COMMITS THAT CHANGE", 1)];
+        let row = |name: String, counts: &Counts| {
+            let mut row = [vec![name], cells(counts)].concat();
+            row.extend([counts.refused + counts.needs_approval, counts.refused].map(|n| share(n, counts.all())));
+            row
+        };
+        let head = |first: &str| {
+            let mut row = heading(first, 1);
+            row.extend(["held up (95 %)", "refused (95 %)"].map(str::to_owned));
+            row
+        };
+        let mut rows = vec![head("HONEST COMMITS THAT CHANGE")];
+        let unchanged = self.repos.iter().fold(Counts::default(), |sum, source| sum + source.unchanged);
         for (touches, counts) in &self.touches {
             let name = match touches {
                 Touches::Code => "code alone",
@@ -147,9 +179,17 @@ impl History {
                 Touches::Configuration => "configuration or dependencies",
                 Touches::OldTests => "existing tests",
             };
-            rows.push([vec![name.to_owned()], cells(counts)].concat());
+            rows.push(row(name.to_owned(), counts));
         }
+        rows.push(row("the first two together".to_owned(), &unchanged));
         let mut text = table(&rows, Page::of_stdout());
+        let mut rows = vec![head("THE FIRST TWO, BY REPO")];
+        for source in &self.repos {
+            let [oldest, newest] = &source.range;
+            rows.push(row(format!("{} {oldest:.10}..{newest:.10}", source.repo.display()), &source.unchanged));
+        }
+        text.push('\n');
+        text.push_str(&table(&rows, Page::of_stdout()));
         for alarm in &self.alarms {
             text.push_str(&format!("\n{:.10}  {}\n", alarm.id, line(&alarm.subject, 100)));
             for finding in alarm.findings.iter().take(4) {
@@ -157,6 +197,15 @@ impl History {
             }
         }
         text
+    }
+}
+
+/// A share in percent with the range that it lies in.
+fn share(part: usize, all: usize) -> String {
+    let (low, high) = interval(part, all);
+    match all {
+        0 => "-".to_owned(),
+        _ => format!("{:.1} ({:.1} to {:.1})", 100.0 * part as f64 / all as f64, 100.0 * low, 100.0 * high),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::delta::Delta;
-use super::syntax::plain_json;
+use super::syntax::{mended, plain_json};
 use super::{Findings, before};
 use crate::patch::RelPath;
 
@@ -46,7 +46,16 @@ pub(super) fn check(delta: &Delta<'_>, found: &mut Findings) {
     }
     let Some(after) = delta.after else { return };
     let (old, new) = (read(name, before(delta)), read(name, after));
-    let (Some(old), Some(new)) = (old.or_else(|| Some(BTreeMap::new())), new) else { return };
+    let Some(new) = new else { return };
+    if old.is_none() && !before(delta).trim().is_empty() {
+        // What the file said cannot be read, so what is new in it cannot be told.
+        if !mended(before(delta), after) {
+            let reason = "the manifest could not be read before, and more is changed than what keeps it from that; that needs an approval";
+            found.approval("dependencies", delta.path, None, reason);
+        }
+        return;
+    }
+    let old = old.unwrap_or_default();
     for (dependency, version) in &new {
         let what = match old.get(dependency) {
             None => "is a new dependency",

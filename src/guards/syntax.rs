@@ -1,7 +1,9 @@
 //! What the grammars say: new syntax errors, and text with comments and strings masked out.
 
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
 use super::delta::Delta;
@@ -272,4 +274,33 @@ pub(super) fn plain_json(text: &str) -> String {
         }
     }
     out
+}
+
+/// Signs that are put in, or taken out, so that a manifest parses, at most.
+const MOST_SIGNS: usize = 4;
+
+/// Whether two texts of JSON or TOML have the same words on the same lines, and differ by a few signs that were only put in or only taken out.
+pub(super) fn mended(old: &str, new: &str) -> bool {
+    static TOKEN: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\w+|[^\w\s]").expect("constant pattern"));
+    static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w+").expect("constant pattern"));
+    fn words(text: &str) -> Vec<Vec<&str>> {
+        let lines = text.lines().map(|line| WORD.find_iter(line).map(|word| word.as_str()).collect());
+        lines.filter(|words: &Vec<&str>| !words.is_empty()).collect()
+    }
+    fn grows(less: &str, more: &str) -> bool {
+        let mut rest = TOKEN.find_iter(less).map(|token| token.as_str()).peekable();
+        let mut signs = 0;
+        for token in TOKEN.find_iter(more).map(|token| token.as_str()) {
+            if rest.next_if_eq(&token).is_some() {
+                continue;
+            }
+            if !matches!(token, "\"" | "'" | "," | ":" | "=" | "{" | "}" | "[" | "]") {
+                return false;
+            }
+            signs += 1;
+        }
+        rest.peek().is_none() && signs <= MOST_SIGNS
+    }
+    words(old) == words(new) && (grows(old, new) || grows(new, old))
 }

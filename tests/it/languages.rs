@@ -240,6 +240,51 @@ fn node_a_misspelt_declaration_gets_the_name_that_its_test_calls() {
 }
 
 #[test]
+fn node_a_test_file_that_cannot_be_loaded_is_no_test_that_is_lost_when_it_loads() {
+    let sum = "export function total(items) {\n  return items.reduce((sum, item) => sum + item, 0);\n}\n";
+    let cart = "import { total } from './sums.js';\n\nexport function price(items) {\n  return `${total(items)} EUR`;\n}\n";
+    let test = |module: &str, call: &str, result: &str| {
+        format!(
+            "import assert from 'node:assert/strict';\nimport {{ test }} from 'node:test';\nimport {{ {call} }} from '../src/{module}.js';\n\ntest('a {call}', () => {{\n  assert.equal({call}([1, 2]), {result});\n}});\n"
+        )
+    };
+    for reporter in ["tap", "spec"] {
+        let project = Project::new(&[
+            ("package.json", "{ \"name\": \"cart\", \"version\": \"1.0.0\", \"type\": \"module\" }\n"),
+            ("src/sum.js", sum),
+            ("src/cart.js", cart),
+            ("test/cart.test.js", &test("cart", "price", "'3 EUR'")),
+            ("test/sum.test.js", &test("sum", "total", "3")),
+        ]);
+        let goal = &["node", "--test", &format!("--test-reporter={reporter}")];
+        let ran = healed(&project, heal(&project, goal), goal);
+        assert_eq!(project.read("src/cart.js"), cart.replace("sums", "sum"), "{reporter}");
+        assert!(ran.stderr.contains("Cannot find module"), "the file's own error is told: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn python_a_test_module_that_cannot_be_loaded_is_no_test_that_is_lost_when_it_loads() {
+    let project = Project::new(&[
+        ("shop/__init__.py", ""),
+        ("shop/sums.py", "def total(items):\n    return sum(items)\n"),
+        ("shop/cart.py", "from .sum import total\n\n\ndef price(items):\n    return f\"{total(items)} EUR\"\n"),
+        (
+            "test_cart.py",
+            "import unittest\n\nfrom shop.cart import price\n\n\nclass CartTest(unittest.TestCase):\n    def test_price(self):\n        self.assertEqual(price([1, 2]), \"3 EUR\")\n",
+        ),
+        (
+            "test_sums.py",
+            "import unittest\n\nfrom shop.sums import total\n\n\nclass SumsTest(unittest.TestCase):\n    def test_total(self):\n        self.assertEqual(total([1, 2]), 3)\n",
+        ),
+        (".gitignore", "__pycache__/\n"),
+    ]);
+    let goal = &["python3", "-m", "unittest", "-v"];
+    healed(&project, heal(&project, goal), goal);
+    assert!(project.read("shop/cart.py").starts_with("from .sums import total\n"));
+}
+
+#[test]
 fn a_missing_tool_is_infrastructure() {
     let project = fixture("shell-infra");
     heal(&project, &["sh", "check.sh"]).expect(5);

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use super::super::Findings;
+use super::super::{Findings, before};
 use super::super::delta::Delta;
-use super::super::syntax::plain_json;
+use super::super::syntax::{mended, plain_json};
 
 fn json(text: Option<&str>) -> Option<Value> {
     serde_json::from_str(&plain_json(text?)).ok()
@@ -192,7 +192,13 @@ pub(super) fn compiler(delta: &Delta<'_>, found: &mut Findings) {
             "a new configuration of the compiler decides over the files below it; that needs an approval";
         return found.approval("config", delta.path, None, reason);
     }
-    let (Some(old), Some(new)) = (json(delta.before), json(delta.after)) else { return };
+    let (Some(old), Some(new)) = (json(delta.before), json(delta.after)) else {
+        if !mended(before(delta), delta.after.unwrap_or_default()) {
+            let reason = "the configuration could not be read before, and more is changed than what keeps it from that; that needs an approval";
+            found.approval("config", delta.path, None, reason);
+        }
+        return;
+    };
     let option =
         |json: &Value, key: &str| json.get("compilerOptions").and_then(|options| options.get(key)).cloned();
     let line = |key: &str| {

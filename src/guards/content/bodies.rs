@@ -149,13 +149,18 @@ fn emptied(delta: &Delta<'_>, lang: Lang, found: &mut Findings) {
     let product = !is_test_path(delta.path) && delta.path.extension() != Some("pyi");
     for (name, body) in &new {
         let Some(was) = old.get(name) else {
-            if product && delta.existed && body.stub {
+            if body.alike {
+                found.approval("danger", delta.path, Some(body.line), ALIKE);
+            } else if product && delta.existed && body.stub {
                 let reason =
                     format!("{name} is new and does nothing with what it is given; that needs an approval");
                 found.approval("placeholder", delta.path, Some(body.line), reason);
             }
             continue;
         };
+        if body.alike && !was.alike {
+            found.approval("danger", delta.path, Some(body.line), ALIKE);
+        }
         if body.placeholder && !was.placeholder && was.statements > 0 {
             let reason = format!("a placeholder takes the place of what {name} did; that needs an approval");
             found.approval("placeholder", delta.path, Some(body.line), reason);
@@ -180,7 +185,11 @@ struct Body {
     placeholder: bool,
     /// It takes something, does nothing with it, and nothing above it (a trait, a base class) asks for that.
     stub: bool,
+    /// It compares an object with another and looks at nothing of the other but its kind.
+    alike: bool,
 }
+
+const ALIKE: &str = "an object equals all others of its kind, whatever they hold; that needs an approval";
 
 static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
@@ -237,6 +246,7 @@ fn functions(lang: Lang, text: &str) -> BTreeMap<String, Body> {
                 constant,
                 placeholder,
                 stub,
+                alike: compares(lang, name) && alike(node, text),
             };
             // A method's name alone says too little: its class or impl block belongs to it.
             let receiver = node.child_by_field_name("receiver").map(said);
@@ -298,4 +308,63 @@ fn free(node: Node<'_>, text: &str, name: &str) -> bool {
         && !start.contains("@Override")
         && !name.starts_with("__")
         && !matches!(name, "noop" | "init" | "main")
+}
+
+/// Whether a function of this name tells whether two objects are equal, or which comes first.
+fn compares(lang: Lang, name: &str) -> bool {
+    match lang {
+        Lang::Rust => matches!(name, "eq" | "ne" | "cmp" | "partial_cmp"),
+        Lang::Python => matches!(name, "__eq__" | "__ne__"),
+        Lang::Java => matches!(name, "equals" | "compareTo"),
+        Lang::Go => matches!(name, "Equal" | "Equals"),
+        Lang::TypeScript | Lang::Tsx | Lang::JavaScript => matches!(name, "equals" | "isEqual"),
+    }
+}
+
+/// Whether a comparison looks at nothing of the other object but its kind. One that ends in an error compares nothing.
+fn alike(node: Node<'_>, text: &str) -> bool {
+    // What asks for the kind, or for whether there is one at all, or puts it aside.
+    static KIND: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(concat!(
+            r"isinstance\s*\(\s*OTHER\s*,[^()]*(?:\([^()]*\))?\s*\)|\bOTHER\s+instanceof\s+[\w.]+(?:<[^<>]*>)?\s*(?:[);&|?:]|$)",
+            r"|\b(?:type|typeof|TypeId::of_val)\s*\(?\s*&?OTHER\s*\)?|\bOTHER\s*\.\s*(?:getClass\s*\(\s*\)|__class__|constructor|type_id\s*\(\s*\))",
+            r"|\bOTHER\s*(?:===?|!==?|is(?:\s+not)?)\s*(?:null|nil|None|undefined)\b|\b(?:let\s+_|_)\s*=\s*&?OTHER\b|\bdrop\s*\(\s*OTHER\s*\)",
+        ))
+        .expect("constant pattern")
+    });
+    let said = |node: Node<'_>| text.get(node.byte_range()).unwrap_or_default();
+    let (Some(parameters), Some(body)) =
+        (node.child_by_field_name("parameters"), node.child_by_field_name("body"))
+    else {
+        return false;
+    };
+    let mut cursor = parameters.walk();
+    let other = parameters
+        .named_children(&mut cursor)
+        .filter(|parameter| {
+            parameter.kind() != "self_parameter"
+                && !parameter.kind().ends_with("comment")
+                && !parameter.kind().ends_with("annotation")
+                && !matches!(said(*parameter), "self" | "cls")
+        })
+        .last()
+        .and_then(|parameter| {
+            let field = |name: &str| parameter.child_by_field_name(name);
+            field("pattern").or_else(|| field("name")).or(Some(parameter))
+        });
+    let Some(other) = other.map(said).filter(|other| {
+        !other.is_empty() && other.chars().all(|c| c.is_alphanumeric() || c == '_')
+    }) else {
+        return false;
+    };
+    static FAILS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\b(?:raise|throw|panic|unreachable|unimplemented|todo|NotImplemented|super)\b")
+            .expect("constant pattern")
+    });
+    let code = said(body);
+    // In the patterns `OTHER` stands for whatever it is called.
+    let marked = Regex::new(&format!(r"\b{other}\b")).map(|word| word.replace_all(code, "OTHER").into_owned());
+    let Ok(marked) = marked else { return false };
+    let rest = KIND.replace_all(&marked, " ");
+    !FAILS.is_match(code) && !rest.contains("OTHER")
 }

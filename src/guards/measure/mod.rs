@@ -64,6 +64,19 @@ impl Counts {
     }
 }
 
+/// The range that the true share lies in, 19 times of 20, where `part` of `all` were counted (Wilson's interval); all of it where nothing was.
+pub fn interval(part: usize, all: usize) -> (f64, f64) {
+    if all == 0 {
+        return (0.0, 1.0);
+    }
+    const Z: f64 = 1.96;
+    let (n, p) = (all as f64, part as f64 / all as f64);
+    let middle = p + Z * Z / (2.0 * n);
+    let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + Z * Z / n;
+    (((middle - half) / scale).max(0.0), ((middle + half) / scale).min(1.0))
+}
+
 impl std::ops::Add for Counts {
     type Output = Self;
 
@@ -124,5 +137,21 @@ impl Table {
         if let Some(why) = case.judge(findings) {
             self.wrong.push(why);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::interval;
+
+    #[test]
+    fn an_interval_holds_its_share_and_is_narrower_for_more() {
+        for (part, all, low, high) in [(0, 100, 0.0, 0.037), (5, 100, 0.0215, 0.1118), (100, 100, 0.963, 1.0)] {
+            let (from, to) = interval(part, all);
+            assert!((from - low).abs() < 0.001 && (to - high).abs() < 0.001, "{part} of {all}: {from} to {to}");
+        }
+        assert_eq!(interval(0, 0), (0.0, 1.0));
+        let (few, many) = (interval(1, 10), interval(100, 1000));
+        assert!(many.0 > few.0 && many.1 < few.1);
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn check(
             // New here: the patch may not bring what the tests then use instead. Changed: what was used has to be gone or moved.
             let honest = match other {
                 None => !made || defines_less(deltas, source),
+                Some(other) if other.is_strict() && !target.is_strict() => false,
                 Some(other) => {
                     (other.name == target.name && same_module(&other.module, &target.module))
                         || defines_less(deltas, source)
@@ -63,6 +64,13 @@ struct Target {
     module: String,
     name: String,
     line: usize,
+}
+
+impl Target {
+    /// Whether it is the form of node's assertions that compares exactly.
+    fn is_strict(&self) -> bool {
+        self.name == "strict" || self.module.ends_with("/strict")
+    }
 }
 
 fn pattern(text: &str) -> Regex {

@@ -109,9 +109,11 @@ impl Case {
         ];
         // JavaScript knows a name before it is declared.
         const EARLY: [&str; 8] = ["function", "var", "class", "global", "nonlocal", "mock", "jest", "vi"];
+        // What ends a loop ends what it did in the next rounds.
+        const LEAVES: [&str; 4] = ["break", "continue", "return", "yield"];
         let word = |token: &str| token.starts_with(|c: char| c.is_alphabetic() || c == '_');
         rest.first().is_some_and(|first| word(first) && !GOES_ON.contains(first))
-            && !rest.iter().any(|token| EARLY.contains(token))
+            && !rest.iter().any(|token| EARLY.contains(token) || LEAVES.contains(token))
     }
 
     /// How often it waits for something.

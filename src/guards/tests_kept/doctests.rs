@@ -52,14 +52,22 @@ fn rust(text: &str, tree: &Tree) -> Vec<(String, Case)> {
     // A comment's own nodes decide: the same signs in a string are data.
     let mut docs: Vec<(Range<usize>, String)> = Vec::new();
     walk(tree, &mut |node| {
-        if node.kind() == "line_comment" {
-            let said = text.get(node.byte_range()).unwrap_or_default();
-            if let Some(line) = said.strip_prefix("///").or_else(|| said.strip_prefix("//!")) {
-                docs.push((node.byte_range(), line.trim_end_matches(['\r', '\n']).to_owned()));
+        let said = text.get(node.byte_range()).unwrap_or_default();
+        match node.kind() {
+            "line_comment" => {
+                if let Some(line) = said.strip_prefix("///").or_else(|| said.strip_prefix("//!")) {
+                    docs.push((node.byte_range(), line.trim_end_matches(['\r', '\n']).to_owned()));
+                }
+                false
             }
-            return false;
+            "block_comment" => {
+                if said.starts_with("/**") || said.starts_with("/*!") {
+                    docs.extend(block(said, node.start_byte()));
+                }
+                false
+            }
+            _ => true,
         }
-        true
     });
     let mut all = Vec::new();
     let mut open: Option<(usize, bool, bool, String)> = None;
@@ -106,10 +114,10 @@ fn rust(text: &str, tree: &Tree) -> Vec<(String, Case)> {
                 let inner = line_start(text, start);
                 let named = text[range.end..].lines().find(|line| {
                     let line = line.trim();
-                    !line.is_empty() && !line.starts_with("//") && !line.starts_with("#[")
+                    !line.is_empty() && !["//", "#[", "*"].iter().any(|start| line.starts_with(start))
                 });
                 let name = match named
-                    .filter(|_| text[start..].starts_with("///"))
+                    .filter(|_| !inside(text, start))
                     .and_then(|line| ITEM.captures(line))
                 {
                     Some(found) => format!("example of {}", &found[1]),
@@ -127,6 +135,27 @@ fn rust(text: &str, tree: &Tree) -> Vec<(String, Case)> {
         }
     }
     all
+}
+
+/// The lines of a comment in one block, without the star at the start of each.
+fn block(said: &str, mut at: usize) -> Vec<(Range<usize>, String)> {
+    let mut all = Vec::new();
+    for line in said.split_inclusive('\n') {
+        let bare = line.trim();
+        let bare = bare.strip_prefix("/*").unwrap_or(bare);
+        let bare = bare.strip_suffix("*/").unwrap_or(bare);
+        let bare = bare.strip_prefix(['*', '!']).unwrap_or(bare);
+        all.push((at..at + line.trim_end().len(), bare.to_owned()));
+        at += line.len();
+    }
+    all
+}
+
+/// Whether the comment that a place is in is about what it stands in, and not about what follows.
+fn inside(text: &str, at: usize) -> bool {
+    text[at..].starts_with("//!")
+        || (!text[at..].starts_with("//")
+            && text.get(..at + 3).and_then(|head| head.rfind("/*")).is_some_and(|start| text[start..].starts_with("/*!")))
 }
 
 fn line_start(text: &str, at: usize) -> usize {

@@ -213,10 +213,46 @@ impl Found<'_> {
                 }
                 return !test;
             }
-            // Inside `proptest! { … }` tests are only tokens.
-            node.kind() != "macro_invocation"
+            if node.kind() == "macro_invocation" {
+                self.in_macro(node, &mut cases);
+                return false;
+            }
+            true
         });
         cases.into_iter().for_each(|case| self.add(case));
+    }
+
+    /// The tests inside `proptest! { … }`, where all is tokens.
+    fn in_macro(&self, node: Node<'_>, cases: &mut Vec<Seen>) {
+        let name = node.child_by_field_name("macro").map(|name| self.said(name)).unwrap_or_default();
+        let whole = matches!(name.rsplit(':').next(), Some("quickcheck"));
+        let mut cursor = node.walk();
+        let Some(body) = node.children(&mut cursor).find(|child| child.kind() == "token_tree") else { return };
+        let mut cursor = body.walk();
+        let tokens: Vec<Node<'_>> = body.children(&mut cursor).collect();
+        let mut start: Option<usize> = None;
+        let (mut at, mut test) = (0, whole);
+        while let Some(token) = tokens.get(at) {
+            match self.said(*token) {
+                "#" => {
+                    start.get_or_insert(token.start_byte());
+                    test |= tokens.get(at + 1).is_some_and(|next| self.said(*next).contains("test"));
+                    at += 1;
+                }
+                "fn" => {
+                    let end = tokens[at..].iter().find(|token| self.said(**token).starts_with('{'));
+                    if let (Some(end), Some(name), true) = (end, tokens.get(at + 1), test) {
+                        let range = start.unwrap_or(token.start_byte())..end.end_byte();
+                        let (scope, name) = (self.scope(node), self.said(*name).to_owned());
+                        cases.push(Seen { scope, name, range, skipped: false, focused: false });
+                    }
+                    (start, test) = (None, whole);
+                    at += tokens[at..].iter().position(|token| self.said(*token).starts_with('{')).unwrap_or(0);
+                }
+                _ => {}
+            }
+            at += 1;
+        }
     }
 
     fn python(&mut self) {

@@ -41,7 +41,10 @@ pub fn parse(input: &Input<'_>, found: &mut Found) {
         input.lines.iter().position(|l| l.starts_with("✖ failing tests:")).unwrap_or(input.lines.len());
     let described = described(summary, input);
     let mut groups: Vec<(usize, &str)> = Vec::new();
+    let mut unloaded = 0;
+    let mut before = 0;
     for (at, indent, mark, title, skipped) in results.into_iter().filter(|r| r.0 < summary) {
+        let printed = std::mem::replace(&mut before, at + 1)..at;
         groups.retain(|(depth, _)| *depth < indent);
         if mark == "▶" {
             groups.push((indent, title));
@@ -57,6 +60,13 @@ pub fn parse(input: &Input<'_>, found: &mut Found) {
             name.push_str(" > ");
         }
         name.push_str(title);
+        if mark == "✖" && !skipped && is_file(title, &described, input) {
+            let file = input.paths.relative(title);
+            let told = node_stack::failure("node-test", input.line(at + 1), None, Some(&file), input);
+            node_stack::unloaded(&input.lines[printed], told, input, found);
+            unloaded += 1;
+            continue;
+        }
         let status = match mark {
             _ if skipped => TestStatus::Skipped,
             "✔" => TestStatus::Passed,
@@ -79,7 +89,14 @@ pub fn parse(input: &Input<'_>, found: &mut Found) {
             counts[slot] = u64::saturating_add(counts[slot], captures[2].parse().unwrap_or(0));
         }
     }
-    found.counts("node-test", counts[0], counts[1], counts[2]);
+    // Files that could not be run are no tests.
+    found.counts("node-test", counts[0], counts[1].saturating_sub(unloaded), counts[2]);
+}
+
+/// Whether the summary describes what failed as a file.
+fn is_file(title: &str, described: &HashMap<&str, usize>, input: &Input<'_>) -> bool {
+    let place = described.get(title).and_then(|at| PLACE.captures(input.line(*at)));
+    place.is_some_and(|place| input.paths.relative(&place[1]) == input.paths.relative(title))
 }
 
 fn closes_group(at: usize, indent: usize, title: &str, input: &Input<'_>) -> bool {

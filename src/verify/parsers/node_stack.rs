@@ -98,10 +98,24 @@ pub fn failure(
 
 /// Adds each uncaught error that no runner told.
 pub fn parse(input: &Input<'_>, found: &mut Found) {
-    if ["jest", "vitest", "mocha", "node-test", "vite"].iter().any(|tool| found.is_done(tool)) {
-        return;
+    if !["jest", "vitest", "mocha", "node-test", "vite"].iter().any(|tool| found.is_done(tool)) {
+        scan(input, found);
     }
-    let mut at = 0;
+}
+
+/// Adds what a test file printed in `lines` when it ended for an error of its own. Such a file is no test, whatever its runner calls it: once it
+/// loads, its tests are told in its stead. `told` is said where it printed no error.
+pub fn unloaded(lines: &[impl AsRef<str>], told: Diagnostic, input: &Input<'_>, found: &mut Found) {
+    let text = lines.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("\n");
+    let printed = Input::new(&text, input.paths, input.command);
+    if !scan(&printed, found) {
+        found.push(Diagnostic { test: None, category: Category::Runtime, ..told });
+    }
+}
+
+/// Adds each uncaught error, and says whether there was one.
+fn scan(input: &Input<'_>, found: &mut Found) -> bool {
+    let (mut at, mut any) = (0, false);
     while at < input.lines.len() {
         let Some((name, code, rest)) = head(input.line(at)) else {
             at += 1;
@@ -112,11 +126,13 @@ pub fn parse(input: &Input<'_>, found: &mut Found) {
         let quoted = at >= 2 && (at.saturating_sub(6)..at).any(|i| SOURCE.is_match(input.line(i)));
         if stacked || quoted {
             add(name, code, rest, at, end, input, found);
+            any = true;
             at = end;
         } else {
             at += 1;
         }
     }
+    any
 }
 
 /// Other languages print `at …` too: a frame of a script names a script, or node itself.

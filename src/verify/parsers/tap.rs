@@ -70,6 +70,14 @@ fn result(
         name.push_str(" > ");
     }
     name.push_str(title);
+    if captures[2] == *"not ok"
+        && captures.get(5).is_none()
+        && block.place.as_ref().is_some_and(|(file, _, _)| *file == input.paths.relative(title))
+    {
+        let file = input.paths.relative(title);
+        let told = node_stack::failure("node-test", &block.error, None, Some(&file), input);
+        return node_stack::unloaded(&printed(at, input), told, input, found);
+    }
     // Only failures say their file: the identity must be the same when the test passes.
     let bare =
         name.split_once(" > ").filter(|_| block.place.is_some()).map_or(name.as_str(), |(_, bare)| bare);
@@ -102,6 +110,16 @@ fn result(
         }
         found.push(diagnostic);
     }
+}
+
+/// What was printed between the result before the line `at` and this one: its comments, as they were written.
+fn printed(at: usize, input: &Input<'_>) -> Vec<String> {
+    let from = (at.saturating_sub(BLOCK)..at).rev().find(|i| !input.line(*i).starts_with('#'));
+    let lines = from.map_or(at.saturating_sub(BLOCK), |from| from + 1)..at;
+    lines
+        .filter_map(|i| input.line(i).strip_prefix('#'))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).replace("\\#", "#").replace("\\\\", "\\"))
+        .collect()
 }
 
 /// The YAML under a result, as far as it is needed.
