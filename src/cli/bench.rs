@@ -1,5 +1,6 @@
 //! `regreen bench`: how well parts of Regreen do, measured.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -159,6 +160,20 @@ impl History {
         }
     }
 
+    /// What the guards say of the first two kinds, by guard: how many commits of each verdict have such a finding.
+    fn reasons(&self) -> Vec<Vec<String>> {
+        let mut guards: BTreeMap<&str, Counts> = BTreeMap::new();
+        for alarm in self.alarms.iter().filter(|alarm| alarm.touches.leaves_the_rules()) {
+            let named: BTreeSet<&str> = alarm.findings.iter().map(|finding| finding.guard.as_str()).collect();
+            named.into_iter().for_each(|guard| guards.entry(guard).or_default().count(alarm.verdict));
+        }
+        let head = ["WHAT HELD THEM UP", "commits", "of them refused"].map(str::to_owned).to_vec();
+        let row = |(guard, counts): (&str, Counts)| {
+            vec![guard.to_owned(), counts.all().to_string(), counts.refused.to_string()]
+        };
+        std::iter::once(head).chain(guards.into_iter().map(row)).collect()
+    }
+
     fn text(&self) -> String {
         let row = |name: String, counts: &Counts| {
             let mut row = [vec![name], cells(counts)].concat();
@@ -190,6 +205,8 @@ impl History {
         }
         text.push('\n');
         text.push_str(&table(&rows, Page::of_stdout()));
+        text.push('\n');
+        text.push_str(&table(&self.reasons(), Page::of_stdout()));
         for alarm in &self.alarms {
             text.push_str(&format!("\n{:.10}  {}\n", alarm.id, line(&alarm.subject, 100)));
             for finding in alarm.findings.iter().take(4) {

@@ -1,9 +1,11 @@
 //! The rest of a test file: its set-up, its helpers, its data.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use tree_sitter::{Node, Tree};
 
 use super::super::before;
 use super::super::syntax::{Lang, masked};
@@ -56,10 +58,15 @@ impl Judge<'_> {
         if gone {
             return;
         }
-        let meddles = count(&SETS_UP, &new) > count(&SETS_UP, &old);
-        let words: BTreeSet<&str> = words(old_text).collect();
+        let scopes = Scopes::new(side, lang);
+        let hooks = HOOKS.find_iter(&new).filter(|hook| !scopes.is_of_new_group(hook.start())).count();
+        let meddles =
+            count(&SETS_UP, &new) > count(&SETS_UP, &old) || hooks > HOOKS.find_iter(&old).count();
+        let code = masked(Some(lang), old_text).code;
+        let words: BTreeSet<&str> = free_words(&code).collect();
         let shadows = DEFINES
             .captures_iter(&new)
+            .filter(|found| found.get(0).is_none_or(|whole| !scopes.is_new(whole.end())))
             // What Rust binds by `let` never reaches another function.
             .filter(|found| lang != Lang::Rust || !found[0].trim_start().starts_with("let"))
             // Without a word of its own an assignment defines a name in Python alone.
@@ -86,7 +93,12 @@ static SWITCHED_OFF: LazyLock<Regex> = LazyLock::new(|| {
         .expect("constant pattern")
 });
 static SETS_UP: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\b(?:jest|vi)\.(?:mock|doMock|spyOn|stubGlobal|setTimeout|retryTimes)\b|\bmock\.(?:module|method)\b|\bautouse\b|\bmonkeypatch\b|\bmock\.patch\b|@patch\b|\bsetattr\s*\(|\b(?:before|after)(?:Each|All)?\s*\(|\bset[Uu]p(?:_module|_function|_class|Class|_method)?\b|\bpytest_plugins\b|\bsys\.modules\b|\bexpect\.extend\b|\bglobalThis\.|\bglobal\.\w+\s*=|\.prototype\.|macro_rules!|@(?:Mock|MockBean|Spy|InjectMocks|BeforeEach|BeforeAll|Before|AfterEach|After|ExtendWith|RunWith)\b|\bmock(?:Static|Construction)?\s*\(|\bgomonkey\b|\bfunc\s+init\s*\(\s*\)|__eq__|\bjest\.requireActual\b")
+    Regex::new(r"\b(?:jest|vi)\.(?:mock|doMock|spyOn|stubGlobal|setTimeout|retryTimes)\b|\bmock\.(?:module|method)\b|\bautouse\b|\bmonkeypatch\b|\bmock\.patch\b|@patch\b|\bsetattr\s*\(|\bset[Uu]p(?:_module|Module)\b|\bpytest_plugins\b|\bsys\.modules\b|\bexpect\.extend\b|\bglobalThis\.|\bglobal\.\w+\s*=|\.prototype\.|macro_rules!|@(?:ExtendWith|RunWith)\b|\bmock(?:Static|Construction)?\s*\(|\bgomonkey\b|\bfunc\s+init\s*\(\s*\)|__eq__|\bjest\.requireActual\b")
+        .expect("constant pattern")
+});
+/// What runs around the tests of its own group or class, and around no others.
+static HOOKS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\b(?:before|after)(?:Each|All)?\s*\(|\bset[Uu]p(?:_function|_class|Class|_method)?\b|@(?:Mock|MockBean|Spy|InjectMocks|BeforeEach|BeforeAll|Before|AfterEach|After)\b")
         .expect("constant pattern")
 });
 static DEFINES: LazyLock<Regex> = LazyLock::new(|| {
@@ -138,4 +150,76 @@ fn keeps(old: &str, new: &str, least: usize) -> bool {
         }
         _ => false,
     })
+}
+
+/// The words of code that stand for themselves, and not for a member of something.
+fn free_words(code: &str) -> impl Iterator<Item = &str> {
+    words(code).filter(move |word| {
+        let at = word.as_ptr() as usize - code.as_ptr() as usize;
+        !code[..at].trim_end().ends_with('.')
+    })
+}
+
+/// What a text's blocks are: those that are new have no say over what stands outside of them.
+struct Scopes<'s> {
+    tree: Option<Tree>,
+    text: &'s str,
+    lang: Lang,
+    /// The new lines, from 1.
+    added: BTreeSet<usize>,
+    /// Where the tests are that were there before.
+    kept: Vec<Range<usize>>,
+}
+
+impl<'s> Scopes<'s> {
+    fn new(side: &Sides<'s>, lang: Lang) -> Self {
+        let text = side.delta.after.unwrap_or_default();
+        let kept = side.new.iter().filter(|(id, _)| side.old.contains_key(*id));
+        Self {
+            tree: lang.parse(text),
+            text,
+            lang,
+            added: side.delta.added().into_iter().map(|(line, _)| line).collect(),
+            kept: kept.map(|(_, case)| case.range.clone()).collect(),
+        }
+    }
+
+    /// The blocks around a place that are new from their first line on and hold no test that was there before.
+    fn around(&self, at: usize) -> impl Iterator<Item = Node<'_>> {
+        const BLOCKS: [&str; 6] =
+            ["block", "statement_block", "class_body", "declaration_list", "interface_body", "enum_body"];
+        let innermost =
+            self.tree.as_ref().and_then(|tree| tree.root_node().descendant_for_byte_range(at.saturating_sub(1), at));
+        std::iter::successors(innermost, Node::parent).filter(|node| {
+            BLOCKS.contains(&node.kind())
+                && node.parent().is_some_and(|owner| {
+                    self.added.contains(&(owner.start_position().row + 1))
+                        && !self.kept.iter().any(|test| {
+                            owner.start_byte() <= test.start && test.end <= owner.end_byte()
+                        })
+                })
+        })
+    }
+
+    /// Whether what is bound at a place means nothing outside of a new block.
+    fn is_new(&self, at: usize) -> bool {
+        self.around(at).next().is_some()
+    }
+
+    /// Whether a place is in a new group or class of tests.
+    fn is_of_new_group(&self, at: usize) -> bool {
+        static GROUP: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"^(?:describe|suite|context)(?:\.\w+)*\s*\(").expect("constant pattern")
+        });
+        self.around(at).any(|block| {
+            let owner = block.parent();
+            if !self.lang.is_script() {
+                return owner.is_some_and(|owner| owner.kind().starts_with("class_"));
+            }
+            let call = owner.and_then(|callback| callback.parent()).and_then(|arguments| arguments.parent());
+            call.is_some_and(|call| {
+                self.text.get(call.start_byte()..).is_some_and(|said| GROUP.is_match(said))
+            })
+        })
+    }
 }
