@@ -1,5 +1,7 @@
 //! What the grammars say: new syntax errors, and text with comments and strings masked out.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
@@ -12,6 +14,10 @@ use crate::patch::RelPath;
 
 /// Larger files are not parsed.
 const MOST_BYTES: usize = 2 << 20;
+
+/// So many trees are kept, of texts of at least so many bytes.
+const MOST_KEPT: usize = 6;
+const LEAST_KEPT: usize = 1 << 10;
 
 /// Deeper nesting is not parsed.
 const MOST_DEPTH: usize = 400;
@@ -47,7 +53,31 @@ impl Lang {
         matches!(self, Lang::TypeScript | Lang::Tsx | Lang::JavaScript)
     }
 
+    /// The tree of a text; `None` where it is too long, too deep or too broken. Every guard asks for the same few texts, so the last ones are
+    /// kept.
     pub(super) fn parse(self, text: &str) -> Option<Tree> {
+        if text.len() < LEAST_KEPT {
+            return self.parse_anew(text);
+        }
+        type Kept = (Lang, Box<str>, Option<Tree>);
+        thread_local! {
+            static KEPT: RefCell<VecDeque<Kept>> = const { RefCell::new(VecDeque::new()) };
+        }
+        let known = KEPT.with_borrow(|kept| {
+            let same = kept.iter().find(|(lang, known, _)| *lang == self && **known == *text);
+            same.map(|(_, _, tree)| tree.clone())
+        });
+        known.unwrap_or_else(|| {
+            let tree = self.parse_anew(text);
+            KEPT.with_borrow_mut(|kept| {
+                kept.truncate(MOST_KEPT - 1);
+                kept.push_front((self, text.into(), tree.clone()));
+            });
+            tree
+        })
+    }
+
+    fn parse_anew(self, text: &str) -> Option<Tree> {
         if text.len() > MOST_BYTES || depth(text) > MOST_DEPTH {
             return None;
         }

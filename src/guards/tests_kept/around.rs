@@ -186,19 +186,49 @@ impl<'s> Scopes<'s> {
 
     /// The blocks around a place that are new from their first line on and hold no test that was there before.
     fn around(&self, at: usize) -> impl Iterator<Item = Node<'_>> {
-        const BLOCKS: [&str; 6] =
-            ["block", "statement_block", "class_body", "declaration_list", "interface_body", "enum_body"];
+        // A block of a condition binds nothing of its own in Python, and hoists in JavaScript.
+        const OWNERS: [&str; 20] = [
+            "function_definition",
+            "function_declaration",
+            "function_expression",
+            "function_item",
+            "arrow_function",
+            "generator_function_declaration",
+            "method_definition",
+            "method_declaration",
+            "constructor_declaration",
+            "closure_expression",
+            "func_literal",
+            "class_definition",
+            "class_declaration",
+            "class",
+            "interface_declaration",
+            "enum_declaration",
+            "record_declaration",
+            "impl_item",
+            "trait_item",
+            "mod_item",
+        ];
         let innermost =
             self.tree.as_ref().and_then(|tree| tree.root_node().descendant_for_byte_range(at.saturating_sub(1), at));
         std::iter::successors(innermost, Node::parent).filter(|node| {
-            BLOCKS.contains(&node.kind())
-                && node.parent().is_some_and(|owner| {
-                    self.added.contains(&(owner.start_position().row + 1))
-                        && !self.kept.iter().any(|test| {
-                            owner.start_byte() <= test.start && test.end <= owner.end_byte()
-                        })
-                })
+            node.parent().is_some_and(|owner| {
+                OWNERS.contains(&owner.kind())
+                    && owner.child_by_field_name("body").is_some_and(|body| body.id() == node.id())
+                    && !self.says_global(*node)
+                    && self.added.contains(&(owner.start_position().row + 1))
+                    && !self
+                        .kept
+                        .iter()
+                        .any(|test| owner.start_byte() <= test.start && test.end <= owner.end_byte())
+            })
         })
+    }
+
+    /// Whether names of the whole module are bound within a block.
+    fn says_global(&self, block: Node<'_>) -> bool {
+        self.lang == Lang::Python
+            && self.text.get(block.byte_range()).is_some_and(|said| words(said).any(|word| word == "global"))
     }
 
     /// Whether what is bound at a place means nothing outside of a new block.
