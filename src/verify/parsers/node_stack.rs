@@ -24,7 +24,7 @@ static SOURCE: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant pattern")
 });
 static IMPORTER: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"imported from (\S+)").expect("a constant pattern"));
+    LazyLock::new(|| Regex::new(r"imported from (.+)$").expect("a constant pattern"));
 
 /// The most lines of one error.
 const BLOCK: usize = 80;
@@ -189,7 +189,7 @@ fn add(
     });
     let stack = own_frame((at + 1..end).map(|i| input.line(i)), None, input);
     let importer = || {
-        let named = IMPORTER.captures(rest).map(|c| c[1].trim_end_matches(['.', ',']).to_owned());
+        let named = IMPORTER.captures(rest).map(|c| c[1].trim().trim_end_matches(['.', ',']).to_owned());
         let required = (at + 1..end)
             .find(|i| input.line(*i).starts_with("Require stack:"))
             .and_then(|i| input.line(i + 1).strip_prefix("- ").map(str::to_owned));
