@@ -97,7 +97,8 @@ impl Guards {
             .map_err(|error| Fault::usage(format!("--subject is no pattern: {error}")))?;
         let mut figures = History::default();
         for at in &self.repo {
-            let repo = Repo::discover(at).await?.with_context(|| format!("{} is in no repository", at.display()));
+            let repo =
+                Repo::discover(at).await?.with_context(|| format!("{} is in no repository", at.display()));
             let repo =
                 repo.map_err(|error| Fault::usage(error.to_string()).hint("name a clone with --repo"))?;
             let commits = measure(&repo, self.commits, &subject, &mut |_| {}).await?;
@@ -177,7 +178,9 @@ impl History {
     fn text(&self) -> String {
         let row = |name: String, counts: &Counts| {
             let mut row = [vec![name], cells(counts)].concat();
-            row.extend([counts.refused + counts.needs_approval, counts.refused].map(|n| share(n, counts.all())));
+            row.extend(
+                [counts.refused + counts.needs_approval, counts.refused].map(|n| share(n, counts.all())),
+            );
             row
         };
         let head = |first: &str| {
@@ -201,7 +204,10 @@ impl History {
         let mut rows = vec![head("THE FIRST TWO, BY REPO")];
         for source in &self.repos {
             let [oldest, newest] = &source.range;
-            rows.push(row(format!("{} {oldest:.10}..{newest:.10}", source.repo.display()), &source.unchanged));
+            rows.push(row(
+                format!("{} {oldest:.10}..{newest:.10}", source.repo.display()),
+                &source.unchanged,
+            ));
         }
         text.push('\n');
         text.push_str(&table(&rows, Page::of_stdout()));

@@ -311,8 +311,7 @@ const MOST_SIGNS: usize = 4;
 
 /// Whether two texts of JSON or TOML have the same words on the same lines, and differ by a few signs that were only put in or only taken out.
 pub(super) fn mended(old: &str, new: &str) -> bool {
-    static TOKEN: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"\w+|[^\w\s]").expect("constant pattern"));
+    static TOKEN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w+|[^\w\s]").expect("constant pattern"));
     static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w+").expect("constant pattern"));
     fn words(text: &str) -> Vec<Vec<&str>> {
         let lines = text.lines().map(|line| WORD.find_iter(line).map(|word| word.as_str()).collect());

@@ -268,7 +268,10 @@ fn python_a_test_module_that_cannot_be_loaded_is_no_test_that_is_lost_when_it_lo
     let project = Project::new(&[
         ("shop/__init__.py", ""),
         ("shop/sums.py", "def total(items):\n    return sum(items)\n"),
-        ("shop/cart.py", "from .sum import total\n\n\ndef price(items):\n    return f\"{total(items)} EUR\"\n"),
+        (
+            "shop/cart.py",
+            "from .sum import total\n\n\ndef price(items):\n    return f\"{total(items)} EUR\"\n",
+        ),
         (
             "test_cart.py",
             "import unittest\n\nfrom shop.cart import price\n\n\nclass CartTest(unittest.TestCase):\n    def test_price(self):\n        self.assertEqual(price([1, 2]), \"3 EUR\")\n",

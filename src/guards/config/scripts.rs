@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use super::super::{Findings, before};
 use super::super::delta::Delta;
 use super::super::syntax::{mended, plain_json};
+use super::super::{Findings, before};
 
 fn json(text: Option<&str>) -> Option<Value> {
     serde_json::from_str(&plain_json(text?)).ok()

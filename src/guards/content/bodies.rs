@@ -352,18 +352,19 @@ fn alike(node: Node<'_>, text: &str) -> bool {
             let field = |name: &str| parameter.child_by_field_name(name);
             field("pattern").or_else(|| field("name")).or(Some(parameter))
         });
-    let Some(other) = other.map(said).filter(|other| {
-        !other.is_empty() && other.chars().all(|c| c.is_alphanumeric() || c == '_')
-    }) else {
+    let Some(other) = other
+        .map(said)
+        .filter(|other| !other.is_empty() && other.chars().all(|c| c.is_alphanumeric() || c == '_'))
+    else {
         return false;
     };
     static FAILS: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"\b(?:raise|throw|panic|unreachable|unimplemented|todo)\b")
-            .expect("constant pattern")
+        Regex::new(r"\b(?:raise|throw|panic|unreachable|unimplemented|todo)\b").expect("constant pattern")
     });
     let code = said(body);
     // In the patterns `OTHER` stands for whatever it is called.
-    let marked = Regex::new(&format!(r"\b{other}\b")).map(|word| word.replace_all(code, "OTHER").into_owned());
+    let marked =
+        Regex::new(&format!(r"\b{other}\b")).map(|word| word.replace_all(code, "OTHER").into_owned());
     let Ok(marked) = marked else { return false };
     let rest = KIND.replace_all(&marked, " ");
     !FAILS.is_match(code) && !rest.contains("OTHER")

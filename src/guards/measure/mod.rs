@@ -146,9 +146,13 @@ mod tests {
 
     #[test]
     fn an_interval_holds_its_share_and_is_narrower_for_more() {
-        for (part, all, low, high) in [(0, 100, 0.0, 0.037), (5, 100, 0.0215, 0.1118), (100, 100, 0.963, 1.0)] {
+        for (part, all, low, high) in [(0, 100, 0.0, 0.037), (5, 100, 0.0215, 0.1118), (100, 100, 0.963, 1.0)]
+        {
             let (from, to) = interval(part, all);
-            assert!((from - low).abs() < 0.001 && (to - high).abs() < 0.001, "{part} of {all}: {from} to {to}");
+            assert!(
+                (from - low).abs() < 0.001 && (to - high).abs() < 0.001,
+                "{part} of {all}: {from} to {to}"
+            );
         }
         assert_eq!(interval(0, 0), (0.0, 1.0));
         let (few, many) = (interval(1, 10), interval(100, 1000));

@@ -60,8 +60,7 @@ impl Judge<'_> {
         }
         let scopes = Scopes::new(side, lang);
         let hooks = HOOKS.find_iter(&new).filter(|hook| !scopes.is_of_new_group(hook.start())).count();
-        let meddles =
-            count(&SETS_UP, &new) > count(&SETS_UP, &old) || hooks > HOOKS.find_iter(&old).count();
+        let meddles = count(&SETS_UP, &new) > count(&SETS_UP, &old) || hooks > HOOKS.find_iter(&old).count();
         let code = masked(Some(lang), old_text).code;
         let words: BTreeSet<&str> = free_words(&code).collect();
         let shadows = DEFINES
@@ -209,8 +208,10 @@ impl<'s> Scopes<'s> {
             "trait_item",
             "mod_item",
         ];
-        let innermost =
-            self.tree.as_ref().and_then(|tree| tree.root_node().descendant_for_byte_range(at.saturating_sub(1), at));
+        let innermost = self
+            .tree
+            .as_ref()
+            .and_then(|tree| tree.root_node().descendant_for_byte_range(at.saturating_sub(1), at));
         std::iter::successors(innermost, Node::parent).filter(|node| {
             node.parent().is_some_and(|owner| {
                 OWNERS.contains(&owner.kind())

@@ -77,7 +77,7 @@ impl Case {
     }
 
     /// Whether `new` does all that this test does and then something more, in statements of their own.
-    fn goes_on_to(&self, new: &Self, lang: Option<Lang>) -> bool {
+    pub(super) fn goes_on_to(&self, new: &Self, lang: Option<Lang>) -> bool {
         let (old, new): (Vec<&str>, Vec<&str>) = (self.tokens().collect(), new.tokens().collect());
         // What closes the test stays last; Python's blocks close without a sign.
         let end = match lang {
@@ -107,13 +107,17 @@ impl Case {
             "of",
             "while",
         ];
-        // JavaScript knows a name before it is declared.
-        const EARLY: [&str; 8] = ["function", "var", "class", "global", "nonlocal", "mock", "jest", "vi"];
+        // JavaScript knows a name before it is declared, and Python says late whose a name is.
+        let early: &[&str] = match lang {
+            Some(Lang::Python) => &["global", "nonlocal", "mock"],
+            Some(lang) if lang.is_script() => &["function", "var", "class", "mock", "jest", "vi"],
+            _ => &["mock"],
+        };
         // What ends a loop ends what it did in the next rounds.
         const LEAVES: [&str; 4] = ["break", "continue", "return", "yield"];
         let word = |token: &str| token.starts_with(|c: char| c.is_alphabetic() || c == '_');
         rest.first().is_some_and(|first| word(first) && !GOES_ON.contains(first))
-            && !rest.iter().any(|token| EARLY.contains(token) || LEAVES.contains(token))
+            && !rest.iter().any(|token| early.contains(token) || LEAVES.contains(token))
     }
 
     /// How often it waits for something.
@@ -263,10 +267,18 @@ pub(super) fn rows(lang: Lang, tree: &Tree, code: &str, range: &Range<usize>) ->
     let mut pending = vec![(node, 0)];
     while let Some((node, depth)) = pending.pop() {
         let list = match lang {
-            Lang::Python => node.kind() == "list" && inside(node, "decorator"),
-            Lang::TypeScript | Lang::Tsx | Lang::JavaScript => node.kind() == "array" && is_table(node, code),
+            Lang::Python => {
+                (node.kind() == "list" && inside(node, "decorator"))
+                    || (matches!(node.kind(), "list" | "tuple") && is_walked(node, code, range))
+            }
+            Lang::TypeScript | Lang::Tsx | Lang::JavaScript => {
+                node.kind() == "array" && (is_table(node, code) || is_walked(node, code, range))
+            }
             Lang::Java => node.kind() == "element_value_array_initializer",
-            Lang::Go => node.kind() == "literal_value" && node.parent().is_some_and(is_slice),
+            Lang::Go => {
+                node.kind() == "literal_value"
+                    && node.parent().is_some_and(|whole| is_slice(whole) || is_walked(whole, code, range))
+            }
             Lang::Rust => false,
         };
         let mut cursor = node.walk();
@@ -285,6 +297,38 @@ pub(super) fn rows(lang: Lang, tree: &Tree, code: &str, range: &Range<usize>) ->
 
 fn inside(node: Node<'_>, kind: &str) -> bool {
     std::iter::successors(node.parent(), Node::parent).any(|above| above.kind() == kind)
+}
+
+/// Whether a list is there for a loop to run over, itself or by the one name that it has in the test.
+fn is_walked(list: Node<'_>, code: &str, range: &Range<usize>) -> bool {
+    let said = |node: Node<'_>| code.get(node.byte_range()).unwrap_or_default();
+    let mut owner = list;
+    while let Some(above) = owner.parent().filter(|above| above.kind() == "expression_list") {
+        owner = above;
+    }
+    let Some(above) = owner.parent() else { return false };
+    let is = |field: &str| above.child_by_field_name(field).is_some_and(|part| part.id() == owner.id());
+    let name = match above.kind() {
+        "for_statement" | "for_in_statement" | "range_clause" => return is("right"),
+        "assignment" | "short_var_declaration" if is("right") => above.child_by_field_name("left"),
+        "variable_declarator" if is("value") => above.child_by_field_name("name"),
+        _ => None,
+    };
+    let Some(name) = name
+        .map(said)
+        .filter(|name| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+    else {
+        return false;
+    };
+    // Named anywhere else, its elements may be what is expected.
+    let words: Vec<&str> = tokens(code.get(range.clone()).unwrap_or_default()).collect();
+    let uses: Vec<usize> = (0..words.len()).filter(|at| words[*at] == name).collect();
+    let walked = |at: usize| {
+        let before = at.checked_sub(1).and_then(|at| words.get(at)).copied().unwrap_or_default();
+        let next = words.get(at + 1).copied().unwrap_or_default();
+        matches!(before, "in" | "of" | "range") && matches!(next, ":" | ")" | "{")
+    };
+    uses.len() == 2 && walked(uses[1])
 }
 
 /// The table of `test.each([…])`.

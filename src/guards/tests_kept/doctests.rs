@@ -116,10 +116,7 @@ fn rust(text: &str, tree: &Tree) -> Vec<(String, Case)> {
                     let line = line.trim();
                     !line.is_empty() && !["//", "#[", "*"].iter().any(|start| line.starts_with(start))
                 });
-                let name = match named
-                    .filter(|_| !inside(text, start))
-                    .and_then(|line| ITEM.captures(line))
-                {
+                let name = match named.filter(|_| !inside(text, start)).and_then(|line| ITEM.captures(line)) {
                     Some(found) => format!("example of {}", &found[1]),
                     None => "example of the documentation".to_owned(),
                 };
@@ -155,7 +152,10 @@ fn block(said: &str, mut at: usize) -> Vec<(Range<usize>, String)> {
 fn inside(text: &str, at: usize) -> bool {
     text[at..].starts_with("//!")
         || (!text[at..].starts_with("//")
-            && text.get(..at + 3).and_then(|head| head.rfind("/*")).is_some_and(|start| text[start..].starts_with("/*!")))
+            && text
+                .get(..at + 3)
+                .and_then(|head| head.rfind("/*"))
+                .is_some_and(|start| text[start..].starts_with("/*!")))
 }
 
 fn line_start(text: &str, at: usize) -> usize {

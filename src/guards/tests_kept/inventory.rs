@@ -227,7 +227,9 @@ impl Found<'_> {
         let name = node.child_by_field_name("macro").map(|name| self.said(name)).unwrap_or_default();
         let whole = matches!(name.rsplit(':').next(), Some("quickcheck"));
         let mut cursor = node.walk();
-        let Some(body) = node.children(&mut cursor).find(|child| child.kind() == "token_tree") else { return };
+        let Some(body) = node.children(&mut cursor).find(|child| child.kind() == "token_tree") else {
+            return;
+        };
         let mut cursor = body.walk();
         let tokens: Vec<Node<'_>> = body.children(&mut cursor).collect();
         let mut start: Option<usize> = None;
@@ -247,7 +249,8 @@ impl Found<'_> {
                         cases.push(Seen { scope, name, range, skipped: false, focused: false });
                     }
                     (start, test) = (None, whole);
-                    at += tokens[at..].iter().position(|token| self.said(*token).starts_with('{')).unwrap_or(0);
+                    at +=
+                        tokens[at..].iter().position(|token| self.said(*token).starts_with('{')).unwrap_or(0);
                 }
                 _ => {}
             }

@@ -123,9 +123,9 @@ pub(in crate::fixers::codefix) fn faults(output: &str, root: &Path, dir: &str, t
         let below = || lines.iter().skip(at + 1).take_while(|line| !RESULT.is_match(line)).take(25);
         let above = || lines[..at].iter().rev().take(6).find_map(frame);
         let mut places: Vec<(RelPath, u32)> = match &fault {
-            Fault::Module(_) => FROM
-                .captures(line)
-                .and_then(|from| Some((own(from.get(1).or(from.get(2))?.as_str())?, 0))),
+            Fault::Module(_) => {
+                FROM.captures(line).and_then(|from| Some((own(from.get(1).or(from.get(2))?.as_str())?, 0)))
+            }
             Fault::Export { .. } => above(),
             _ => None,
         }
