@@ -107,9 +107,25 @@ impl Case {
             "of",
             "while",
         ];
-        // JavaScript knows a name before it is declared, and Python says late whose a name is.
+        // JavaScript and Rust know a name before it is declared, and Python says late whose a name is.
         let early: &[&str] = match lang {
             Some(Lang::Python) => &["global", "nonlocal", "mock"],
+            Some(Lang::Rust) => &[
+                "fn",
+                "use",
+                "struct",
+                "enum",
+                "union",
+                "trait",
+                "type",
+                "const",
+                "static",
+                "mod",
+                "impl",
+                "extern",
+                "macro_rules",
+                "mock",
+            ],
             Some(lang) if lang.is_script() => &["function", "var", "class", "mock", "jest", "vi"],
             _ => &["mock"],
         };
