@@ -355,14 +355,12 @@ fn is_table(node: Node<'_>, code: &str) -> bool {
         .is_some_and(|function| function.ends_with(".each") || function.ends_with(".for"))
 }
 
-/// A literal of a list or map of structs.
+/// A literal of a list or map of structs that have no name: nothing else is compared with such a list.
 fn is_slice(node: Node<'_>) -> bool {
     node.kind() == "composite_literal"
         && node.child_by_field_name("type").is_some_and(|kind| {
             let element = kind.child_by_field_name("element").or_else(|| kind.child_by_field_name("value"));
             matches!(kind.kind(), "slice_type" | "map_type")
-                && element.is_some_and(|element| {
-                    element.kind() == "struct_type" || element.kind() == "type_identifier"
-                })
+                && element.is_some_and(|element| element.kind() == "struct_type")
         })
 }
