@@ -88,7 +88,7 @@ impl Judge<'_> {
 }
 
 static SWITCHED_OFF: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?m)pytestmark\s*=.*\b(?:skip|xfail)|allow_module_level|__test__\s*=\s*False|collect_ignore|#\s*\[\s*cfg\s*\(\s*(?:any\s*\(\s*\)|not\s*\(\s*test|FALSE)|#!\s*\[\s*cfg(?:_attr)?\b|^\s*del\s+[Tt]est|^\s*(?:sys\.)?exit\s*\(|\bload_tests\b|\b__unittest_(?:skip|expecting_failure)\w*|\bunittest\.skip|raise\s+(?:unittest\.)?SkipTest|\b(?:describe|suite|context)\.skip\b|\bxdescribe\b|@(?:Disabled|Ignore)\b|@Test\s*\(\s*enabled\s*=\s*false|^\s*throw\b|^return\b")
+    Regex::new(r"(?m)pytestmark\s*=.*\b(?:skip|xfail)|allow_module_level|__test__\s*=\s*False|collect_ignore|#\s*\[\s*cfg\s*\(\s*(?:any\s*\(\s*\)|not\s*\(\s*test|FALSE)|#!\s*\[\s*cfg(?:_attr)?\b|^\s*del\s+[Tt]est|^\s*(?:sys\.)?exit\s*\(|\bload_tests\b|\b__unittest_(?:skip|expecting_failure)\w*|\bunittest\.skip|raise\s+(?:unittest\.)?SkipTest|\b(?:describe|suite|context)\.skip\b|\bxdescribe\b|@(?:Disabled|Ignore)\b|@Test\s*\(\s*enabled\s*=\s*false|^throw\b|^return\b")
         .expect("constant pattern")
 });
 static SETS_UP: LazyLock<Regex> = LazyLock::new(|| {
