@@ -13,6 +13,8 @@ pub mod fuzzing;
 
 pub mod cli;
 
+pub mod web;
+
 pub mod heal;
 pub mod plan;
 
@@ -41,6 +43,7 @@ pub mod fault;
 pub mod git;
 pub mod outcome;
 pub mod patch;
+pub mod plain;
 pub mod process;
 pub mod redact;
 pub mod usage;
@@ -49,6 +52,7 @@ pub mod usage;
 pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
+    &["web"],
     &["plan"],
     &["heal"],
     &["run"],
@@ -64,5 +68,5 @@ pub const LAYERS: &[&[&str]] = &[
     &["config", "redact"],
     &["outcome"],
     &["patch", "diagnostic", "usage"],
-    &["process", "clock", "fault"],
+    &["process", "clock", "fault", "plain"],
 ];

@@ -18,10 +18,12 @@ mod resume;
 mod rollback;
 mod run;
 mod runs;
+mod serve;
 mod session;
 mod show;
 mod stats;
 mod summary;
+mod token;
 mod verify;
 
 use std::path::PathBuf;
@@ -74,6 +76,10 @@ enum Command {
     Rollback(rollback::Rollback),
     /// Replay the proof of a commit
     Verify(verify::Verify),
+    /// Serve the API and the dashboard
+    Serve(serve::Serve),
+    /// Tokens of the service: who may call it, and for what
+    Token(token::Token),
     /// Success, cost and time over all runs
     Stats(stats::Stats),
     /// What was learnt from fixes that worked
@@ -126,6 +132,10 @@ pub fn main() -> u8 {
     };
     let work = std::panic::AssertUnwindSafe(|| {
         runtime.block_on(async {
+            // A service ends in its own time: it answers first who asked already.
+            if matches!(arguments.command, Command::Serve(_)) {
+                return dispatch(arguments.command).await;
+            }
             tokio::select! {
                 done = dispatch(arguments.command) => done,
                 () = interrupted() => Ok(INTERRUPTED),
@@ -192,6 +202,8 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Reject(command) => command.run().await?,
         Command::Rollback(command) => command.run().await?,
         Command::Verify(command) => command.run().await?,
+        Command::Serve(command) => command.run().await?,
+        Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
         Command::Memory(command) => command.run().await?,
         Command::Init(command) => command.run().await?,

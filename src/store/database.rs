@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "runs", include_str!("../../migrations/0001_runs.sql")),
     (2, "reservations", include_str!("../../migrations/0002_reservations.sql")),
     (3, "lost calls", include_str!("../../migrations/0003_lost_calls.sql")),
+    (4, "service", include_str!("../../migrations/0004_service.sql")),
 ];
 
 pub(super) fn migrator() -> Migrator {

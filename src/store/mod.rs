@@ -5,10 +5,15 @@
 //! `docs/store.md` describes the tables.
 
 mod approvals;
+mod audit;
 mod database;
+mod feed;
+mod figures;
 mod lease;
+mod listing;
 mod reservations;
 mod rows;
+mod tokens;
 
 #[cfg(test)]
 mod tests;
@@ -23,15 +28,20 @@ use sqlx::Transaction;
 use sqlx::sqlite::{Sqlite, SqlitePool};
 
 pub use approvals::{Approval, Decision};
+pub use audit::{Asked, AuditRow, Known};
+pub use feed::Fed;
+pub use figures::{CategorySum, CostSum, DayOutcome, FixerSum};
 pub use lease::{Lease, run_dir};
+pub use listing::{Listing, Mark, RepoRow, WANTING};
 pub use reservations::Taken;
 pub use rows::{AttemptRow, Event, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status};
+pub use tokens::TokenRow;
 
 use crate::clock::{Clock, SystemClock};
 use crate::fault::Fault;
 
 /// Events that are read at a time.
-const PAGE: i64 = 1000;
+const PAGE: u32 = 1000;
 
 /// The store. Cheap to clone.
 #[derive(Clone)]
@@ -202,22 +212,30 @@ impl Store {
         let mut events: Vec<Event> = Vec::new();
         loop {
             let after = events.last().map_or(after, |event| event.seq);
-            let rows = sqlx::query(
-                "SELECT seq, at, kind, payload FROM events WHERE run = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-            )
-            .bind(run)
-            .bind(i64::try_from(after).unwrap_or(i64::MAX))
-            .bind(PAGE)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(database::explain)?;
-            for row in &rows {
-                events.push(Event::from_row(row)?);
-            }
-            if (rows.len() as i64) < PAGE {
+            let page = self.events_page(run, after, PAGE).await?;
+            let last = page.len() < PAGE as usize;
+            events.extend(page);
+            if last {
                 return Ok(events);
             }
         }
+    }
+
+    /// At most `limit` events of a run after number `after`, oldest first.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn events_page(&self, run: &str, after: u64, limit: u32) -> Result<Vec<Event>> {
+        let rows = sqlx::query(
+            "SELECT seq, at, kind, payload FROM events WHERE run = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+        )
+        .bind(run)
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(database::explain)?;
+        rows.iter().map(Event::from_row).collect()
     }
 
     /// The run with this id, or the only one whose id starts or ends with `name`.
