@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use jiff::Timestamp;
-use sqlx::Row;
 
 use super::rows::time;
-use super::{Store, database, moment};
+use super::sql::{Row, query};
+use super::{Store, moment};
 
 /// A row of `audit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Store {
     /// Where the database fails.
     pub async fn audit_begin(&self, asked: &Asked<'_>) -> Result<String> {
         let id = uuid::Uuid::now_v7().simple().to_string();
-        sqlx::query(
+        query(
             "INSERT INTO audit (id, at, actor, token, action, target, remote) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(&id)
@@ -80,9 +80,8 @@ impl Store {
         .bind(asked.action)
         .bind(asked.target)
         .bind(asked.remote)
-        .execute(self.pool())
-        .await
-        .map_err(database::explain)?;
+        .execute(self)
+            .await?;
         Ok(id)
     }
 
@@ -91,13 +90,12 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn audit_end(&self, id: &str, status: u16, detail: Option<&str>) -> Result<()> {
-        sqlx::query("UPDATE audit SET status = $2, detail = $3 WHERE id = $1")
+        query("UPDATE audit SET status = $2, detail = $3 WHERE id = $1")
             .bind(id)
             .bind(i64::from(status))
             .bind(detail)
-            .execute(self.pool())
-            .await
-            .map_err(database::explain)?;
+            .execute(self)
+            .await?;
         Ok(())
     }
 
@@ -106,26 +104,25 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn audit(&self, before: Option<&str>, limit: u32) -> Result<Vec<AuditRow>> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM audit WHERE ($1 IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
         )
         .bind(before)
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
-        .await
-        .map_err(database::explain)?;
-        let row = |row: &sqlx::sqlite::SqliteRow| {
-            let status: Option<i64> = row.try_get("status")?;
+        .all(self)
+            .await?;
+        let row = |row: &Row| {
+            let status: Option<i64> = row.get("status")?;
             Ok(AuditRow {
-                id: row.try_get("id")?,
+                id: row.get("id")?,
                 at: time(row, "at")?,
-                actor: row.try_get("actor")?,
-                token: row.try_get("token")?,
-                action: row.try_get("action")?,
-                target: row.try_get("target")?,
-                remote: row.try_get("remote")?,
+                actor: row.get("actor")?,
+                token: row.get("token")?,
+                action: row.get("action")?,
+                target: row.get("target")?,
+                remote: row.get("remote")?,
                 status: status.and_then(|status| u16::try_from(status).ok()),
-                detail: row.try_get("detail")?,
+                detail: row.get("detail")?,
             })
         };
         rows.iter().map(row).collect()
@@ -138,40 +135,37 @@ impl Store {
     pub async fn claim_key(&self, token: &str, key: &str, request: &str) -> Result<Known> {
         let now = self.now();
         let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM idempotency WHERE at < $1 OR (status IS NULL AND at < $2)")
+        query("DELETE FROM idempotency WHERE at < $1 OR (status IS NULL AND at < $2)")
             .bind(moment(now - KEPT))
             .bind(moment(now - LONGEST))
-            .execute(&mut *transaction)
-            .await
-            .map_err(database::explain)?;
-        let row = sqlx::query("SELECT request, status, body FROM idempotency WHERE token = $1 AND key = $2")
+            .execute(&mut transaction)
+            .await?;
+        let row = query("SELECT request, status, body FROM idempotency WHERE token = $1 AND key = $2")
             .bind(token)
             .bind(key)
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(database::explain)?;
+            .first(&mut transaction)
+            .await?;
         let known = match row {
             None => {
-                sqlx::query("INSERT INTO idempotency (token, key, request, at) VALUES ($1, $2, $3, $4)")
+                query("INSERT INTO idempotency (token, key, request, at) VALUES ($1, $2, $3, $4)")
                     .bind(token)
                     .bind(key)
                     .bind(request)
                     .bind(moment(now))
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(database::explain)?;
+                    .execute(&mut transaction)
+            .await?;
                 Known::New
             }
-            Some(row) if row.try_get::<&str, _>("request")? != request => Known::Other,
-            Some(row) => match row.try_get::<Option<i64>, _>("status")? {
+            Some(row) if row.get::<String>("request")? != request => Known::Other,
+            Some(row) => match row.get::<Option<i64>>("status")? {
                 None => Known::UnderWay,
                 Some(status) => {
-                    let body: Option<String> = row.try_get("body")?;
+                    let body: Option<String> = row.get("body")?;
                     Known::Answered(u16::try_from(status).unwrap_or(500), body.unwrap_or_default())
                 }
             },
         };
-        transaction.commit().await.map_err(database::explain)?;
+        transaction.commit().await?;
         Ok(known)
     }
 
@@ -181,16 +175,17 @@ impl Store {
     /// Where the database fails.
     pub async fn settle_key(&self, token: &str, key: &str, answer: Option<(u16, &str)>) -> Result<()> {
         let query = match answer {
-            None => sqlx::query("DELETE FROM idempotency WHERE token = $1 AND key = $2").bind(token).bind(key),
+            None => query("DELETE FROM idempotency WHERE token = $1 AND key = $2").bind(token).bind(key),
             Some((status, body)) => {
-                sqlx::query("UPDATE idempotency SET status = $3, body = $4 WHERE token = $1 AND key = $2")
+                query("UPDATE idempotency SET status = $3, body = $4 WHERE token = $1 AND key = $2")
                     .bind(token)
                     .bind(key)
                     .bind(i64::from(status))
                     .bind(body)
             }
         };
-        query.execute(self.pool()).await.map_err(database::explain)?;
+        query.execute(self)
+            .await?;
         Ok(())
     }
 }

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use jiff::Timestamp;
-use sqlx::Row;
 
 use super::rows::time;
-use super::{Store, database};
+use super::sql::{Row, query};
+use super::{Store};
 
 /// That an event was recorded; its contents are to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,23 +29,22 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn feed(&self, after: u64, limit: u32) -> Result<Vec<Fed>> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT feed.position, feed.run, feed.seq, events.at, events.kind FROM feed \
              JOIN events ON events.run = feed.run AND events.seq = feed.seq \
              WHERE feed.position > $1 ORDER BY feed.position LIMIT $2",
         )
         .bind(i64::try_from(after).unwrap_or(i64::MAX))
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
-        .await
-        .map_err(database::explain)?;
-        let fed = |row: &sqlx::sqlite::SqliteRow| {
+        .all(self)
+            .await?;
+        let fed = |row: &Row| {
             Ok(Fed {
-                position: row.try_get::<i64, _>("position")?.unsigned_abs(),
-                run: row.try_get("run")?,
-                seq: row.try_get::<i64, _>("seq")?.unsigned_abs(),
+                position: row.count("position")?,
+                run: row.get("run")?,
+                seq: row.count("seq")?,
                 at: time(row, "at")?,
-                kind: row.try_get("kind")?,
+                kind: row.get("kind")?,
             })
         };
         rows.iter().map(fed).collect()
@@ -56,10 +55,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn feed_end(&self) -> Result<u64> {
-        let last: Option<i64> = sqlx::query_scalar("SELECT MAX(position) FROM feed")
-            .fetch_one(self.pool())
-            .await
-            .map_err(database::explain)?;
-        Ok(last.unwrap_or(0).unsigned_abs())
+        let row = query("SELECT COALESCE(MAX(position), 0) AS position FROM feed").one(self).await?;
+        row.count("position")
     }
 }

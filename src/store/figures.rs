@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use jiff::Timestamp;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::rows::time;
-use super::{Store, database, moment};
+use super::sql::query;
+use super::{Store, moment};
 use crate::usage::Money;
 
 /// How many runs of a day ended how.
@@ -60,30 +59,25 @@ pub struct CostSum {
 /// The most runs whose time is looked at: the newest.
 const TIMED: i64 = 20_000;
 
-fn count(row: &SqliteRow, column: &str) -> Result<u64> {
-    Ok(row.try_get::<i64, _>(column)?.unsigned_abs())
-}
-
 impl Store {
     /// How the runs made since then ended, by day. Sub-tasks count with their ticket and not here.
     ///
     /// # Errors
     /// Where the database fails.
     pub async fn outcomes(&self, since: Timestamp) -> Result<Vec<DayOutcome>> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT SUBSTR(created_at, 1, 10) AS day, outcome, COUNT(*) AS runs FROM runs \
              WHERE created_at >= $1 AND trigger <> 'subtask' GROUP BY day, outcome ORDER BY day, outcome",
         )
         .bind(moment(since))
-        .fetch_all(self.pool())
-        .await
-        .map_err(database::explain)?;
+        .all(self)
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(DayOutcome {
-                    day: row.try_get("day")?,
-                    outcome: row.try_get("outcome")?,
-                    runs: count(row, "runs")?,
+                    day: row.get("day")?,
+                    outcome: row.get("outcome")?,
+                    runs: row.count("runs")?,
                 })
             })
             .collect()
@@ -94,24 +88,23 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn fixer_sums(&self, since: Timestamp) -> Result<Vec<FixerSum>> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT fixer, model_used, COUNT(*) AS attempts, \
              SUM(CASE WHEN succeeded THEN 1 ELSE 0 END) AS succeeded, \
              CAST(SUM(cost_micro_usd) AS BIGINT) AS cost FROM fix_attempts WHERE at >= $1 \
              GROUP BY fixer, model_used ORDER BY succeeded DESC, attempts DESC, fixer LIMIT 100",
         )
         .bind(moment(since))
-        .fetch_all(self.pool())
-        .await
-        .map_err(database::explain)?;
+        .all(self)
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(FixerSum {
-                    fixer: row.try_get("fixer")?,
-                    model: row.try_get("model_used")?,
-                    attempts: count(row, "attempts")?,
-                    succeeded: count(row, "succeeded")?,
-                    cost: Money(count(row, "cost")?),
+                    fixer: row.get("fixer")?,
+                    model: row.get("model_used")?,
+                    attempts: row.count("attempts")?,
+                    succeeded: row.count("succeeded")?,
+                    cost: Money(row.count("cost")?),
                 })
             })
             .collect()
@@ -122,21 +115,20 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn category_sums(&self, since: Timestamp) -> Result<Vec<CategorySum>> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT category, COUNT(DISTINCT run) AS runs, \
              COUNT(DISTINCT CASE WHEN succeeded THEN run END) AS repaired FROM fix_attempts \
              WHERE at >= $1 AND category IS NOT NULL GROUP BY category ORDER BY runs DESC, category LIMIT 50",
         )
         .bind(moment(since))
-        .fetch_all(self.pool())
-        .await
-        .map_err(database::explain)?;
+        .all(self)
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(CategorySum {
-                    category: row.try_get("category")?,
-                    runs: count(row, "runs")?,
-                    repaired: count(row, "repaired")?,
+                    category: row.get("category")?,
+                    runs: row.count("runs")?,
+                    repaired: row.count("repaired")?,
                 })
             })
             .collect()
@@ -183,13 +175,12 @@ impl Store {
     }
 
     async fn costs(&self, sql: &'static str, since: Timestamp) -> Result<Vec<CostSum>> {
-        let rows = sqlx::query(sql)
+        let rows = query(sql)
             .bind(moment(since))
-            .fetch_all(self.pool())
-            .await
-            .map_err(database::explain)?;
+            .all(self)
+            .await?;
         rows.iter()
-            .map(|row| Ok(CostSum { name: row.try_get("name")?, cost: Money(count(row, "cost")?) }))
+            .map(|row| Ok(CostSum { name: row.get("name")?, cost: Money(row.count("cost")?) }))
             .collect()
     }
 
@@ -198,7 +189,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn times_to_green(&self, since: Timestamp) -> Result<Vec<Duration>> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT runs.created_at, MAX(events.at) AS proven_at FROM runs \
              JOIN events ON events.run = runs.id AND events.kind = 'proven' \
              WHERE runs.created_at >= $1 AND runs.outcome = 'healed' \
@@ -206,9 +197,8 @@ impl Store {
         )
         .bind(moment(since))
         .bind(TIMED)
-        .fetch_all(self.pool())
-        .await
-        .map_err(database::explain)?;
+        .all(self)
+            .await?;
         let mut times = Vec::with_capacity(rows.len());
         for row in &rows {
             times.push(time(row, "proven_at")?.duration_since(time(row, "created_at")?).unsigned_abs());

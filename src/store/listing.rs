@@ -3,10 +3,10 @@
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::Row;
 
 use super::rows::time;
-use super::{RunRow, Store, database, moment};
+use super::sql::query;
+use super::{RunRow, Store, moment};
 
 /// Which runs to list; `None` means any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Listing {
     pub repo: Option<String>,
     /// Started by this: `heal`, `ticket`, `subtask`.
     pub trigger: Option<String>,
-    /// With this in its goal, repo, summary or id; case counts for nothing in ASCII letters.
+    /// With this in its goal, repo, summary or id; upper and lower case count as the same.
     pub text: Option<String>,
     /// Made at this moment or later.
     pub since: Option<Timestamp>,
@@ -40,7 +40,7 @@ pub struct Mark {
 
 /// A repo that there are runs of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RepoRow {
+pub struct SeenRepo {
     /// Its root.
     pub repo: String,
     /// How many runs there are.
@@ -48,9 +48,6 @@ pub struct RepoRow {
     /// When the last one was made.
     pub last_run_at: Timestamp,
 }
-
-/// The outcomes that want a person.
-pub const WANTING: &[&str] = &["red", "limit", "waiting", "refused", "flaky", "infra"];
 
 impl Store {
     /// At most `limit` runs behind `after` (from the start, where there is none), newest first. Runs that are made meanwhile do not move
@@ -60,11 +57,11 @@ impl Store {
     /// Where the database fails.
     pub async fn list(&self, listing: &Listing, after: Option<&Mark>, limit: u32) -> Result<Vec<RunRow>> {
         let text = listing.text.as_deref().map(|text| format!("%{}%", escaped(text)));
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM runs WHERE ($1 IS NULL OR status = $1) AND ($2 IS NULL OR outcome = $2) \
              AND ($3 IS NULL OR repo = $3) AND ($4 IS NULL OR trigger = $4) \
-             AND ($5 IS NULL OR goal LIKE $5 ESCAPE '\\' OR repo LIKE $5 ESCAPE '\\' \
-                  OR summary LIKE $5 ESCAPE '\\' OR id LIKE $5 ESCAPE '\\') \
+             AND ($5 IS NULL OR LOWER(goal) LIKE LOWER($5) ESCAPE '\\' OR LOWER(repo) LIKE LOWER($5) ESCAPE '\\' \
+                  OR LOWER(summary) LIKE LOWER($5) ESCAPE '\\' OR LOWER(id) LIKE LOWER($5) ESCAPE '\\') \
              AND ($6 IS NULL OR created_at >= $6) AND ($7 IS NULL OR created_at < $7) \
              AND ($8 IS NULL OR created_at < $8 OR (created_at = $8 AND id < $9)) \
              AND ($10 = 0 OR outcome IN ('red', 'limit', 'waiting', 'refused', 'flaky', 'infra')) \
@@ -81,9 +78,8 @@ impl Store {
         .bind(after.map(|mark| mark.id.as_str()))
         .bind(i64::from(listing.wanting))
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
-        .await
-        .map_err(database::explain)?;
+        .all(self)
+            .await?;
         rows.iter().map(RunRow::from_row).collect()
     }
 
@@ -92,12 +88,11 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn standings(&self) -> Result<Vec<(String, u64)>> {
-        let rows = sqlx::query("SELECT status, COUNT(*) AS runs FROM runs GROUP BY status ORDER BY status")
-            .fetch_all(self.pool())
-            .await
-            .map_err(database::explain)?;
+        let rows = query("SELECT status, COUNT(*) AS runs FROM runs GROUP BY status ORDER BY status")
+            .all(self)
+            .await?;
         rows.iter()
-            .map(|row| Ok((row.try_get("status")?, row.try_get::<i64, _>("runs")?.unsigned_abs())))
+            .map(|row| Ok((row.get("status")?, row.count("runs")?)))
             .collect()
     }
 
@@ -105,19 +100,18 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn repos(&self) -> Result<Vec<RepoRow>> {
-        let rows = sqlx::query(
+    pub async fn seen_repos(&self) -> Result<Vec<SeenRepo>> {
+        let rows = query(
             "SELECT repo, COUNT(*) AS runs, MAX(created_at) AS last_run_at FROM runs \
              GROUP BY repo ORDER BY last_run_at DESC, repo LIMIT 1000",
         )
-        .fetch_all(self.pool())
-        .await
-        .map_err(database::explain)?;
+        .all(self)
+            .await?;
         rows.iter()
             .map(|row| {
-                Ok(RepoRow {
-                    repo: row.try_get("repo")?,
-                    runs: row.try_get::<i64, _>("runs")?.unsigned_abs(),
+                Ok(SeenRepo {
+                    repo: row.get("repo")?,
+                    runs: row.count("runs")?,
                     last_run_at: time(row, "last_run_at")?,
                 })
             })

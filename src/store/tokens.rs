@@ -2,11 +2,10 @@
 
 use anyhow::Result;
 use jiff::Timestamp;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::rows::time;
-use super::{Store, database, moment};
+use super::sql::{Row, query};
+use super::{Store, moment};
 use crate::fault::Fault;
 
 /// A row of `tokens`.
@@ -36,12 +35,12 @@ impl TokenRow {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
     }
 
-    fn from_row(row: &SqliteRow) -> Result<Self> {
+    fn from_row(row: &Row) -> Result<Self> {
         Ok(Self {
-            id: row.try_get("id")?,
-            name: row.try_get("name")?,
-            scopes: row.try_get("scopes")?,
-            hash: row.try_get("hash")?,
+            id: row.get("id")?,
+            name: row.get("name")?,
+            scopes: row.get("scopes")?,
+            hash: row.get("hash")?,
             created_at: time(row, "created_at")?,
             expires_at: maybe(row, "expires_at")?,
             revoked_at: maybe(row, "revoked_at")?,
@@ -50,8 +49,8 @@ impl TokenRow {
     }
 }
 
-fn maybe(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>> {
-    let text: Option<&str> = row.try_get(column)?;
+fn maybe(row: &Row, column: &str) -> Result<Option<Timestamp>> {
+    let text: Option<String> = row.get(column)?;
     text.map(|_| time(row, column)).transpose()
 }
 
@@ -65,21 +64,21 @@ impl Store {
     /// A [`Fault`] (exit 2) where a valid token has the same name.
     pub async fn add_token(&self, token: &TokenRow) -> Result<()> {
         let mut transaction = self.begin().await?;
-        let taken: Option<String> = sqlx::query_scalar(
+        let taken = query(
             "SELECT id FROM tokens WHERE name = $1 AND revoked_at IS NULL \
              AND (expires_at IS NULL OR expires_at > $2)",
         )
         .bind(&token.name)
         .bind(moment(self.now()))
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(database::explain)?;
-        if let Some(id) = taken {
+        .first(&mut transaction)
+            .await?;
+        if let Some(taken) = taken {
+            let id: String = taken.get("id")?;
             return Err(Fault::usage(format!("there is a token named {:?} already", token.name))
                 .hint(format!("choose another name, or `regreen token revoke {id}` first"))
                 .into());
         }
-        sqlx::query(
+        query(
             "INSERT INTO tokens (id, name, scopes, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(&token.id)
@@ -88,10 +87,9 @@ impl Store {
         .bind(&token.hash)
         .bind(moment(token.created_at))
         .bind(token.expires_at.map(moment))
-        .execute(&mut *transaction)
-        .await
-        .map_err(database::explain)?;
-        transaction.commit().await.map_err(database::explain)
+        .execute(&mut transaction)
+            .await?;
+        transaction.commit().await
     }
 
     /// All tokens, newest first.
@@ -99,10 +97,9 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>> {
-        let rows = sqlx::query("SELECT * FROM tokens ORDER BY created_at DESC, id")
-            .fetch_all(self.pool())
-            .await
-            .map_err(database::explain)?;
+        let rows = query("SELECT * FROM tokens ORDER BY created_at DESC, id")
+            .all(self)
+            .await?;
         rows.iter().map(TokenRow::from_row).collect()
     }
 
@@ -111,11 +108,10 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn token(&self, id: &str) -> Result<Option<TokenRow>> {
-        let row = sqlx::query("SELECT * FROM tokens WHERE id = $1")
+        let row = query("SELECT * FROM tokens WHERE id = $1")
             .bind(id)
-            .fetch_optional(self.pool())
-            .await
-            .map_err(database::explain)?;
+            .first(self)
+            .await?;
         row.as_ref().map(TokenRow::from_row).transpose()
     }
 
@@ -128,12 +124,11 @@ impl Store {
         if token.used_at.is_some_and(|last| now.duration_since(last) < NOTE) {
             return Ok(());
         }
-        sqlx::query("UPDATE tokens SET used_at = $2 WHERE id = $1")
+        query("UPDATE tokens SET used_at = $2 WHERE id = $1")
             .bind(&token.id)
             .bind(moment(now))
-            .execute(self.pool())
-            .await
-            .map_err(database::explain)?;
+            .execute(self)
+            .await?;
         Ok(())
     }
 
@@ -143,23 +138,21 @@ impl Store {
     /// Where the database fails.
     pub async fn revoke_token(&self, name: &str) -> Result<Option<TokenRow>> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query(
+        let row = query(
             "UPDATE tokens SET revoked_at = $2 WHERE (id = $1 OR name = $1) AND revoked_at IS NULL RETURNING *",
         )
         .bind(name)
         .bind(moment(self.now()))
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(database::explain)?;
+        .first(&mut transaction)
+            .await?;
         let token = row.as_ref().map(TokenRow::from_row).transpose()?;
         if let Some(token) = &token {
-            sqlx::query("DELETE FROM sessions WHERE token = $1")
+            query("DELETE FROM sessions WHERE token = $1")
                 .bind(&token.id)
-                .execute(&mut *transaction)
-                .await
-                .map_err(database::explain)?;
+                .execute(&mut transaction)
+            .await?;
         }
-        transaction.commit().await.map_err(database::explain)?;
+        transaction.commit().await?;
         Ok(token)
     }
 
@@ -170,20 +163,18 @@ impl Store {
     pub async fn begin_session(&self, hash: &str, token: &str, until: Timestamp) -> Result<()> {
         let now = moment(self.now());
         let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM sessions WHERE expires_at <= $1")
+        query("DELETE FROM sessions WHERE expires_at <= $1")
             .bind(&now)
-            .execute(&mut *transaction)
-            .await
-            .map_err(database::explain)?;
-        sqlx::query("INSERT INTO sessions (hash, token, created_at, expires_at) VALUES ($1, $2, $3, $4)")
+            .execute(&mut transaction)
+            .await?;
+        query("INSERT INTO sessions (hash, token, created_at, expires_at) VALUES ($1, $2, $3, $4)")
             .bind(hash)
             .bind(token)
             .bind(&now)
             .bind(moment(until))
-            .execute(&mut *transaction)
-            .await
-            .map_err(database::explain)?;
-        transaction.commit().await.map_err(database::explain)
+            .execute(&mut transaction)
+            .await?;
+        transaction.commit().await
     }
 
     /// The token of the session under this digest, if the session is not over.
@@ -191,15 +182,14 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn session_token(&self, hash: &str) -> Result<Option<TokenRow>> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT tokens.* FROM sessions JOIN tokens ON tokens.id = sessions.token \
              WHERE sessions.hash = $1 AND sessions.expires_at > $2",
         )
         .bind(hash)
         .bind(moment(self.now()))
-        .fetch_optional(self.pool())
-        .await
-        .map_err(database::explain)?;
+        .first(self)
+            .await?;
         row.as_ref().map(TokenRow::from_row).transpose()
     }
 
@@ -208,11 +198,10 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn end_session(&self, hash: &str) -> Result<()> {
-        sqlx::query("DELETE FROM sessions WHERE hash = $1")
+        query("DELETE FROM sessions WHERE hash = $1")
             .bind(hash)
-            .execute(self.pool())
-            .await
-            .map_err(database::explain)?;
+            .execute(self)
+            .await?;
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use crate::patch::{Change, FileState, Patch};
 use crate::redact::Redactor;
 use crate::run::Run;
 use crate::run::events::{Baseline, Decision, Event, Phase, Record, Trigger};
-use crate::store::{Lease, short};
+use crate::store::{RunRow, Status, Store, short};
 use crate::usage::Money;
 
 /// Whether a run waits for a person.
@@ -39,9 +39,10 @@ pub(crate) fn actions(run: &Run) -> Vec<&'static str> {
     actions
 }
 
-/// Whether a run is under way though no process of this machine has it.
-pub(crate) fn cut_off(state: &Path, run: &Run) -> Result<bool> {
-    Ok(run.finished.is_none() && !Lease::is_held(state, &run.id)?)
+/// Whether a run is under way though no process has it and it waits for no worker.
+pub(crate) async fn cut_off(store: &Store, run: &RunRow) -> Result<bool> {
+    let running = run.status == Status::Running;
+    Ok(running && !store.is_held(&run.id).await? && store.queued(&run.id).await?.is_none())
 }
 
 /// Keys of events under which whole files lie: taking something out of them would make them other files.

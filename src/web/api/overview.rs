@@ -45,7 +45,7 @@ pub(super) struct Span {
     responses((status = 200, description = "The repos", body = Repos))
 )]
 pub(super) async fn repos(State(shared): App) -> Result<Json<Repos>, Problem> {
-    let items = shared.store.repos().await?.into_iter();
+    let items = shared.store.seen_repos().await?.into_iter();
     let items = items.map(|row| Repo { repo: row.repo, runs: row.runs, last_run_at: row.last_run_at });
     Ok(Json(Repos { items: items.collect() }))
 }

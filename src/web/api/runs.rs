@@ -50,6 +50,8 @@ pub(super) struct Which {
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Standing {
+    /// Waits for a worker.
+    Queued,
     /// Under way, or cut off.
     Running,
     /// Waits for a person.
@@ -61,6 +63,7 @@ pub(super) enum Standing {
 impl Standing {
     fn as_str(self) -> &'static str {
         match self {
+            Standing::Queued => "queued",
             Standing::Running => "running",
             Standing::Waiting => "waiting",
             Standing::Finished => "finished",
@@ -211,7 +214,7 @@ pub(super) struct RunDetail {
     run: RunItem,
     /// Its last event.
     seq: u64,
-    /// Whether it is under way though no process of this machine has it.
+    /// Whether it is under way though no process has it: `regreen resume` goes on with it.
     cut_off: bool,
     /// The fixers in their order.
     ladder: Vec<String>,
@@ -346,7 +349,7 @@ pub(super) async fn show(
 ) -> Result<Json<RunDetail>, Problem> {
     let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
     let run = load(&shared.store, &row.id).await?;
-    let cut_off = story::cut_off(&shared.state, &run)?;
+    let cut_off = story::cut_off(&shared.store, &row).await?;
     let baseline = run.baseline.as_ref().and_then(|found| serde_json::to_value(found).ok());
     Ok(Json(RunDetail {
         seq: run.seq,

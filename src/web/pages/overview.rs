@@ -6,10 +6,10 @@ use minijinja::context;
 use serde::Deserialize;
 
 use super::{Broken, page as respond, shown};
-use crate::store::{Lease, Listing};
+use crate::store::Listing;
 use crate::web::access::Caller;
 use crate::web::api::Query;
-use crate::web::{App, chart, figures};
+use crate::web::{App, chart, figures, story};
 
 /// Runs that wait for a person, as many as are shown.
 const NEEDS: u32 = 12;
@@ -36,7 +36,7 @@ pub(super) async fn page(
     let listing = Listing { wanting: true, since: Some(since), ..Listing::default() };
     let mut needs = Vec::new();
     for row in shared.store.list(&listing, None, NEEDS).await? {
-        let cut_off = row.status.as_str() == "running" && !Lease::is_held(&shared.state, &row.id)?;
+        let cut_off = story::cut_off(&shared.store, &row).await?;
         needs.push(shown::row(&row, cut_off));
     }
     let outcomes = chart::stacked(

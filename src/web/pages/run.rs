@@ -33,7 +33,7 @@ pub(super) async fn page(
     let records = records(&shared.store, &row.id, 0).await?;
     let run = Run::fold(&records)?;
     let story = story::tell(&run, &records, &shared.redactor);
-    let cut_off = story::cut_off(&shared.state, &run)?;
+    let cut_off = story::cut_off(&shared.store, &row).await?;
     let (word, tone) = shown::standing(&row, cut_off);
     let may = caller.may(Scope::Approve);
     let actions: Vec<&str> = story::actions(&run).into_iter().filter(|_| may).collect();

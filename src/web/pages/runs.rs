@@ -6,10 +6,10 @@ use minijinja::{Value, context};
 use serde::{Deserialize, Serialize};
 
 use super::{Broken, page as respond, shown};
-use crate::store::{Lease, Listing};
-use crate::web::App;
+use crate::store::Listing;
 use crate::web::access::Caller;
 use crate::web::api::{Query, runs};
+use crate::web::{App, story};
 
 /// Runs on a page.
 const PAGE: u32 = 50;
@@ -35,7 +35,7 @@ fn some(text: &str) -> Option<String> {
 
 impl Filter {
     fn listing(&self) -> Listing {
-        let stands = matches!(self.status.as_str(), "running" | "waiting" | "finished");
+        let stands = matches!(self.status.as_str(), "queued" | "running" | "waiting" | "finished");
         Listing {
             status: some(&self.status).filter(|_| stands),
             outcome: some(&self.status).filter(|status| !stands && status != "needs"),
@@ -62,17 +62,17 @@ pub(super) async fn page(
     let (rows, next) = runs::page(&shared, &filter.listing(), after.as_deref(), PAGE).await?;
     let mut shown_rows: Vec<Value> = Vec::new();
     for row in &rows {
-        let cut_off = row.status.as_str() == "running" && !Lease::is_held(&shared.state, &row.id)?;
+        let cut_off = story::cut_off(&shared.store, row).await?;
         shown_rows.push(shown::row(row, cut_off));
     }
     let standings = shared.store.standings().await?;
     let count = |status: &str| standings.iter().find(|(name, _)| name == status).map_or(0, |(_, runs)| *runs);
     let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
-    let repos: Vec<String> = shared.store.repos().await?.into_iter().map(|row| row.repo).collect();
+    let repos: Vec<String> = shared.store.seen_repos().await?.into_iter().map(|row| row.repo).collect();
     let values = context! {
         rows => shown_rows, filter => filter, filtered => filter.is_set(), first => after.is_none(), repos,
         next => next.map(|cursor| format!("/?{query}&cursor={cursor}")),
-        running => count("running"), waits => count("waiting"), finished => count("finished"),
+        queued => count("queued"), running => count("running"), waits => count("waiting"), finished => count("finished"),
     };
     respond(&shared, &caller, "runs.html", values).await
 }

@@ -43,15 +43,3 @@ CREATE TABLE audit (
     detail TEXT
 );
 CREATE INDEX audit_by_time ON audit (at);
-
--- The order of all runs' events, for those who follow them.
-CREATE TABLE feed (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    run      TEXT NOT NULL,
-    seq      BIGINT NOT NULL
-);
-INSERT INTO feed (run, seq) SELECT run, seq FROM events ORDER BY at, run, seq;
-CREATE TRIGGER events_are_fed AFTER INSERT ON events
-BEGIN
-    INSERT INTO feed (run, seq) VALUES (NEW.run, NEW.seq);
-END;
