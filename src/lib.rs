@@ -17,6 +17,7 @@ pub mod web;
 
 pub mod heal;
 pub mod plan;
+pub mod worker;
 
 pub mod run;
 
@@ -53,6 +54,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["web"],
+    &["worker"],
     &["plan"],
     &["heal"],
     &["run"],
