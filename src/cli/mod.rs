@@ -134,8 +134,8 @@ pub fn main() -> u8 {
     crate::process::hide_memory();
     trace();
     let resumable = arguments.command.works_on_a_run();
-    // A worker sees to the first signal itself.
-    let signals = if matches!(arguments.command, Command::Worker(_)) { 2 } else { 1 };
+    // A worker and a service see to the first signal themselves.
+    let signals = if matches!(arguments.command, Command::Worker(_) | Command::Serve(_)) { 2 } else { 1 };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -145,10 +145,6 @@ pub fn main() -> u8 {
     };
     let work = std::panic::AssertUnwindSafe(|| {
         runtime.block_on(async {
-            // A service ends in its own time: it answers first who asked already.
-            if matches!(arguments.command, Command::Serve(_)) {
-                return dispatch(arguments.command).await;
-            }
             tokio::select! {
                 done = dispatch(arguments.command) => done,
                 () = interrupted(signals) => Ok(INTERRUPTED),

@@ -35,6 +35,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(self) -> Result<Exit> {
+        let mut signals = super::Signals::new()?;
         let session = Arc::new(Session::open(None).await?);
         super::resume::tidy(&session).await;
         let local = self.listen.ip().is_loopback();
@@ -62,11 +63,11 @@ impl Serve {
             hosts,
             rate: self.rate,
         };
-        web::serve(listener, service, super::interrupted()).await?;
+        web::serve(listener, service, signals.next()).await?;
         if local {
             session.store.revoke_token(&name).await?;
         }
-        let _nothing_lands = crate::process::landing().await;
+        crate::process::leave().await;
         session.store.close().await;
         say("stopped");
         Ok(Exit::Green)
@@ -104,13 +105,16 @@ struct Hands(Arc<Session>);
 impl Actions for Hands {
     async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<()> {
         let session = self.0.clone();
+        let row = session.store.run(run).await?;
         let journal = super::approve::agree(&session, run, by, Some(patch), remark, Vec::new()).await?;
-        // A run's future stays on one thread.
-        let here = tokio::runtime::Handle::current();
-        tokio::task::spawn_blocking(move || {
-            let run = journal.run().id.clone();
-            if let Err(error) = here.block_on(super::heal::drive(&session, &journal, true)) {
-                tracing::warn!(run, "an approved run came to an end: {error:#}");
+        if let Some(priority) = row.priority {
+            // What came through the queue is a worker's to land.
+            drop(journal);
+            return session.store.enqueue(&row.id, priority).await;
+        }
+        on_one_thread(move || async move {
+            if let Err(error) = super::heal::drive(&session, &journal, true).await {
+                tracing::warn!(run = row.id, "an approved run came to an end: {error:#}");
             }
         });
         Ok(())
@@ -124,4 +128,24 @@ impl Actions for Hands {
         let run = self.0.find(Some(run)).await?;
         super::rollback::take_back(&self.0, &run, reset).await
     }
+
+    async fn cancel(&self, run: &str) -> Result<String> {
+        let (session, row) = (self.0.clone(), self.0.store.run(run).await?);
+        on_one_thread(move || async move { super::cancel::cancel(&session, &row, false).await }).await?
+    }
+
+    async fn retry(&self, run: &str) -> Result<String> {
+        let row = self.0.store.run(run).await?;
+        super::cancel::retry(&self.0, &row, None).await
+    }
+}
+
+/// Does what has to stay on one thread, as a run's work does.
+fn on_one_thread<F, T>(work: impl FnOnce() -> F + Send + 'static) -> tokio::task::JoinHandle<T>
+where
+    F: Future<Output = T>,
+    T: Send + 'static,
+{
+    let here = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || here.block_on(work()))
 }

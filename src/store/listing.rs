@@ -19,6 +19,8 @@ pub struct Listing {
     pub repo: Option<String>,
     /// Started by this: `heal`, `ticket`, `subtask`.
     pub trigger: Option<String>,
+    /// Submitted with this priority: `urgent`, `high`, `normal`, `low`.
+    pub priority: Option<String>,
     /// With this in its goal, repo, summary or id; upper and lower case count as the same.
     pub text: Option<String>,
     /// Made at this moment or later.
@@ -65,7 +67,8 @@ impl Store {
              AND ($6 IS NULL OR created_at >= $6) AND ($7 IS NULL OR created_at < $7) \
              AND ($8 IS NULL OR created_at < $8 OR (created_at = $8 AND id < $9)) \
              AND ($10 = 0 OR outcome IN ('red', 'limit', 'waiting', 'refused', 'flaky', 'infra')) \
-             ORDER BY created_at DESC, id DESC LIMIT $11",
+             AND ($11 IS NULL OR priority = $11) \
+             ORDER BY created_at DESC, id DESC LIMIT $12",
         )
         .bind(&listing.status)
         .bind(&listing.outcome)
@@ -77,6 +80,7 @@ impl Store {
         .bind(after.map(|mark| moment(mark.created_at)))
         .bind(after.map(|mark| mark.id.as_str()))
         .bind(i64::from(listing.wanting))
+        .bind(&listing.priority)
         .bind(i64::from(limit))
         .all(self)
             .await?;
@@ -94,6 +98,15 @@ impl Store {
         rows.iter()
             .map(|row| Ok((row.get("status")?, row.count("runs")?)))
             .collect()
+    }
+
+    /// Whether there is a run of this repo.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn knows_repo(&self, repo: &str) -> Result<bool> {
+        let known = query("SELECT id FROM runs WHERE repo = $1 LIMIT 1").bind(repo);
+        Ok(known.first(self).await?.is_some())
     }
 
     /// The repos that there are runs of, the last used first, at most 1,000.

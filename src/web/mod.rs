@@ -51,6 +51,12 @@ pub trait Actions: Send + Sync {
 
     /// Takes the run's landing back; with `reset` the branch moves back instead of getting a commit that reverts. Says what was done.
     async fn roll_back(&self, run: &str, reset: bool) -> Result<String>;
+
+    /// Calls a run of the queue off. Says what was done.
+    async fn cancel(&self, run: &str) -> Result<String>;
+
+    /// Puts a run into the queue again, and gives the run that it is there.
+    async fn retry(&self, run: &str) -> Result<String>;
 }
 
 /// What the service works with.

@@ -18,7 +18,7 @@ use crate::patch::{Change, FileState, Patch};
 use crate::redact::Redactor;
 use crate::run::Run;
 use crate::run::events::{Baseline, Decision, Event, Phase, Record, Trigger};
-use crate::store::{RunRow, Status, Store, short};
+use crate::store::{Queued, RunRow, Standing, Status, Store, short};
 use crate::usage::Money;
 
 /// Whether a run waits for a person.
@@ -26,14 +26,31 @@ pub(crate) fn waits(run: &Run) -> bool {
     run.awaits_approval() && run.proof.is_some() && run.landed.is_none() && run.stopped.is_none()
 }
 
-/// What can be done with a run as it stands.
-pub(crate) fn actions(run: &Run) -> Vec<&'static str> {
+/// The run, if it has begun: one that waits in the queue, or was called off there, is nothing but what was asked.
+pub(crate) fn begun(records: &[Record]) -> Result<Option<Run>> {
+    let begun = records.iter().any(|record| matches!(record.event, Event::Started(_)));
+    begun.then(|| Run::fold(records)).transpose()
+}
+
+/// What can be done with a run as it stands; `run` is `None` where it has not begun.
+pub(crate) fn actions(run: Option<&Run>, row: &RunRow, queued: Option<&Queued>) -> Vec<&'static str> {
     let mut actions = Vec::new();
-    if waits(run) {
+    if run.is_some_and(waits) {
         actions.extend(["approve", "reject"]);
     }
-    let landed = matches!(run.landed, Some(Some(_))) || !run.subtasks.is_empty();
-    if landed && run.rolled_back.is_none() && run.finished.is_some() {
+    if queued.is_some_and(|queued| !queued.cancelled) {
+        actions.push("cancel");
+    }
+    let stuck = |queued: &Queued| matches!(queued.standing, Standing::Blocked | Standing::Delayed);
+    let over = row.status == Status::Finished && queued.is_none() && row.trigger != "subtask";
+    if queued.is_some_and(stuck) || over {
+        actions.push("retry");
+    }
+    let landed = run.is_some_and(|run| {
+        let landed = matches!(run.landed, Some(Some(_))) || !run.subtasks.is_empty();
+        landed && run.rolled_back.is_none() && run.finished.is_some()
+    });
+    if landed {
         actions.push("roll-back");
     }
     actions
@@ -195,6 +212,8 @@ pub(crate) struct GuardLine {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct AttemptStory {
     number: u32,
+    /// Its number among those that had something to offer.
+    shown: u32,
     fixer: String,
     model: Option<String>,
     word: &'static str,
@@ -262,7 +281,7 @@ const COMPARED: usize = 1 << 20;
 
 /// Tells a run's events.
 pub(crate) fn tell(run: &Run, records: &[Record], redactor: &Redactor) -> Story {
-    let mut teller = Teller { run, redactor, steps: Vec::new(), open: None, doing: None, red: Vec::new() };
+    let mut teller = Teller { run, redactor, steps: Vec::new(), open: None, doing: None, red: Vec::new(), begun: 0, passed: 0 };
     for record in records {
         teller.hear(record);
     }
@@ -318,6 +337,9 @@ struct Teller<'r> {
     doing: Option<String>,
     /// What is red now.
     red: Vec<Outcome>,
+    /// Attempts that began, and those of them that had nothing to offer: these do not count for people.
+    begun: u32,
+    passed: u32,
 }
 
 impl Teller<'_> {
@@ -332,12 +354,12 @@ impl Teller<'_> {
 
     fn hear(&mut self, record: &Record) {
         match &record.event {
-            Event::Started(_) | Event::Guarded { .. } | Event::Proposed { .. } | Event::Asked { .. } => {}
+            Event::Submitted(_) | Event::Started(_) | Event::Guarded { .. } | Event::Proposed { .. } | Event::Asked { .. } => {}
             Event::CheckStarted { phase, check, command, .. } => {
                 let name = if *check == self.run.spec.goal.name { command } else { check };
                 self.doing = Some(format!("{}: {name}", doing(*phase)));
             }
-            Event::AttemptStarted { attempt, fixer, .. } => self.doing = Some(format!("attempt {attempt}: asking {fixer}")),
+            Event::AttemptStarted { fixer, .. } => self.doing = Some(format!("asking {fixer}")),
             Event::Decided { .. } | Event::Checked { .. } | Event::Finished { .. } => self.doing = None,
             _ => {}
         }
@@ -345,9 +367,11 @@ impl Teller<'_> {
             Event::Checked { phase, outcome, round } => self.checked(record.seq, *phase, outcome, *round),
             Event::AttemptStarted { attempt, fixer, .. } => {
                 self.close(None);
+                self.begun += 1;
                 let (before, more_before) = complaints(&self.red, self.redactor);
                 let story = AttemptStory {
                     number: *attempt,
+                    shown: self.begun - self.passed,
                     fixer: fixer.clone(),
                     word: "under way",
                     tone: Some(Tone::Busy),
@@ -410,6 +434,7 @@ impl Teller<'_> {
                         (story.after, story.more_after) = (Some(after), more);
                     }
                 }
+                self.passed += u32::from(*decision == Decision::Pass);
                 if matches!(decision, Decision::Green | Decision::Keep) {
                     self.red.clone_from(red);
                 }

@@ -68,9 +68,9 @@ pub(super) struct TakeBack {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Done {
     /// The run.
-    run: String,
+    pub(super) run: String,
     /// What was done, for people.
-    done: String,
+    pub(super) done: String,
 }
 
 /// What waits for a person, oldest first.

@@ -3,6 +3,7 @@
 pub(super) mod approvals;
 mod events;
 mod overview;
+mod queue;
 pub(super) mod runs;
 mod service;
 
@@ -72,22 +73,29 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(events::of_run))
         .routes(routes!(events::of_all))
         .routes(routes!(approvals::list))
+        .routes(routes!(queue::list))
         .routes(routes!(overview::repos))
         .routes(routes!(overview::stats))
         .routes(routes!(service::settings))
         .routes(routes!(service::me))
         .route_layer(from_fn_with_state(Scope::Read, scoped));
+    let submit = OpenApiRouter::new()
+        .routes(routes!(queue::submit))
+        .routes(routes!(queue::cancel))
+        .routes(routes!(queue::retry))
+        .route_layer(from_fn_with_state(Scope::Submit, scoped));
     let approve = OpenApiRouter::new()
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::reject))
         .routes(routes!(approvals::roll_back))
         .route_layer(from_fn_with_state(Scope::Approve, scoped));
     let admin = OpenApiRouter::new()
+        .routes(routes!(queue::pause))
         .routes(routes!(service::tokens))
         .routes(routes!(service::audit))
         .route_layer(from_fn_with_state(Scope::Admin, scoped));
     let all = OpenApiRouter::with_openapi(Description::openapi())
-        .nest("/api/v1", read.merge(approve).merge(admin));
+        .nest("/api/v1", read.merge(submit).merge(approve).merge(admin));
     let (router, mut document) = all.split_for_parts();
     complete(&mut document);
     (router, document)

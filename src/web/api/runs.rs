@@ -13,10 +13,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::problem::Problem;
 use super::super::{App, Shared, story};
+use super::queue::Priority as Urgency;
 use super::{Path, Query};
-use crate::run::journal::{load, records};
-use crate::run::{AttemptState, Run};
-use crate::store::{Listing, Mark, RunRow};
+use crate::run::AttemptState;
+use crate::run::journal::records;
+use crate::store::{self, Listing, Mark, RunRow};
 
 /// Which runs, and how many.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -31,6 +32,8 @@ pub(super) struct Which {
     repo: Option<String>,
     /// Started by this: `heal`, `ticket`, `subtask`.
     trigger: Option<String>,
+    /// Submitted with this priority.
+    priority: Option<Urgency>,
     /// With this in its goal, repo, summary or id.
     text: Option<String>,
     /// Made at this moment or later (RFC 3339).
@@ -81,6 +84,9 @@ pub(super) struct RunItem {
     /// What started it.
     #[schema(example = "heal")]
     trigger: String,
+    /// What it was submitted with; nothing for one that was begun by hand.
+    #[schema(example = "normal")]
+    priority: Option<String>,
     /// What should become green.
     goal: String,
     /// How it stands.
@@ -113,6 +119,7 @@ impl From<RunRow> for RunItem {
             id: row.id,
             repo: row.repo,
             trigger: row.trigger,
+            priority: row.priority.map(|priority| priority.as_str().to_owned()),
             goal: row.goal,
             status: row.status.as_str().to_owned(),
             outcome: row.outcome,
@@ -216,10 +223,14 @@ pub(super) struct RunDetail {
     seq: u64,
     /// Whether it is under way though no process has it: `regreen resume` goes on with it.
     cut_off: bool,
-    /// The fixers in their order.
+    /// How it stands in the queue: `queued`, `delayed`, `blocked`, `running`; nothing where it is not in it.
+    queue: Option<String>,
+    /// Why it is blocked or delayed there.
+    queue_reason: Option<String>,
+    /// The fixers in their order; none before it began.
     ladder: Vec<String>,
-    /// The most that its models may cost, in millionths of a US dollar.
-    budget_micro_usd: u64,
+    /// The most that its models may cost, in millionths of a US dollar; nothing before it began.
+    budget_micro_usd: Option<u64>,
     /// What the untouched tree was found to be: `green`, `red`, `flaky`, `infra`.
     baseline: Option<String>,
     attempts_made: Vec<AttemptItem>,
@@ -234,7 +245,7 @@ pub(super) struct RunDetail {
     rolled_back: Option<String>,
     /// What a person should know.
     warnings: Vec<String>,
-    /// What can be done with it now: `approve`, `reject`, `roll-back`.
+    /// What can be done with it now: `approve`, `reject`, `roll-back`, `cancel`, `retry`.
     actions: Vec<String>,
 }
 
@@ -328,6 +339,7 @@ pub(super) async fn list(
         outcome: which.outcome,
         repo: which.repo,
         trigger: which.trigger,
+        priority: which.priority.map(|priority| store::Priority::from(priority).as_str().to_owned()),
         text: which.text.filter(|text| !text.is_empty()),
         since: which.since,
         until: which.until,
@@ -348,29 +360,45 @@ pub(super) async fn show(
     Path(run): Path<String>,
 ) -> Result<Json<RunDetail>, Problem> {
     let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
-    let run = load(&shared.store, &row.id).await?;
+    let records = records(&shared.store, &row.id, 0).await?;
+    let queued = shared.store.queued(&row.id).await?;
     let cut_off = story::cut_off(&shared.store, &row).await?;
-    let baseline = run.baseline.as_ref().and_then(|found| serde_json::to_value(found).ok());
-    Ok(Json(RunDetail {
-        seq: run.seq,
+    let mut detail = RunDetail {
+        seq: records.last().map_or(0, |last| last.seq),
         cut_off,
-        ladder: run.spec.ladder.iter().map(|rung| rung.fixer.clone()).collect(),
-        budget_micro_usd: run.spec.budget.0,
-        baseline: baseline.and_then(|found| Some(found.get("baseline")?.as_str()?.to_owned())),
-        attempts_made: run.attempts.iter().map(AttemptItem::of).collect(),
-        waiting: story::waits(&run)
-            .then(|| Question { reasons: run.approval.clone(), patch: run.kept.digest() }),
-        stopped: run.stopped.as_ref().map(|(rule, why, look_at)| Stop {
-            rule: word(rule).unwrap_or_default(),
-            why: why.clone(),
-            look_at: look_at.clone(),
-        }),
-        proof: run.proof.as_ref().map(serde_json::to_value).transpose().map_err(anyhow::Error::from)?,
-        rolled_back: run.rolled_back.clone(),
-        warnings: run.warnings.iter().map(|(what, advice)| format!("{what}; {advice}")).collect(),
-        actions: story::actions(&run).into_iter().map(str::to_owned).collect(),
-        run: row.into(),
-    }))
+        actions: story::actions(None, &row, queued.as_ref()).into_iter().map(str::to_owned).collect(),
+        queue: queued.as_ref().map(|queued| queued.standing.as_str().to_owned()),
+        queue_reason: queued.as_ref().and_then(|queued| queued.reason.clone()),
+        run: row.clone().into(),
+        ladder: Vec::new(),
+        budget_micro_usd: None,
+        baseline: None,
+        attempts_made: Vec::new(),
+        waiting: None,
+        stopped: None,
+        proof: None,
+        rolled_back: None,
+        warnings: Vec::new(),
+    };
+    // One that waits in the queue has no more to tell.
+    let Some(run) = story::begun(&records)? else { return Ok(Json(detail)) };
+    let baseline = run.baseline.as_ref().and_then(|found| serde_json::to_value(found).ok());
+    detail.actions = story::actions(Some(&run), &row, queued.as_ref()).into_iter().map(str::to_owned).collect();
+    detail.ladder = run.spec.ladder.iter().map(|rung| rung.fixer.clone()).collect();
+    detail.budget_micro_usd = Some(run.spec.budget.0);
+    detail.baseline = baseline.and_then(|found| Some(found.get("baseline")?.as_str()?.to_owned()));
+    detail.attempts_made = run.attempts.iter().map(AttemptItem::of).collect();
+    let question = || Question { reasons: run.approval.clone(), patch: run.kept.digest() };
+    detail.waiting = story::waits(&run).then(question);
+    detail.stopped = run.stopped.as_ref().map(|(rule, why, look_at)| Stop {
+        rule: word(rule).unwrap_or_default(),
+        why: why.clone(),
+        look_at: look_at.clone(),
+    });
+    detail.proof = run.proof.as_ref().map(serde_json::to_value).transpose().map_err(anyhow::Error::from)?;
+    detail.rolled_back = run.rolled_back.clone();
+    detail.warnings = run.warnings.iter().map(|(what, advice)| format!("{what}; {advice}")).collect();
+    Ok(Json(detail))
 }
 
 /// The patch that a run keeps, as a unified diff for `git apply`.
@@ -381,8 +409,9 @@ pub(super) async fn show(
 )]
 pub(super) async fn patch(State(shared): App, Path(run): Path<String>) -> Result<Response, Problem> {
     let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
-    let run: Run = load(&shared.store, &row.id).await?;
-    Ok(([(header::CONTENT_TYPE, "text/x-diff; charset=utf-8")], run.kept.unified()).into_response())
+    let run = story::begun(&records(&shared.store, &row.id, 0).await?)?;
+    let patch = run.map(|run| run.kept.unified()).unwrap_or_default();
+    Ok(([(header::CONTENT_TYPE, "text/x-diff; charset=utf-8")], patch).into_response())
 }
 
 /// What a check printed, without secrets and escape sequences.

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use minijinja::context;
 use serde::Deserialize;
 
-use super::{Broken, Sealed, html, render};
+use super::{Broken, Nothing, Sealed, html, render};
 use crate::store::{Asked, TokenRow};
 use crate::web::access::{authentic, cookie, digest, random};
 use crate::web::api::{Form, Query};
@@ -104,7 +104,7 @@ fn inside(to: &str) -> &str {
 pub(super) async fn leave(
     State(shared): App,
     headers: HeaderMap,
-    _form: Sealed<()>,
+    _form: Sealed<Nothing>,
 ) -> Result<Response, Broken> {
     if let Some(secret) = cookie(&headers, &shared.hosts.cookie()) {
         shared.store.end_session(&digest(secret)).await?;

@@ -40,6 +40,8 @@ pub(super) fn routes(_: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/runs/{run}/approve", post(run::approve))
         .route("/runs/{run}/reject", post(run::reject))
         .route("/runs/{run}/rollback", post(run::roll_back))
+        .route("/runs/{run}/cancel", post(run::cancel))
+        .route("/runs/{run}/retry", post(run::retry))
         .route("/logout", post(login::leave))
 }
 
@@ -61,6 +63,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("parts.html", include_str!("../../../assets/web/parts.html")),
     ("runs.html", include_str!("../../../assets/web/runs.html")),
     ("run.html", include_str!("../../../assets/web/run.html")),
+    ("queued.html", include_str!("../../../assets/web/queued.html")),
     ("log.html", include_str!("../../../assets/web/log.html")),
     ("overview.html", include_str!("../../../assets/web/overview.html")),
     ("approvals.html", include_str!("../../../assets/web/approvals.html")),
@@ -139,6 +142,10 @@ impl IntoResponse for Broken {
         }
     }
 }
+
+/// A form that says nothing but what it is for.
+#[derive(serde::Deserialize)]
+struct Nothing {}
 
 /// A form of one of our own pages: it has the seal of the session that sends it.
 struct Sealed<T> {

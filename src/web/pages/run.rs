@@ -5,10 +5,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use minijinja::context;
 use serde::Deserialize;
 
-use super::{Broken, Sealed, page as respond, shown};
+use super::{Broken, Nothing, Sealed, page as respond, shown};
 use crate::clock::human;
-use crate::run::Run;
 use crate::run::journal::records;
+use crate::store::Status;
 use crate::web::access::{Caller, Scope};
 use crate::web::api::approvals::said;
 use crate::web::api::{Path, Query};
@@ -31,33 +31,55 @@ pub(super) async fn page(
 ) -> Result<Response, Broken> {
     let row = shared.store.run(&name).await.map_err(Problem::of_lookup)?;
     let records = records(&shared.store, &row.id, 0).await?;
-    let run = Run::fold(&records)?;
-    let story = story::tell(&run, &records, &shared.redactor);
+    let queued = shared.store.queued(&row.id).await?;
     let cut_off = story::cut_off(&shared.store, &row).await?;
+    let begun = story::begun(&records)?;
     let (word, tone) = shown::standing(&row, cut_off);
-    let may = caller.may(Scope::Approve);
-    let actions: Vec<&str> = story::actions(&run).into_iter().filter(|_| may).collect();
+    let allowed = |action: &&str| caller.may(scope_of(action));
+    let actions = story::actions(begun.as_ref(), &row, queued.as_ref());
+    let actions: Vec<&str> = actions.into_iter().filter(allowed).collect();
     let done = match after.done.as_str() {
         "approved" => "You approved the patch; it lands now.",
         "rejected" => "You rejected the patch; nothing was changed.",
         "rolled-back" => "The landing was taken back.",
+        "cancelled" => "You called the run off.",
+        "retried" => "The run is in the queue.",
         _ => "",
     };
+    let common = context! {
+        run => shown::row(&row, cut_off), word, tone, done, actions, cut_off,
+        finished => row.status == Status::Finished,
+        queued => queued.map(|queued| context! {
+            state => queued.standing.as_str(), priority => queued.priority.as_str(), reason => queued.reason,
+            worker => queued.worker, cancelled => queued.cancelled,
+        }),
+    };
+    let Some(run) = begun else {
+        return respond(&shared, &caller, "queued.html", common).await;
+    };
+    let story = story::tell(&run, &records, &shared.redactor);
     let cause = run.cause().map(|one| context! { place => one.place(), message => one.message });
-    let stopped = run.stopped.as_ref();
     let values = context! {
-        run => shown::row(&row, cut_off), word, tone, done, actions, story, cause,
-        cut_off, base => row.base, land => run.spec.land, took => human(run.took), ran => human(run.ran),
+        story, cause,
+        base => row.base, land => run.spec.land, took => human(run.took), ran => human(run.ran),
         budget => run.spec.budget.0, cost => run.own.0, complaints => run.complaints(),
         reasons => if story::waits(&run) { run.approval.clone() } else { Vec::new() },
         patch => run.kept.digest(), parent => story::parent(&run),
-        stopped => stopped.map(|(_, why, look_at)| context! { why, look_at }),
+        stopped => run.stopped.as_ref().map(|(_, why, look_at)| context! { why, look_at }),
         warnings => run.warnings, rolled_back => run.rolled_back,
         credited => run.credited(), subtasks => run.subtasks,
-        finished => run.finished.is_some(), moves_branch => run.landed.as_ref().and_then(Option::as_ref)
+        moves_branch => run.landed.as_ref().and_then(Option::as_ref)
             .is_some_and(|landed| landed.commit().is_some()),
     };
-    respond(&shared, &caller, "run.html", values).await
+    respond(&shared, &caller, "run.html", context! { ..common, ..values }).await
+}
+
+/// What one has to be allowed to do this.
+fn scope_of(action: &str) -> Scope {
+    match action {
+        "cancel" | "retry" => Scope::Submit,
+        _ => Scope::Approve,
+    }
 }
 
 /// A search in a log.
@@ -117,8 +139,8 @@ pub(super) struct TakeBack {
     reset: Option<String>,
 }
 
-async fn known(shared: &Shared, caller: &Caller, name: &str) -> Result<String, Problem> {
-    caller.needs(Scope::Approve)?;
+async fn known(shared: &Shared, caller: &Caller, name: &str, action: &str) -> Result<String, Problem> {
+    caller.needs(scope_of(action))?;
     Ok(shared.store.run(name).await.map_err(Problem::of_lookup)?.id)
 }
 
@@ -132,7 +154,7 @@ pub(super) async fn approve(
     Path(name): Path<String>,
     Sealed { caller, form }: Sealed<Approval>,
 ) -> Result<Response, Broken> {
-    let run = known(&shared, &caller, &name).await?;
+    let run = known(&shared, &caller, &name, "approve").await?;
     let approved = shared.actions.approve(&run, &caller.name, &form.patch, None).await;
     approved.map_err(Problem::of_action)?;
     Ok(back(&run, "approved"))
@@ -144,7 +166,7 @@ pub(super) async fn reject(
     Path(name): Path<String>,
     Sealed { caller, form }: Sealed<Rejection>,
 ) -> Result<Response, Broken> {
-    let run = known(&shared, &caller, &name).await?;
+    let run = known(&shared, &caller, &name, "reject").await?;
     let reason = said(&form.reason, "reason")?;
     shared.actions.reject(&run, &caller.name, reason).await.map_err(Problem::of_action)?;
     Ok(back(&run, "rejected"))
@@ -156,7 +178,29 @@ pub(super) async fn roll_back(
     Path(name): Path<String>,
     Sealed { caller, form }: Sealed<TakeBack>,
 ) -> Result<Response, Broken> {
-    let run = known(&shared, &caller, &name).await?;
+    let run = known(&shared, &caller, &name, "roll-back").await?;
     shared.actions.roll_back(&run, form.reset.is_some()).await.map_err(Problem::of_action)?;
     Ok(back(&run, "rolled-back"))
+}
+
+/// Calls a run of the queue off.
+pub(super) async fn cancel(
+    State(shared): App,
+    Path(name): Path<String>,
+    Sealed { caller, .. }: Sealed<Nothing>,
+) -> Result<Response, Broken> {
+    let run = known(&shared, &caller, &name, "cancel").await?;
+    shared.actions.cancel(&run).await.map_err(Problem::of_action)?;
+    Ok(back(&run, "cancelled"))
+}
+
+/// Puts a run into the queue again.
+pub(super) async fn retry(
+    State(shared): App,
+    Path(name): Path<String>,
+    Sealed { caller, .. }: Sealed<Nothing>,
+) -> Result<Response, Broken> {
+    let run = known(&shared, &caller, &name, "retry").await?;
+    let again = shared.actions.retry(&run).await.map_err(Problem::of_action)?;
+    Ok(back(&again, "retried"))
 }

@@ -24,6 +24,8 @@ pub(super) struct Filter {
     #[serde(default)]
     trigger: String,
     #[serde(default)]
+    priority: String,
+    #[serde(default)]
     text: String,
     #[serde(default, skip_serializing)]
     cursor: String,
@@ -42,13 +44,14 @@ impl Filter {
             wanting: self.status == "needs",
             repo: some(&self.repo),
             trigger: some(&self.trigger),
+            priority: some(&self.priority),
             text: some(&self.text),
             ..Listing::default()
         }
     }
 
     fn is_set(&self) -> bool {
-        [&self.status, &self.repo, &self.trigger, &self.text].iter().any(|field| !field.trim().is_empty())
+        [&self.status, &self.repo, &self.trigger, &self.priority, &self.text].iter().any(|field| !field.trim().is_empty())
     }
 }
 

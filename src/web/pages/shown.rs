@@ -64,7 +64,7 @@ pub(super) fn row(row: &RunRow, cut_off: bool) -> Value {
     let took = row.updated_at.duration_since(row.created_at).unsigned_abs();
     minijinja::context! {
         id => row.id, repo => row.repo, trigger => row.trigger, goal => row.goal, word, tone,
-        summary => row.summary, landed => row.landed, attempts => row.attempts, cost => row.cost.0,
+        summary => row.summary, landed => row.landed, priority => row.priority.map(|priority| priority.as_str()), cost => row.cost.0,
         created_at => row.created_at.to_string(), took => human(took),
     }
 }
