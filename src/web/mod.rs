@@ -102,7 +102,7 @@ fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
     let (api, document) = api::routes();
     let limits = access::Limits::new(service.rate);
     let shared = Arc::new(Shared { limits, pulse, document: document.to_pretty_json()?, service });
-    let pages = pages::routes(&shared)
+    let pages = pages::routes()
         .layer(from_fn_with_state(shared.clone(), access::recorded))
         .layer(from_fn_with_state(shared.clone(), access::in_browser));
     let api = api

@@ -75,10 +75,8 @@ pub(crate) fn redact(redactor: &Redactor, value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| redact(redactor, item)),
         Value::Object(fields) => {
-            for (key, value) in fields.iter_mut().filter(|(key, _)| !FILES.contains(&key.as_str())) {
-                let _ = key;
-                redact(redactor, value);
-            }
+            let texts = fields.iter_mut().filter(|(key, _)| !FILES.contains(&key.as_str()));
+            texts.for_each(|(_, value)| redact(redactor, value));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
@@ -446,9 +444,10 @@ impl Teller<'_> {
 
     /// Events that are one line.
     fn told(&mut self, record: &Record, event: &Event) {
-        use Tone::{Bad, Busy, Care, Good, Quiet};
+        use Tone::{Bad, Care, Good, Quiet};
         let (tone, text) = match event {
             Event::Baseline(found) => match found {
+                Baseline::Green if self.run.is_feature() => (Good, "green: something is to be added".to_owned()),
                 Baseline::Green => (Good, "green already: there is nothing to do".to_owned()),
                 Baseline::Red => (Bad, "red, and red again: it is really broken".to_owned()),
                 Baseline::Flaky { what } => (Care, format!("flaky, seen both ways: {}", what.join(", "))),
@@ -481,7 +480,6 @@ impl Teller<'_> {
             Event::Finished { .. } => return,
             _ => return,
         };
-        let _ = Busy;
         let text = self.clean(&text);
         self.note(record, tone, text);
     }
@@ -534,7 +532,9 @@ impl Teller<'_> {
         let failed = outcome.tests.as_ref().map(|report| {
             let named = report.tests.values().filter(|how| **how == crate::outcome::TestStatus::Failed).count() as u64;
             match (named.max(report.failed), report.ran()) {
+                (0, 1) => "1 test".to_owned(),
                 (0, ran) => format!("{ran} tests"),
+                (failed, 1) => format!("{failed} of 1 test fails"),
                 (failed, ran) => format!("{failed} of {ran} tests fail"),
             }
         });
@@ -669,10 +669,9 @@ fn rows(change: &Change) -> Vec<DiffRow> {
     let difference = TextDiff::from_lines(&before, &after);
     let mut rows = Vec::new();
     for group in difference.grouped_ops(3) {
-        let Some((first, last)) = group.first().zip(group.last()) else { continue };
+        let Some(first) = group.first() else { continue };
         let (old, new) = (first.old_range().start + 1, first.new_range().start + 1);
-        let _ = last;
-        rows.push(gap(&format!("line {} → {}", old, new)));
+        rows.push(gap(&if old == new { format!("line {old}") } else { format!("line {old} → {new}") }));
         for op in &group {
             for one in difference.iter_changes(op) {
                 let kind = match one.tag() {

@@ -32,7 +32,7 @@ use super::problem::Problem;
         title = "Regreen",
         description = "Runs that turn red into green, and what people decide about them. Errors are problem details (RFC 9457)."
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, runs::Standing, queue::Priority)),
     tags(
         (name = "runs", description = "What was run, and what can be done with it"),
         (name = "events", description = "What happens, as it happens"),
