@@ -13,8 +13,11 @@ pub mod fuzzing;
 
 pub mod cli;
 
+pub mod web;
+
 pub mod heal;
 pub mod plan;
+pub mod worker;
 
 pub mod run;
 
@@ -41,6 +44,7 @@ pub mod fault;
 pub mod git;
 pub mod outcome;
 pub mod patch;
+pub mod plain;
 pub mod process;
 pub mod redact;
 pub mod scratch;
@@ -50,6 +54,8 @@ pub mod usage;
 pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
+    &["web"],
+    &["worker"],
     &["plan"],
     &["heal"],
     &["run"],
@@ -65,5 +71,5 @@ pub const LAYERS: &[&[&str]] = &[
     &["config", "redact"],
     &["outcome"],
     &["patch", "diagnostic", "usage"],
-    &["process", "clock", "fault", "scratch"],
+    &["process", "clock", "fault", "scratch", "plain"],
 ];

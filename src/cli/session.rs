@@ -23,7 +23,7 @@ use crate::run::events::{Spec, Trigger};
 use crate::run::journal::{Journal, Listener, load};
 use crate::sandbox::{Limits, Network, Sandbox};
 use crate::scratch::{self, Folder};
-use crate::store::{RunFilter, Store};
+use crate::store::{Lease, RunFilter, Store};
 use crate::usage::Usage;
 use crate::verify::Verifier;
 use crate::workspace::Workspaces;
@@ -48,12 +48,24 @@ impl Session {
     /// # Errors
     /// Faults of the configuration, the state folder or the store, with what to do.
     pub async fn open(repo_toml: Option<&str>) -> Result<Self> {
+        Self::open_with(repo_toml, None).await
+    }
+
+    /// [`Session::open`] with a store that is open already.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn open_with(repo_toml: Option<&str>, store: Option<Store>) -> Result<Self> {
         let environment = Environment::from_process();
         let settings = Settings::load(&environment, repo_toml)?;
         super::paint::keep_back(&redactor_of(&environment, &settings));
         let state = open_state_dir(&settings.state)?;
         own_temporary(&state);
-        let store = Store::open(&state.join("regreen.db")).await?;
+        let store = match (store, environment.secret(DATABASE)) {
+            (Some(store), _) => store,
+            (None, Some(url)) => Store::connect(&url, &state).await?,
+            (None, None) => Store::open(&state.join("regreen.db")).await?,
+        };
         Ok(Self { environment, settings, state, store, clock: Arc::new(SystemClock) })
     }
 
@@ -114,11 +126,9 @@ impl Session {
     /// # Errors
     /// Where the store cannot be written.
     pub async fn begin(&self, id: &str, spec: Spec, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
-        let mut journal =
-            Journal::begin(self.store.clone(), &self.state, self.clock.clone(), listeners, id, spec).await?;
-        journal.cap_day(self.settings.user.budget.day);
-        self.keep_back(&mut journal).await;
-        Ok(journal)
+        Ok(self
+            .guarded(Journal::begin(self.store.clone(), self.clock.clone(), listeners, id, spec).await?)
+            .await)
     }
 
     /// Takes up a run.
@@ -126,18 +136,39 @@ impl Session {
     /// # Errors
     /// Where another process has it, or it cannot be read.
     pub async fn reopen(&self, id: &str, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
-        let mut journal =
-            Journal::reopen(self.store.clone(), &self.state, self.clock.clone(), listeners, id).await?;
-        journal.cap_day(self.settings.user.budget.day);
-        self.keep_back(&mut journal).await;
-        Ok(journal)
+        Ok(self.guarded(Journal::reopen(self.store.clone(), self.clock.clone(), listeners, id).await?).await)
     }
 
-    /// Nothing that is written down of the run from here on has secrets.
-    async fn keep_back(&self, journal: &mut Journal) {
+    /// Begins a run that waited in the queue, with the lease of whoever claimed it.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub async fn start(
+        &self,
+        lease: Arc<Lease>,
+        spec: Spec,
+        listeners: Vec<Arc<dyn Listener>>,
+    ) -> Result<Journal> {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        Ok(self.guarded(Journal::start(store, clock, listeners, lease, spec).await?).await)
+    }
+
+    /// Takes up a run of the queue, with the lease of whoever claimed it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn take_up(&self, lease: Arc<Lease>, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        Ok(self.guarded(Journal::take_up(store, clock, listeners, lease).await?).await)
+    }
+
+    /// The journal with the day's cap; nothing that is written down of the run from here on has secrets.
+    async fn guarded(&self, mut journal: Journal) -> Journal {
+        journal.cap_day(self.settings.user.budget.day);
         let root = journal.run().spec.root.clone();
         let repo = Repo::discover(&root).await.ok().flatten();
         journal.keep_back(self.redactor_of(&root, repo.as_ref()).await);
+        journal
     }
 
     /// The tools for a run: its sandbox, its workspaces, and the fixers of its ladder.
@@ -343,6 +374,9 @@ pub fn own_temporary(state: &Path) {
 pub fn remove_temporary() {
     drop(TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
+
+/// The address of a PostgreSQL that takes the place of the file in the state folder.
+const DATABASE: &str = "REGREEN_DATABASE_URL";
 
 /// The user's own prices, beside the configuration file.
 const PRICES: &str = "prices.toml";

@@ -573,8 +573,11 @@ fn searching_takes_time_in_proportion_to_the_file() {
             assert!(bench.refused(&block("a.txt", &search, "q\n")).contains("not found"))
         })
     };
-    let (short, long) = (took(2_500), took(20_000));
-    assert!(long < 24 * short, "{short:?}, and for eight times the lines {long:?}");
+    // A machine that is busy may slow one measurement down; what grows with the square takes 64 times as long each time.
+    assert!(
+        (0..5).any(|_| took(20_000) < 24 * took(2_500)),
+        "eight times the lines take more than 24 times as long"
+    );
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Writes a run down as it happens, and tells whoever listens.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::events::{Baseline, Decision, Event, Record, Spec, Trigger};
+use super::events::{Baseline, Decision, Event, Record, Spec, StopRule, Trigger};
 use super::{AttemptState, Run, passed};
 use crate::clock::Clock;
 use crate::fault::{Exit, Fault};
@@ -33,11 +32,9 @@ pub trait Listener: Send + Sync {
     fn murmur(&self, line: &str);
 }
 
-/// One run under way. Only one process at a time has it: the lock goes with the value.
+/// One run under way. Only one process at a time has it: the lease goes with the value.
 pub struct Journal {
     pages: Arc<Pages>,
-    _lease: Lease,
-    state: PathBuf,
     /// When this process began or took up the run, by a clock that nobody sets.
     since: Instant,
     /// Money that models may cost in 24 hours over all runs.
@@ -49,10 +46,11 @@ pub struct Journal {
 /// What is written. A record that has begun is finished even if whoever asked for it is gone: else the store and the state would part.
 struct Pages {
     store: Store,
+    lease: Arc<Lease>,
     clock: Arc<dyn Clock>,
     listeners: Vec<Arc<dyn Listener>>,
     state: RwLock<Arc<Run>>,
-    writing: Mutex<()>,
+    writing: Arc<Mutex<()>>,
     /// Takes secrets out of what is written down.
     redactor: RwLock<Redactor>,
 }
@@ -64,20 +62,39 @@ impl Journal {
     /// Where the store cannot be written.
     pub async fn begin(
         store: Store,
-        state: &Path,
         clock: Arc<dyn Clock>,
         listeners: Vec<Arc<dyn Listener>>,
         id: &str,
         spec: Spec,
     ) -> Result<Self> {
-        let lease = lease(state, id)?;
         let at = clock.now();
         let run = Run::new(id, &spec, at);
         let record = Record { run: id.to_owned(), seq: 1, at, event: Event::Started(Box::new(spec)) };
         let payload = serde_json::to_value(&record.event)?;
         let projection = projection(&record.event, &run);
-        store.create(&new_run(&run), at, record.event.kind(), &payload, &projection).await?;
-        let journal = Self::with(store, state, clock, listeners, run, lease);
+        let lease = store.create(&new_run(&run), at, record.event.kind(), &payload, &projection).await?;
+        let journal = Self::with(store, clock, listeners, run, lease.into());
+        journal.pages.tell(&record);
+        Ok(journal)
+    }
+
+    /// Begins a run that waited in the queue, by whoever claimed it.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub async fn start(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        listeners: Vec<Arc<dyn Listener>>,
+        lease: Arc<Lease>,
+        spec: Spec,
+    ) -> Result<Self> {
+        let (id, at) = (lease.run().to_owned(), clock.now());
+        let seq = store.events(&id, 0).await?.last().map_or(0, |event| event.seq) + 1;
+        let run = Run { seq, ..Run::new(&id, &spec, at) };
+        let record = Record { run: id, seq, at, event: Event::Started(Box::new(spec)) };
+        append(&store, &lease, &record, &run).await?;
+        let journal = Self::with(store, clock, listeners, run, lease);
         journal.pages.tell(&record);
         Ok(journal)
     }
@@ -88,15 +105,28 @@ impl Journal {
     /// Where there is no such run, another process has it, or its events cannot be read.
     pub async fn reopen(
         store: Store,
-        state: &Path,
         clock: Arc<dyn Clock>,
         listeners: Vec<Arc<dyn Listener>>,
         id: &str,
     ) -> Result<Self> {
-        let lease = lease(state, id)?;
-        let run = load(&store, id).await?;
-        let journal = Self::with(store, state, clock, listeners, run, lease);
-        if let Some(call) = journal.store().reserved(id).await? {
+        let lease = lease(&store, id).await?;
+        Self::take_up(store, clock, listeners, lease.into()).await
+    }
+
+    /// [`Journal::reopen`] by whoever has the run's lease already.
+    ///
+    /// # Errors
+    /// Where the run has not begun, or its events cannot be read.
+    pub async fn take_up(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        listeners: Vec<Arc<dyn Listener>>,
+        lease: Arc<Lease>,
+    ) -> Result<Self> {
+        let run = load(&store, lease.run()).await?;
+        let id = run.id.clone();
+        let journal = Self::with(store, clock, listeners, run, lease);
+        if let Some(call) = journal.store().reserved(&id).await? {
             let call = serde_json::from_value(call)
                 .with_context(|| format!("the call that run {id} had under way cannot be read"))?;
             journal.asked(call).await?;
@@ -106,23 +136,15 @@ impl Journal {
 
     fn with(
         store: Store,
-        state: &Path,
         clock: Arc<dyn Clock>,
         listeners: Vec<Arc<dyn Listener>>,
         run: Run,
-        lease: Lease,
+        lease: Arc<Lease>,
     ) -> Self {
         let folded = RwLock::new(Arc::new(run));
-        let (writing, redactor) = (Mutex::new(()), RwLock::default());
-        let pages = Arc::new(Pages { store, clock, listeners, state: folded, writing, redactor });
-        Self {
-            pages,
-            _lease: lease,
-            since: Instant::now(),
-            state: state.to_owned(),
-            day: None,
-            pending: std::sync::Mutex::default(),
-        }
+        let (writing, redactor) = (Arc::default(), RwLock::default());
+        let pages = Arc::new(Pages { store, lease, clock, listeners, state: folded, writing, redactor });
+        Self { pages, since: Instant::now(), day: None, pending: std::sync::Mutex::default() }
     }
 
     /// Sets the cap for 24 hours over all runs.
@@ -135,11 +157,13 @@ impl Journal {
         *self.pages.redactor.write().unwrap_or_else(PoisonError::into_inner) = redactor;
     }
 
-    /// Books the call that was under way when its step was cut off, if one was, with `why` as its answer.
+    /// Waits for the record that was being written when its step was cut off, and books the call that was under way, if one was, with `why` as
+    /// its answer.
     ///
     /// # Errors
     /// Where the store cannot be written.
     pub async fn settle(&self, why: &str) -> Result<()> {
+        drop(self.pages.writing.lock().await);
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         if pending { self.book(Err(why.to_owned())).await } else { Ok(()) }
     }
@@ -153,11 +177,10 @@ impl Journal {
     async fn book_the_dead(&self) -> Result<()> {
         let pages = &self.pages;
         for run in pages.store.reserving().await? {
-            if run == self.run().id || Lease::is_held(&self.state, &run)? {
+            if run == self.run().id || pages.store.is_held(&run).await? {
                 continue;
             }
-            let taken_up =
-                Self::reopen(pages.store.clone(), &self.state, pages.clock.clone(), Vec::new(), &run).await;
+            let taken_up = Self::reopen(pages.store.clone(), pages.clock.clone(), Vec::new(), &run).await;
             if let Err(error) = taken_up {
                 tracing::debug!(run, "its call stays set aside: {error:#}");
             }
@@ -196,7 +219,13 @@ impl Journal {
     /// Where the store cannot be written, or another process wrote to this run.
     pub async fn record(&self, event: Event) -> Result<()> {
         let pages = self.pages.clone();
-        tokio::spawn(async move { pages.record(event).await }).await?
+        let writing = pages.writing.clone().lock_owned().await;
+        tokio::spawn(async move {
+            let recorded = pages.record(event).await;
+            drop(writing);
+            recorded
+        })
+        .await?
     }
 
     /// Passes on what a check or a fixer says while it works.
@@ -213,14 +242,13 @@ impl Pages {
     }
 
     async fn record(&self, event: Event) -> Result<()> {
-        let _writing = self.writing.lock().await;
         let event =
             event.without_secrets(&self.redactor.read().unwrap_or_else(PoisonError::into_inner).clone())?;
         let before = self.run();
         let record = Record { run: before.id.clone(), seq: before.seq + 1, at: self.clock.now(), event };
         let mut after = (*before).clone();
         after.apply(&record);
-        append(&self.store, &record, &after).await?;
+        append(&self.store, &self.lease, &record, &after).await?;
         *self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(after);
         self.tell(&record);
         Ok(())
@@ -316,15 +344,15 @@ pub async fn records(store: &Store, id: &str, seq: u64) -> Result<Vec<Record>> {
         .collect()
 }
 
-async fn append(store: &Store, record: &Record, run: &Run) -> Result<()> {
+async fn append(store: &Store, lease: &Lease, record: &Record, run: &Run) -> Result<()> {
     let payload = serde_json::to_value(&record.event)?;
     let projection = projection(&record.event, run);
-    let (seq, kind) = (record.seq - 1, record.event.kind());
-    store.append(&record.run, record.at, seq, kind, &payload, &projection).await.map(drop)
+    let (kind, expected) = (record.event.kind(), record.seq - 1);
+    store.append(Some(lease), &record.run, record.at, expected, kind, &payload, &projection).await.map(drop)
 }
 
-fn lease(state: &Path, id: &str) -> Result<Lease> {
-    Lease::acquire(state, id)?.ok_or_else(|| {
+async fn lease(store: &Store, id: &str) -> Result<Lease> {
+    store.acquire(id).await?.ok_or_else(|| {
         Fault::usage(format!("run {id} is under way in another process"))
             .hint("`regreen logs -f` follows it")
             .into()
@@ -351,6 +379,10 @@ fn new_run(run: &Run) -> NewRun {
 fn projection(event: &Event, run: &Run) -> Projection {
     let mut projection = Projection::default();
     match event {
+        Event::Started(spec) => {
+            projection.run.status = Some(Status::Running);
+            projection.run.base = Some(spec.from.snapshot.commit.clone());
+        }
         Event::Resumed { .. } => projection.run.status = Some(Status::Running),
         Event::Asked { call, .. } => {
             projection.settles = true;
@@ -390,6 +422,7 @@ fn outcome(run: &Run, exit: Exit) -> &'static str {
         Exit::Red => "red",
         Exit::Usage => "usage",
         Exit::Policy if run.awaits_approval() => "waiting",
+        Exit::Policy if matches!(run.stopped, Some((StopRule::Cancelled, ..))) => "cancelled",
         Exit::Policy => "refused",
         Exit::Limit => "limit",
         Exit::CannotJudge => match run.baseline {

@@ -1,6 +1,9 @@
 //! The integration tests: one binary, the real program, real tools.
 #![allow(clippy::disallowed_methods, clippy::print_stderr)] // the tests start programs and read the environment themselves
 
+#[path = "../support/postgres.rs"]
+mod postgres;
+
 mod attacks;
 mod bad_input;
 mod canaries;
@@ -16,7 +19,10 @@ mod models;
 mod packages;
 mod pages;
 mod project;
+mod proxy;
+mod queue;
 mod scripted;
+mod service;
 mod setup;
 mod ticket_ends;
 mod tickets;

@@ -366,7 +366,8 @@ fn reading_takes_time_in_proportion_to_the_log() {
         crate::clock::processor_time(|| drop(parse_text(&text, "cargo npm pytest go mypy ruff gcc eslint")))
     };
     for seed in SEEDS {
-        let (short, long) = (took(seed, 500), took(seed, 4_000));
-        assert!(long < 24 * short, "{seed:?} took {short:?}, eight times as much of it {long:?}");
+        // A machine that is busy may slow one measurement down; what grows with the square takes 64 times as long each time.
+        let in_proportion = (0..5).any(|_| took(seed, 4_000) < 24 * took(seed, 500));
+        assert!(in_proportion, "eight times as much of {seed:?} takes more than 24 times as long");
     }
 }
