@@ -233,6 +233,9 @@ for name in sorted(glob.glob('.cache/*')):
         sys.stdout.flush()
     print()
     print('y' * 2040, value, 'z' * 100)
+for name in sorted(glob.glob('.plain/*')):
+    value = open(name).read()
+    print(value, json.dumps({'v': value}), 'https://host/?v=' + value + '&w=1', ''.join('\x1b[31m' + c + '\x1b[0m' for c in value))
 print(open('.env').read())
 print(open('.key.pem').read() * 12)
 print(open('.git/config').read() if glob.glob('.git/config') else '')
@@ -259,7 +262,7 @@ fn planted(canaries: &[Canary]) -> Project {
         ("settings.py", &format!("API_TOKEN = \"{}\"\n", value("source"))),
         (&format!("test_{}.py", value("file name")), &tests),
         ("check.py", CHECK),
-        (".gitignore", "__pycache__/\n.env\n.cache/\n.key.pem\n"),
+        (".gitignore", "__pycache__/\n.env\n.cache/\n.plain/\n.key.pem\n"),
         (".env", &format!("# mine\nSERVICE_PASSWORD=\"{}\"\n", value(".env"))),
     ]);
     project.git(&["init", "-q", "-b", "main"]);
@@ -276,18 +279,13 @@ fn planted(canaries: &[Canary]) -> Project {
 fn prepare(project: &mut Project, canaries: &[Canary], second: &str) {
     let value =
         |place: &str| canaries.iter().find(|canary| canary.place == place).expect("a canary").value.clone();
-    let known = [
-        "environment",
-        "environment URL",
-        "key of a provider",
-        "key file",
-        "remote",
-        "header of git",
-        "log",
-        "provider's error",
-    ];
-    for (n, place) in known.iter().enumerate() {
-        project.write(&[(&format!(".cache/{n}"), &value(place))]);
+    // What nobody named is found by its shape, which it has as it is only.
+    let known =
+        ["environment", "environment URL", "key of a provider", "key file", "remote", "header of git"];
+    for (folder, places) in [(".cache", &known[..]), (".plain", &["log", "provider's error"])] {
+        for (n, place) in places.iter().enumerate() {
+            project.write(&[(&format!("{folder}/{n}"), &value(place))]);
+        }
     }
     let line = value("private key in the log");
     let key =
@@ -330,13 +328,17 @@ async fn world(canaries: &[Canary]) -> World {
     .await;
     let mut planning = tickets::calculator();
     planning.write(&[
-        (".gitignore", "__pycache__/\n.env\n.cache/\n.key.pem\n"),
+        (".gitignore", "__pycache__/\n.env\n.cache/\n.plain/\n.key.pem\n"),
         (".env", &format!("API_TOKEN='{}'\n", value(".env"))),
     ]);
     prepare(&mut planning, canaries, "");
     let ticket =
         planning.read("ticket.md").replace("# Subtract", &format!("# {} Subtract", value("ticket's title")));
-    let words: Vec<String> = canaries.iter().map(|canary| format!("It says {}.", canary.value)).collect();
+    let words: Vec<String> = canaries
+        .iter()
+        .filter(|canary| canary.place != "private key in the log")
+        .map(|canary| format!("It says {}.", canary.value))
+        .collect();
     planning.write(&[(
         "ticket.md",
         &ticket.replace("can only add.", &format!("can only add.\n{}", words.join("\n"))),
