@@ -84,7 +84,7 @@ impl Canary {
             let shifted = format!("{}{}", "x".repeat(shift), self.value);
             for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
                 let encoded = engine.encode(&shifted);
-                traces.push(encoded[(shift * 8).div_ceil(6)..shifted.len() * 8 / 6].as_bytes().to_vec());
+                traces.push(encoded.as_bytes()[(shift * 8).div_ceil(6)..shifted.len() * 8 / 6].to_vec());
             }
         }
         // Most of it is as good as all of it.
@@ -130,8 +130,11 @@ impl World {
 
 type Found = Vec<(String, Vec<u8>)>;
 
-/// Every way out, and how it is read.
-const EXITS: &[(&str, fn(&World) -> Found)] = &[
+/// A way out: its name, and how it is read.
+type Exit = (&'static str, fn(&World) -> Found);
+
+/// Every way out.
+const EXITS: &[Exit] = &[
     ("model requests", requests),
     ("terminal", |world| world.said.iter().flat_map(|(name, ran)| both(name, ran)).collect()),
     ("show", |world| told(world, &["show"])),
