@@ -185,20 +185,24 @@ impl Call {
             Manager::Pip => {}
             Manager::Npm | Manager::Cargo | Manager::Go | Manager::Venv => return None,
         }
-        let (mut files, mut lines) =
-            (Vec::new(), vec![(self.dir.clone(), shell_words::join(&self.words[1..]))]);
+        let (mut files, mut lines) = (Vec::new(), vec![(self.dir.clone(), self.words[1..].join(" "))]);
         while let Some((dir, line)) = lines.pop() {
-            let words: Vec<&str> = line.split(['=', ' ', '\t']).filter(|word| !word.is_empty()).collect();
-            if words.contains(&"--no-binary") {
+            let plain = line.replace(['"', '\'', '\\'], "");
+            let words: Vec<&str> = plain.split(['=', ' ', '\t']).filter(|word| !word.is_empty()).collect();
+            // pip takes any beginning of an option for it.
+            let means = |word: &str, name: &str| word.len() > 3 && name.starts_with(word);
+            if words.iter().any(|word| means(word, "--no-binary")) {
                 return Some("its requirements ask for packages to be built (--no-binary)".to_owned());
             }
-            let names = ["-r", "-c", "--requirement", "--constraint"];
+            let names = |word: &str| {
+                matches!(word, "-r" | "-c") || means(word, "--requirement") || means(word, "--constraint")
+            };
             for (at, word) in words.iter().enumerate() {
                 let glued = ["-r", "-c"]
                     .iter()
                     .find_map(|name| word.strip_prefix(name))
                     .filter(|rest| !rest.is_empty());
-                let named = names.contains(word).then(|| words.get(at + 1).copied()).flatten();
+                let named = names(word).then(|| words.get(at + 1).copied()).flatten();
                 let Some(name) = named.or(glued) else { continue };
                 let path = if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
                 let Ok(path) = RelPath::new(path.trim_start_matches("./")) else { continue };
@@ -460,7 +464,7 @@ mod tests {
             ("uv sync --frozen", "uv sync --frozen --no-build --no-install-workspace"),
             (
                 "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
-                "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt --only-binary=:all:",
+                "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt '--only-binary=:all:'",
             ),
         ] {
             assert_eq!(fetching(line, &[]).as_deref(), Some(wanted), "{line}");
@@ -556,9 +560,16 @@ mod tests {
             refusal(line, &[("requirements.txt", "a\n-r more/b.in\n"), ("more/b.in", "-r b.in\nb\n")]),
             None
         );
-        for text in
-            ["--no-binary :all:\n", "a\n--no-binary=b", "-r more/b.in", "-rmore/b.in", "--no-\\\nbinary a"]
-        {
+        for text in [
+            "--no-binary :all:\n",
+            "a\n--no-binary=b",
+            "--no-bin a",
+            "--no-'binary' a",
+            "-r more/b.in",
+            "--req 'more/b.in'",
+            "-rmore/b.in",
+            "--no-\\\nbinary a",
+        ] {
             let more =
                 [("requirements.txt", text), ("more/b.in", "-c c.txt"), ("more/c.txt", "x --no-binary y")];
             assert!(refusal(line, &more).is_some(), "{text}");
