@@ -117,7 +117,7 @@ impl Store {
     ) -> Result<()> {
         let mut transaction = self.begin().await?;
         self.insert(&mut transaction, run, at).await?;
-        self.push(&mut transaction, &run.id, at, 0, kind, payload, projection).await?;
+        Self::push(&mut transaction, &run.id, at, 0, kind, payload, projection).await?;
         transaction.commit().await.map_err(database::explain)
     }
 
@@ -160,13 +160,12 @@ impl Store {
         projection: &Projection,
     ) -> Result<u64> {
         let mut transaction = self.begin().await?;
-        let seq = self.push(&mut transaction, run, at, expected, kind, payload, projection).await?;
+        let seq = Self::push(&mut transaction, run, at, expected, kind, payload, projection).await?;
         transaction.commit().await.map_err(database::explain)?;
         Ok(seq)
     }
 
     async fn push(
-        &self,
         transaction: &mut Transaction<'static, Sqlite>,
         run: &str,
         at: Timestamp,
@@ -239,7 +238,7 @@ impl Store {
         }
         let rows = sqlx::query(
             "SELECT * FROM runs WHERE id = $1 OR id LIKE $1 || '%' OR id LIKE '%' || $1 \
-             ORDER BY id = $1 DESC, created_at DESC LIMIT 6",
+             ORDER BY id = $1 DESC, rowid DESC LIMIT 6",
         )
         .bind(name)
         .fetch_all(&self.pool)
@@ -258,18 +257,20 @@ impl Store {
         }
     }
 
-    /// Runs, newest first.
+    /// Runs, newest first, in the order in which they were made: a clock may have jumped between them.
     ///
     /// # Errors
     /// Where the database fails.
     pub async fn runs(&self, filter: &RunFilter, limit: u32) -> Result<Vec<RunRow>> {
         let rows = sqlx::query(
             "SELECT * FROM runs WHERE ($1 IS NULL OR repo = $1) AND ($2 IS NULL OR status = $2) \
-             AND ($3 IS NULL OR created_at >= $3) ORDER BY created_at DESC, id DESC LIMIT $4",
+             AND ($3 IS NULL OR created_at >= $3) \
+             AND ($4 IS NULL OR rowid > (SELECT rowid FROM runs WHERE id = $4)) ORDER BY rowid DESC LIMIT $5",
         )
         .bind(&filter.repo)
         .bind(filter.status.map(Status::as_str))
         .bind(filter.since.map(moment))
+        .bind(&filter.after)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await

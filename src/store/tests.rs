@@ -177,6 +177,23 @@ async fn the_database_itself_keeps_events_as_they_are() {
 }
 
 #[tokio::test]
+async fn runs_are_in_the_order_in_which_they_were_made_whatever_the_clock_says() {
+    let place = Place::new();
+    let store = place.store().await;
+    let now = store.now();
+    for (id, hours) in [("ticket", 0), ("first", -90_000), ("second", -80_000)] {
+        let at = now + jiff::SignedDuration::from_hours(hours);
+        store.create(&new_run(id), at, "started", &json!(null), &Projection::default()).await.unwrap();
+    }
+    let ids = async |filter: &RunFilter| -> Vec<String> {
+        store.runs(filter, 9).await.unwrap().into_iter().map(|run| run.id).collect()
+    };
+    assert_eq!(ids(&RunFilter::default()).await, ["second", "first", "ticket"]);
+    let after = RunFilter { after: Some("ticket".into()), ..RunFilter::default() };
+    assert_eq!(ids(&after).await, ["second", "first"]);
+}
+
+#[tokio::test]
 async fn runs_are_found_by_either_end_of_their_id() {
     let place = Place::new();
     let store = place.store().await;
