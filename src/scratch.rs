@@ -192,7 +192,8 @@ mod tests {
             fs::create_dir_all(place.path().join(name)).unwrap();
         }
         fs::write(place.path().join("a-killed/lock"), "").unwrap();
-        fs::set_permissions(place.path().join("a-killed/work/work"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(place.path().join("a-killed/work/work"), fs::Permissions::from_mode(0o000))
+            .unwrap();
         assert_eq!(sweep(place.path(), "a-").unwrap(), 2);
         let mut left: Vec<_> =
             fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().path()).collect();

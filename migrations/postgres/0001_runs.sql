@@ -13,8 +13,11 @@ CREATE TABLE runs (
     attempts       BIGINT NOT NULL DEFAULT 0,
     cost_micro_usd BIGINT NOT NULL DEFAULT 0,
     created_at     TEXT NOT NULL,
-    updated_at     TEXT NOT NULL
+    updated_at     TEXT NOT NULL,
+    -- The order in which they were made, whatever the clock said; SQLite has its rowid.
+    number         BIGINT GENERATED ALWAYS AS IDENTITY
 );
+CREATE INDEX runs_by_number ON runs (number);
 CREATE INDEX runs_by_time ON runs (created_at);
 CREATE INDEX runs_by_repo ON runs (repo, created_at);
 

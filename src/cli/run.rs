@@ -235,7 +235,7 @@ fn waits(run: &Run) -> bool {
 pub(super) async fn children(session: &Session, parent: &Run) -> Result<Vec<Run>> {
     let store = &session.store;
     let repo = Some(parent.spec.root.to_string_lossy().into_owned());
-    let filter = RunFilter { repo, since: Some(parent.began), ..RunFilter::default() };
+    let filter = RunFilter { repo, after: Some(parent.id.clone()), ..RunFilter::default() };
     let mut children = Vec::new();
     for row in store.runs(&filter, 10_000).await? {
         if row.trigger == "subtask" {

@@ -522,13 +522,16 @@ impl Run {
 
     /// The attempts that had something to offer.
     pub fn counted(&self) -> usize {
-        self.counted_since(self.began)
+        self.offered().count()
     }
 
     /// Those of them that began at `moment` or later.
     pub fn counted_since(&self, moment: Timestamp) -> usize {
-        let offered = |a: &&AttemptState| !matches!(a.decision, Some((Decision::Pass, _)));
-        self.attempts.iter().filter(offered).filter(|attempt| attempt.began >= moment).count()
+        self.offered().filter(|attempt| attempt.began >= moment).count()
+    }
+
+    fn offered(&self) -> impl Iterator<Item = &AttemptState> {
+        self.attempts.iter().filter(|a| !matches!(a.decision, Some((Decision::Pass, _))))
     }
 
     fn next_attempt(&self) -> Step {

@@ -382,7 +382,7 @@ impl Store {
         }
         let rows = query(
             "SELECT * FROM runs WHERE id = $1 OR id LIKE $1 || '%' OR id LIKE '%' || $1 \
-             ORDER BY id = $1 DESC, created_at DESC LIMIT 6",
+             ORDER BY id = $1 DESC, @age DESC LIMIT 6",
         )
         .bind(name)
         .all(self)
@@ -400,18 +400,20 @@ impl Store {
         }
     }
 
-    /// Runs, newest first.
+    /// Runs, newest first, in the order in which they were made: a clock may have jumped between them.
     ///
     /// # Errors
     /// Where the database fails.
     pub async fn runs(&self, filter: &RunFilter, limit: u32) -> Result<Vec<RunRow>> {
         let rows = query(
             "SELECT * FROM runs WHERE ($1 IS NULL OR repo = $1) AND ($2 IS NULL OR status = $2) \
-             AND ($3 IS NULL OR created_at >= $3) ORDER BY created_at DESC, id DESC LIMIT $4",
+             AND ($3 IS NULL OR created_at >= $3) \
+             AND ($4 IS NULL OR @age > (SELECT @age FROM runs WHERE id = $4)) ORDER BY @age DESC LIMIT $5",
         )
         .bind(&filter.repo)
         .bind(filter.status.map(Status::as_str))
         .bind(filter.since.map(moment))
+        .bind(&filter.after)
         .bind(i64::from(limit))
         .all(self)
         .await?;

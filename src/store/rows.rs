@@ -105,6 +105,8 @@ pub struct RunFilter {
     pub status: Option<Status>,
     /// Made at this moment or later.
     pub since: Option<Timestamp>,
+    /// Made after this run.
+    pub after: Option<String>,
 }
 
 /// One event.

@@ -1,8 +1,8 @@
 //! Statements that both databases understand: one text, one way to run it, and their failures explained.
 //!
 //! What differs is written as a word with an at sign: `@now` is the database's own clock in milliseconds since 1970, `@lock` keeps the rows
-//! that were read from others until the transaction ends, `@skip` also passes over those that others keep. SQLite needs neither lock: there
-//! is one writer at a time.
+//! that were read from others until the transaction ends, `@skip` also passes over those that others keep, `@age` numbers the rows
+//! of `runs` in the order in which they were made. SQLite needs neither lock: there is one writer at a time.
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -170,7 +170,7 @@ impl Query {
         if self.text.contains('@') {
             // Bound and not written out, so that the text stays the same and is prepared once.
             let place = format!("${}", self.values.len() + 1);
-            let written = self.text.replace("@lock", "").replace("@skip", "");
+            let written = self.text.replace("@lock", "").replace("@skip", "").replace("@age", "rowid");
             if written.contains("@now") {
                 self.values.push(Value::Number(Some(now.as_millisecond())));
             }
@@ -201,6 +201,7 @@ fn spelt_for_postgres(text: &'static str) -> SqlStr {
     let written = text
         .replace("@lock", "FOR UPDATE")
         .replace("@skip", "FOR UPDATE SKIP LOCKED")
+        .replace("@age", "number")
         .replace("@now", "regreen_now()");
     AssertSqlSafe(written).into_sql_str()
 }

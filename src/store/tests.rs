@@ -256,6 +256,21 @@ async fn the_database_itself_keeps_events_as_they_are(place: Place) {
     assert_eq!(store.events("r1", 0).await.unwrap()[0].kind, "started");
 }
 
+async fn runs_are_in_the_order_in_which_they_were_made_whatever_the_clock_says(place: Place) {
+    let store = place.store().await;
+    let now = store.now();
+    for (id, hours) in [("ticket", 0), ("first", -90_000), ("second", -80_000)] {
+        let at = now + jiff::SignedDuration::from_hours(hours);
+        store.create(&new_run(id), at, "started", &json!(null), &Projection::default()).await.unwrap();
+    }
+    let ids = async |filter: &RunFilter| -> Vec<String> {
+        store.runs(filter, 9).await.unwrap().into_iter().map(|run| run.id).collect()
+    };
+    assert_eq!(ids(&RunFilter::default()).await, ["second", "first", "ticket"]);
+    let after = RunFilter { after: Some("ticket".into()), ..RunFilter::default() };
+    assert_eq!(ids(&after).await, ["second", "first"]);
+}
+
 async fn runs_are_found_by_either_end_of_their_id(place: Place) {
     let store = place.store().await;
     let ids = ["019a-1111-aaaa1234", "019a-2222-bbbb1234", "019b-3333-cccc5678"];
@@ -525,6 +540,7 @@ on_both!(
     an_outdated_writer_is_refused_whole,
     many_writers_lose_nothing,
     the_database_itself_keeps_events_as_they_are,
+    runs_are_in_the_order_in_which_they_were_made_whatever_the_clock_says,
     runs_are_found_by_either_end_of_their_id,
     a_run_has_one_process_at_a_time,
     approvals_are_asked_once_and_decided_once,

@@ -29,12 +29,23 @@ const ENDS: [&str; 5] = ["green", "killed", "interrupted", "limit", "gave up"];
 /// What became of all seeds so far.
 #[derive(Default)]
 struct Summary {
-    /// By kind of fault: how many seeds have it, in how many it came to happen, how their first process ended, in how many something that
-    /// must hold did not.
-    kinds: BTreeMap<String, (usize, usize, BTreeMap<&'static str, usize>, usize)>,
+    /// By kind of fault.
+    kinds: BTreeMap<String, Row>,
     failures: BTreeMap<u64, String>,
     /// The processes that met faults.
     pids: Vec<u32>,
+}
+
+/// What became of the seeds with one kind of fault.
+#[derive(Default)]
+struct Row {
+    seeds: usize,
+    /// In how many it came to happen.
+    met: usize,
+    /// How their first process ended.
+    ends: BTreeMap<&'static str, usize>,
+    /// In how many something that must hold did not.
+    failed: usize,
 }
 
 impl Summary {
@@ -48,11 +59,11 @@ impl Summary {
         };
         for (kind, met) in met {
             let row = self.kinds.entry(kind).or_default();
-            row.0 += 1;
-            row.1 += usize::from(met);
+            row.seeds += 1;
+            row.met += usize::from(met);
             match end {
-                Some(end) => *row.2.entry(end).or_default() += 1,
-                None => row.3 += 1,
+                Some(end) => *row.ends.entry(end).or_default() += 1,
+                None => row.failed += 1,
             }
         }
         if let Err(why) = report {
@@ -66,7 +77,7 @@ impl Summary {
             let _ = write!(text, " {end:>11}");
         }
         let _ = writeln!(text, " {:>7}", "failed");
-        for (kind, (all, met, ends, failed)) in &self.kinds {
+        for (kind, Row { seeds: all, met, ends, failed }) in &self.kinds {
             let _ = write!(text, "{kind:32} {all:6} {met:6}");
             for end in ENDS {
                 let _ = write!(text, " {:11}", ends.get(end).copied().unwrap_or(0));
