@@ -13,7 +13,6 @@ use crate::fault::{Exit, Fault};
 use crate::run::Run;
 use crate::run::events::{Event, Record};
 use crate::run::journal::records;
-use crate::store::Lease;
 
 /// Print what happened in a run, and follow it.
 #[derive(Debug, clap::Args)]
@@ -43,7 +42,7 @@ impl Logs {
         let mut seen = 0;
         loop {
             // Asked first: whoever gives the run up after that has written its last event before.
-            let held = Lease::is_held(&session.state, &id)?;
+            let held = session.store.is_held(&id).await?;
             for record in records(&session.store, &id, seen).await? {
                 seen = record.seq;
                 match (&mut state, &record.event) {

@@ -11,7 +11,7 @@ use crate::fault::{Exit, Fault};
 use crate::run::events::{Event, Trigger};
 use crate::run::journal::{Journal, load};
 use crate::run::{Run, Step};
-use crate::store::Lease;
+use crate::store::Lock;
 use crate::usage::Money;
 
 /// Go on with runs that were cut off.
@@ -108,7 +108,7 @@ impl Resume {
 /// Every run of the repo that one stands in (of all, where one stands in none) that was cut off, oldest first; a sub-task's is left to its ticket's where that one was cut off too.
 async fn cut_off(session: &Session) -> Result<Vec<String>> {
     let here = session.here().await;
-    let mut rows = session.store.unfinished(&session.state).await?;
+    let mut rows = session.store.unfinished().await?;
     // What lands should not land where nobody looks.
     rows.retain(|row| here.as_ref().is_none_or(|here| row.repo == *here));
     let mut ids: Vec<String> = rows.iter().rev().map(|row| row.id.clone()).collect();
@@ -155,7 +155,7 @@ async fn sweep_left_over(session: &Session) {
     for entry in folders.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         // While the lease is held here, no other process can take the run up.
-        if let Ok(Some(_lease)) = Lease::acquire(&session.state, &name) {
+        if let Ok(Some(_lease)) = Lock::acquire(&session.state, &name) {
             sweep(&entry.path()).await;
         }
     }
@@ -165,7 +165,7 @@ async fn sweep_left_over(session: &Session) {
 /// themselves wait for `resume`.
 pub(super) async fn tidy(session: &Session) {
     sweep_left_over(session).await;
-    let Ok(rows) = session.store.unfinished(&session.state).await else { return };
+    let Ok(rows) = session.store.unfinished().await else { return };
     for id in rows.into_iter().map(|row| row.id) {
         // A run that cannot be locked is another process's, and none of our business.
         let Ok(journal) = session.reopen(&id, Vec::new()).await else { continue };

@@ -30,7 +30,7 @@ impl Runs {
                 .map(String::from)
                 .to_vec(),
         ];
-        let cut_off = session.store.unfinished(&session.state).await?;
+        let cut_off = session.store.unfinished().await?;
         for mut row in session.store.runs(&RunFilter::default(), self.limit).await? {
             let run = load(&session.store, &row.id).await.ok();
             if let Some(run) = &run {

@@ -49,7 +49,10 @@ impl Session {
         let environment = Environment::from_process();
         let settings = Settings::load(&environment, repo_toml)?;
         let state = open_state_dir(&settings.state)?;
-        let store = Store::open(&state.join("regreen.db")).await?;
+        let store = match environment.secret(DATABASE) {
+            Some(url) => Store::connect(&url, &state).await?,
+            None => Store::open(&state.join("regreen.db")).await?,
+        };
         Ok(Self { environment, settings, state, store, clock: Arc::new(SystemClock) })
     }
 
@@ -110,8 +113,7 @@ impl Session {
     /// # Errors
     /// Where the store cannot be written.
     pub async fn begin(&self, id: &str, spec: Spec, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
-        let mut journal =
-            Journal::begin(self.store.clone(), &self.state, self.clock.clone(), listeners, id, spec).await?;
+        let mut journal = Journal::begin(self.store.clone(), self.clock.clone(), listeners, id, spec).await?;
         journal.cap_day(self.settings.user.budget.day);
         Ok(journal)
     }
@@ -121,8 +123,7 @@ impl Session {
     /// # Errors
     /// Where another process has it, or it cannot be read.
     pub async fn reopen(&self, id: &str, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
-        let mut journal =
-            Journal::reopen(self.store.clone(), &self.state, self.clock.clone(), listeners, id).await?;
+        let mut journal = Journal::reopen(self.store.clone(), self.clock.clone(), listeners, id).await?;
         journal.cap_day(self.settings.user.budget.day);
         Ok(journal)
     }
@@ -282,6 +283,9 @@ impl Session {
         Ok(matchers)
     }
 }
+
+/// The address of a PostgreSQL that takes the place of the file in the state folder.
+const DATABASE: &str = "REGREEN_DATABASE_URL";
 
 /// The user's own prices, beside the configuration file.
 const PRICES: &str = "prices.toml";

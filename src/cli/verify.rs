@@ -13,7 +13,7 @@ use crate::heal::Bench;
 use crate::outcome::Verdict;
 use crate::patch::{Patch, RelPath};
 use crate::run::events::Proof;
-use crate::store::{Lease, run_dir};
+use crate::store::{Lock, run_dir};
 use crate::verify::Verifier;
 use crate::workspace::Workspaces;
 
@@ -90,7 +90,7 @@ impl Verify {
         session.environment.refuse_home(repo.root())?;
         let name = format!("verify-{}", uuid::Uuid::now_v7().simple());
         // Another start of the program removes layers that nobody has.
-        let lease = Lease::acquire(&session.state, &name)?;
+        let lease = Lock::acquire(&session.state, &name)?;
         let scratch = session.scratch(&name);
         let replay = self.replay(&session, &repo, &commit, &proof, &scratch).await;
         sweep(&scratch).await;

@@ -11,14 +11,13 @@ mod tests;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 pub use recipe::Recipe;
 
 use crate::diagnostic::Fingerprint;
 use crate::fault::Fault;
 use crate::patch::Patch;
+use crate::store::sql::{Row, query};
 use crate::store::{Store, moment};
 
 /// A fix that was proven once.
@@ -77,13 +76,13 @@ const LONGEST: usize = 512 << 10;
 /// # Errors
 /// Where the store fails.
 pub async fn recall(store: &Store, repo: &str, fingerprint: &Fingerprint) -> Result<Vec<Remembered>> {
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT * FROM memory WHERE fingerprint = $1 AND repo = $2 AND NOT (uses >= 3 AND successes = 0) \
          ORDER BY successes - (uses - successes) DESC, verified_at DESC LIMIT 5",
     )
     .bind(&fingerprint.0)
     .bind(repo)
-    .fetch_all(store.pool())
+    .all(store)
     .await?;
     rows.iter().map(from_row).collect()
 }
@@ -96,11 +95,8 @@ pub async fn recall(store: &Store, repo: &str, fingerprint: &Fingerprint) -> Res
 pub async fn learn(store: &Store, lesson: &Lesson<'_>) -> Result<bool> {
     let Some(recipe) = Recipe::of(lesson.patch) else { return Ok(false) };
     let mut transaction = store.begin().await?;
-    let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM runs WHERE id = $1")
-        .bind(lesson.run)
-        .fetch_optional(&mut *transaction)
-        .await?;
-    if known.is_none() {
+    let known = query("SELECT id FROM runs WHERE id = $1").bind(lesson.run).first(&mut transaction);
+    if known.await?.is_none() {
         return Err(Fault::usage(format!("there is no run {:?} that proved this", lesson.run)).into());
     }
     let text = serde_json::to_string(&recipe)?;
@@ -108,12 +104,12 @@ pub async fn learn(store: &Store, lesson: &Lesson<'_>) -> Result<bool> {
         return Ok(false);
     }
     let digest = recipe.digest();
-    sqlx::query(
+    query(
         "INSERT INTO memory (id, fingerprint, repo, patch, patch_digest, explanation, fixer, category, run, \
          verified_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
          ON CONFLICT (fingerprint, repo, patch_digest) DO UPDATE SET run = excluded.run, \
          verified_at = excluded.verified_at, patch = excluded.patch, successes = memory.successes + 1, \
-         uses = MAX(memory.uses, memory.successes + 1)",
+         uses = CASE WHEN memory.uses > memory.successes THEN memory.uses ELSE memory.successes + 1 END",
     )
     .bind(id(lesson.fingerprint, lesson.repo, &digest))
     .bind(&lesson.fingerprint.0)
@@ -125,7 +121,7 @@ pub async fn learn(store: &Store, lesson: &Lesson<'_>) -> Result<bool> {
     .bind(lesson.category)
     .bind(lesson.run)
     .bind(moment(store.now()))
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     transaction.commit().await?;
     Ok(true)
@@ -136,7 +132,7 @@ pub async fn learn(store: &Store, lesson: &Lesson<'_>) -> Result<bool> {
 /// # Errors
 /// Where the store fails.
 pub async fn count_use(store: &Store, id: &str) -> Result<()> {
-    sqlx::query("UPDATE memory SET uses = uses + 1 WHERE id = $1").bind(id).execute(store.pool()).await?;
+    query("UPDATE memory SET uses = uses + 1 WHERE id = $1").bind(id).execute(store).await?;
     Ok(())
 }
 
@@ -145,11 +141,11 @@ pub async fn count_use(store: &Store, id: &str) -> Result<()> {
 /// # Errors
 /// Where the store fails.
 pub async fn list(store: &Store, repo: Option<&str>) -> Result<Vec<Remembered>> {
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT * FROM memory WHERE ($1 IS NULL OR repo = $1) ORDER BY verified_at DESC, id LIMIT 10000",
     )
     .bind(repo)
-    .fetch_all(store.pool())
+    .all(store)
     .await?;
     rows.iter().map(from_row).collect()
 }
@@ -163,10 +159,7 @@ pub async fn show(store: &Store, prefix: &str) -> Result<Remembered> {
     if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(none().into());
     }
-    let rows = sqlx::query("SELECT * FROM memory WHERE id LIKE $1 || '%' LIMIT 2")
-        .bind(prefix)
-        .fetch_all(store.pool())
-        .await?;
+    let rows = query("SELECT * FROM memory WHERE id LIKE $1 || '%' LIMIT 2").bind(prefix).all(store).await?;
     match rows.as_slice() {
         [] => Err(none().into()),
         [row] => from_row(row),
@@ -180,7 +173,7 @@ pub async fn show(store: &Store, prefix: &str) -> Result<Remembered> {
 /// As [`show`].
 pub async fn forget(store: &Store, prefix: &str) -> Result<Remembered> {
     let memory = show(store, prefix).await?;
-    sqlx::query("DELETE FROM memory WHERE id = $1").bind(&memory.id).execute(store.pool()).await?;
+    query("DELETE FROM memory WHERE id = $1").bind(&memory.id).execute(store).await?;
     Ok(memory)
 }
 
@@ -190,8 +183,8 @@ pub async fn forget(store: &Store, prefix: &str) -> Result<Remembered> {
 /// # Errors
 /// Where the store fails.
 pub async fn forget_run(store: &Store, run: &str) -> Result<u64> {
-    let done = sqlx::query("DELETE FROM memory WHERE run = $1").bind(run).execute(store.pool()).await?;
-    Ok(done.rows_affected())
+    let done = query("DELETE FROM memory WHERE run = $1").bind(run).execute(store).await?;
+    Ok(done)
 }
 
 /// All that is remembered as JSON lines.
@@ -235,7 +228,7 @@ pub async fn import(store: &Store, text: &str, repo: Option<&str>) -> Result<Imp
         let digest = memory.recipe.digest();
         let repo = repo.unwrap_or(&memory.repo);
         let run = memory.run.strip_prefix("imported:").unwrap_or(&memory.run);
-        let done = sqlx::query(
+        let done = query(
             "INSERT INTO memory (id, fingerprint, repo, patch, patch_digest, explanation, fixer, category, run, \
              verified_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
              ON CONFLICT (fingerprint, repo, patch_digest) DO NOTHING",
@@ -250,9 +243,9 @@ pub async fn import(store: &Store, text: &str, repo: Option<&str>) -> Result<Imp
         .bind(&memory.category)
         .bind(format!("imported:{run}"))
         .bind(moment(memory.verified_at))
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
-        match done.rows_affected() {
+        match done {
             0 => imported.known += 1,
             _ => imported.added += 1,
         }
@@ -271,21 +264,20 @@ fn id(fingerprint: &Fingerprint, repo: &str, digest: &str) -> String {
     hex::encode(&hash.finalize()[..8])
 }
 
-fn from_row(row: &SqliteRow) -> Result<Remembered> {
-    let count = |column: &str| -> Result<u64> { Ok(row.try_get::<i64, _>(column)?.max(0).unsigned_abs()) };
-    let recipe: &str = row.try_get("patch")?;
-    let verified_at: &str = row.try_get("verified_at")?;
+fn from_row(row: &Row) -> Result<Remembered> {
+    let recipe: String = row.get("patch")?;
+    let verified_at: String = row.get("verified_at")?;
     Ok(Remembered {
-        id: row.try_get("id")?,
-        fingerprint: Fingerprint(row.try_get("fingerprint")?),
-        repo: row.try_get("repo")?,
-        recipe: serde_json::from_str(recipe).context("a memory in the store is damaged")?,
-        explanation: row.try_get("explanation")?,
-        fixer: row.try_get("fixer")?,
-        category: row.try_get("category")?,
-        run: row.try_get("run")?,
+        id: row.get("id")?,
+        fingerprint: Fingerprint(row.get("fingerprint")?),
+        repo: row.get("repo")?,
+        recipe: serde_json::from_str(&recipe).context("a memory in the store is damaged")?,
+        explanation: row.get("explanation")?,
+        fixer: row.get("fixer")?,
+        category: row.get("category")?,
+        run: row.get("run")?,
         verified_at: verified_at.parse().context("a memory in the store has no moment")?,
-        uses: count("uses")?,
-        successes: count("successes")?,
+        uses: row.count("uses")?,
+        successes: row.count("successes")?,
     })
 }

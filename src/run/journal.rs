@@ -1,6 +1,5 @@
 //! Writes a run down as it happens, and tells whoever listens.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -27,11 +26,9 @@ pub trait Listener: Send + Sync {
     fn murmur(&self, line: &str);
 }
 
-/// One run under way. Only one process at a time has it: the lock goes with the value.
+/// One run under way. Only one process at a time has it: the lease goes with the value.
 pub struct Journal {
     pages: Arc<Pages>,
-    _lease: Lease,
-    state: PathBuf,
     /// When this process began or took up the run, by a clock that nobody sets.
     since: Instant,
     /// Money that models may cost in 24 hours over all runs.
@@ -43,6 +40,7 @@ pub struct Journal {
 /// What is written. A record that has begun is finished even if whoever asked for it is gone: else the store and the state would part.
 struct Pages {
     store: Store,
+    lease: Arc<Lease>,
     clock: Arc<dyn Clock>,
     listeners: Vec<Arc<dyn Listener>>,
     state: RwLock<Arc<Run>>,
@@ -56,20 +54,18 @@ impl Journal {
     /// Where the store cannot be written.
     pub async fn begin(
         store: Store,
-        state: &Path,
         clock: Arc<dyn Clock>,
         listeners: Vec<Arc<dyn Listener>>,
         id: &str,
         spec: Spec,
     ) -> Result<Self> {
-        let lease = lease(state, id)?;
         let at = clock.now();
         let run = Run::new(id, &spec, at);
         let record = Record { run: id.to_owned(), seq: 1, at, event: Event::Started(Box::new(spec)) };
         let payload = serde_json::to_value(&record.event)?;
         let projection = projection(&record.event, &run);
-        store.create(&new_run(&run), record.event.kind(), &payload, &projection).await?;
-        let journal = Self::with(store, state, clock, listeners, run, lease);
+        let lease = store.create(&new_run(&run), record.event.kind(), &payload, &projection).await?;
+        let journal = Self::with(store, clock, listeners, run, lease.into());
         journal.pages.tell(&record);
         Ok(journal)
     }
@@ -80,14 +76,28 @@ impl Journal {
     /// Where there is no such run, another process has it, or its events cannot be read.
     pub async fn reopen(
         store: Store,
-        state: &Path,
         clock: Arc<dyn Clock>,
         listeners: Vec<Arc<dyn Listener>>,
         id: &str,
     ) -> Result<Self> {
-        let lease = lease(state, id)?;
+        let lease = lease(&store, id).await?;
+        Self::take_up(store, clock, listeners, lease.into()).await
+    }
+
+    /// [`Journal::reopen`] by whoever has the run's lease already.
+    ///
+    /// # Errors
+    /// Where the run has not begun, or its events cannot be read.
+    pub async fn take_up(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        listeners: Vec<Arc<dyn Listener>>,
+        lease: Arc<Lease>,
+    ) -> Result<Self> {
+        let id = lease.run().to_owned();
+        let id = id.as_str();
         let run = load(&store, id).await?;
-        let journal = Self::with(store, state, clock, listeners, run, lease);
+        let journal = Self::with(store, clock, listeners, run, lease);
         if let Some(call) = journal.store().reserved(id).await? {
             let call = serde_json::from_value(call)
                 .with_context(|| format!("the call that run {id} had under way cannot be read"))?;
@@ -98,22 +108,15 @@ impl Journal {
 
     fn with(
         store: Store,
-        state: &Path,
         clock: Arc<dyn Clock>,
         listeners: Vec<Arc<dyn Listener>>,
         run: Run,
-        lease: Lease,
+        lease: Arc<Lease>,
     ) -> Self {
         let folded = RwLock::new(Arc::new(run));
-        let pages = Arc::new(Pages { store, clock, listeners, state: folded, writing: Mutex::new(()) });
-        Self {
-            pages,
-            _lease: lease,
-            since: Instant::now(),
-            state: state.to_owned(),
-            day: None,
-            pending: std::sync::Mutex::default(),
-        }
+        let pages =
+            Arc::new(Pages { store, lease, clock, listeners, state: folded, writing: Mutex::new(()) });
+        Self { pages, since: Instant::now(), day: None, pending: std::sync::Mutex::default() }
     }
 
     /// Sets the cap for 24 hours over all runs.
@@ -139,11 +142,10 @@ impl Journal {
     async fn book_the_dead(&self) -> Result<()> {
         let pages = &self.pages;
         for run in pages.store.reserving().await? {
-            if run == self.run().id || Lease::is_held(&self.state, &run)? {
+            if run == self.run().id || pages.store.is_held(&run).await? {
                 continue;
             }
-            let taken_up =
-                Self::reopen(pages.store.clone(), &self.state, pages.clock.clone(), Vec::new(), &run).await;
+            let taken_up = Self::reopen(pages.store.clone(), pages.clock.clone(), Vec::new(), &run).await;
             if let Err(error) = taken_up {
                 tracing::debug!(run, "its call stays set aside: {error:#}");
             }
@@ -204,7 +206,7 @@ impl Pages {
         let record = Record { run: before.id.clone(), seq: before.seq + 1, at: self.clock.now(), event };
         let mut after = (*before).clone();
         after.apply(&record);
-        append(&self.store, &record, &after).await?;
+        append(&self.store, &self.lease, &record, &after).await?;
         *self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(after);
         self.tell(&record);
         Ok(())
@@ -300,14 +302,15 @@ pub async fn records(store: &Store, id: &str, seq: u64) -> Result<Vec<Record>> {
         .collect()
 }
 
-async fn append(store: &Store, record: &Record, run: &Run) -> Result<()> {
+async fn append(store: &Store, lease: &Lease, record: &Record, run: &Run) -> Result<()> {
     let payload = serde_json::to_value(&record.event)?;
     let projection = projection(&record.event, run);
-    store.append(&record.run, record.seq - 1, record.event.kind(), &payload, &projection).await.map(drop)
+    let (kind, expected) = (record.event.kind(), record.seq - 1);
+    store.append(Some(lease), &record.run, expected, kind, &payload, &projection).await.map(drop)
 }
 
-fn lease(state: &Path, id: &str) -> Result<Lease> {
-    Lease::acquire(state, id)?.ok_or_else(|| {
+async fn lease(store: &Store, id: &str) -> Result<Lease> {
+    store.acquire(id).await?.ok_or_else(|| {
         Fault::usage(format!("run {id} is under way in another process"))
             .hint("`regreen logs -f` follows it")
             .into()

@@ -433,9 +433,8 @@ async fn money_is_set_aside_before_a_call_and_booked_though_it_was_cut_off() {
     let call = || Pending::new(&SONNET, &Prices::built_in().unwrap(), request(), meter.clone());
     let journal = async |id: &str| {
         let clock = std::sync::Arc::new(crate::clock::SystemClock);
-        let mut journal = journal::Journal::begin(store.clone(), state.path(), clock, Vec::new(), id, spec())
-            .await
-            .unwrap();
+        let mut journal =
+            journal::Journal::begin(store.clone(), clock, Vec::new(), id, spec()).await.unwrap();
         journal.cap_day(Money::from_usd(0.8));
         journal
     };
@@ -475,9 +474,7 @@ async fn the_call_of_a_process_that_died_is_booked_by_whoever_comes_next() {
     let most = call().most();
     let begin = async |id: &str, cap| {
         let mut journal =
-            journal::Journal::begin(store.clone(), state.path(), clock(), Vec::new(), id, spec())
-                .await
-                .unwrap();
+            journal::Journal::begin(store.clone(), clock(), Vec::new(), id, spec()).await.unwrap();
         journal.cap_day(cap);
         journal
     };
@@ -487,12 +484,10 @@ async fn the_call_of_a_process_that_died_is_booked_by_whoever_comes_next() {
     first.reserve(call()).await.unwrap();
     drop(first);
     assert_eq!(journal::load(&store, "r1").await.unwrap().spent, Money(0));
-    let first =
-        journal::Journal::reopen(store.clone(), state.path(), clock(), Vec::new(), "r1").await.unwrap();
+    let first = journal::Journal::reopen(store.clone(), clock(), Vec::new(), "r1").await.unwrap();
     assert_eq!(first.run().spent, most);
     drop(first);
-    let again =
-        journal::Journal::reopen(store.clone(), state.path(), clock(), Vec::new(), "r1").await.unwrap();
+    let again = journal::Journal::reopen(store.clone(), clock(), Vec::new(), "r1").await.unwrap();
     assert_eq!(again.run().spent, most, "once");
     let last = journal::records(&store, "r1", 1).await.unwrap();
     let [Record { event: Event::Asked { call: booked, .. }, .. }] = last.as_slice() else {
@@ -518,8 +513,7 @@ async fn a_model_without_a_price_is_warned_of_once() {
     let clock = std::sync::Arc::new(crate::clock::SystemClock);
     let mut spec = spec();
     spec.budget = Money(0);
-    let journal =
-        journal::Journal::begin(store.clone(), state.path(), clock, Vec::new(), "r1", spec).await.unwrap();
+    let journal = journal::Journal::begin(store.clone(), clock, Vec::new(), "r1", spec).await.unwrap();
     for _ in 0..2 {
         let meter = std::sync::Arc::new(Meter::default());
         let call = Pending::new(&LOCAL, &Prices::built_in().unwrap(), request(), meter);
@@ -536,8 +530,7 @@ async fn a_success_that_is_not_proven_counts_as_none() {
     let state = tempfile::tempdir().unwrap();
     let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
     let clock = std::sync::Arc::new(crate::clock::SystemClock);
-    let journal =
-        journal::Journal::begin(store.clone(), state.path(), clock, Vec::new(), "r1", spec()).await.unwrap();
+    let journal = journal::Journal::begin(store.clone(), clock, Vec::new(), "r1", spec()).await.unwrap();
     let fixer = "codefix".to_owned();
     journal.record(Event::AttemptStarted { attempt: 1, rung: 0, fixer }).await.unwrap();
     let decided =
@@ -569,9 +562,7 @@ async fn a_clock_that_is_set_takes_none_of_the_runs_time() {
         crate::store::Store::open_with(&state.path().join("regreen.db"), clock.clone()).await.unwrap();
     let begun = std::time::Instant::now();
     let journal =
-        journal::Journal::begin(store.clone(), state.path(), clock.clone(), Vec::new(), "r1", spec())
-            .await
-            .unwrap();
+        journal::Journal::begin(store.clone(), clock.clone(), Vec::new(), "r1", spec()).await.unwrap();
     for now in [noon - hour, noon + hour, noon - hour] {
         *clock.0.lock().unwrap() = now;
         assert!(journal.worked() <= begun.elapsed(), "{:?}", journal.worked());
@@ -587,7 +578,7 @@ async fn a_clock_that_is_set_takes_none_of_the_runs_time() {
         .unwrap();
     drop(journal);
     // The process before this one ended an hour before it began.
-    let journal = journal::Journal::reopen(store, state.path(), clock, Vec::new(), "r1").await.unwrap();
+    let journal = journal::Journal::reopen(store, clock, Vec::new(), "r1").await.unwrap();
     journal.record(Event::Resumed { why: "resume".into() }).await.unwrap();
     assert_eq!(journal.run().worked, Duration::ZERO);
     journal.record(Event::Finished { exit: Exit::Red, ran: Duration::ZERO }).await.unwrap();

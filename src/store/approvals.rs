@@ -3,10 +3,10 @@
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::Row;
 
 use super::rows::time;
-use super::{Store, database, moment};
+use super::sql::{Row, query};
+use super::{Store, moment};
 use crate::fault::Fault;
 
 /// What a person said.
@@ -47,19 +47,14 @@ impl Store {
     /// Where the database fails.
     pub async fn request_approval(&self, run: &str, action: &str, reason: &str) -> Result<String> {
         let mut transaction = self.begin().await?;
-        let waiting: Option<String> = sqlx::query_scalar(
-            "SELECT id FROM approvals WHERE run = $1 AND action = $2 AND status = 'waiting'",
-        )
-        .bind(run)
-        .bind(action)
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(database::explain)?;
-        if let Some(id) = waiting {
-            return Ok(id);
+        // Two that ask at once must not both find nothing.
+        query("SELECT id FROM runs WHERE id = $1 @lock").bind(run).first(&mut transaction).await?;
+        let waiting = query("SELECT id FROM approvals WHERE run = $1 AND action = $2 AND status = 'waiting'");
+        if let Some(row) = waiting.bind(run).bind(action).first(&mut transaction).await? {
+            return row.get("id");
         }
         let id = uuid::Uuid::now_v7().to_string();
-        sqlx::query(
+        query(
             "INSERT INTO approvals (id, run, action, reason, status, requested_at) \
              VALUES ($1, $2, $3, $4, 'waiting', $5)",
         )
@@ -68,10 +63,9 @@ impl Store {
         .bind(action)
         .bind(reason)
         .bind(moment(self.now()))
-        .execute(&mut *transaction)
-        .await
-        .map_err(database::explain)?;
-        transaction.commit().await.map_err(database::explain)?;
+        .execute(&mut transaction)
+        .await?;
+        transaction.commit().await?;
         Ok(id)
     }
 
@@ -84,7 +78,7 @@ impl Store {
             Decision::Approved => "approved",
             Decision::Rejected => "rejected",
         };
-        let changed = sqlx::query(
+        let changed = query(
             "UPDATE approvals SET status = $2, decided_at = $3, decided_by = $4, remark = $5 \
              WHERE id = $1 AND status = 'waiting'",
         )
@@ -93,10 +87,9 @@ impl Store {
         .bind(moment(self.now()))
         .bind(by)
         .bind(remark)
-        .execute(&self.pool)
-        .await
-        .map_err(database::explain)?;
-        match changed.rows_affected() {
+        .execute(self)
+        .await?;
+        match changed {
             0 => Err(Fault::usage("there is no such approval waiting").into()),
             _ => Ok(()),
         }
@@ -107,30 +100,26 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn approvals(&self, run: Option<&str>) -> Result<Vec<Approval>> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM approvals WHERE run = $1 OR ($1 IS NULL AND status = 'waiting') \
              ORDER BY requested_at, id LIMIT 1000",
-        )
-        .bind(run)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(database::explain)?;
-        let approval = |row: &sqlx::sqlite::SqliteRow| {
+        );
+        let approval = |row: &Row| {
             Ok(Approval {
-                id: row.try_get("id")?,
-                run: row.try_get("run")?,
-                action: row.try_get("action")?,
-                reason: row.try_get("reason")?,
-                decision: match row.try_get("status")? {
+                id: row.get("id")?,
+                run: row.get("run")?,
+                action: row.get("action")?,
+                reason: row.get("reason")?,
+                decision: match row.get::<String>("status")?.as_str() {
                     "approved" => Some(Decision::Approved),
                     "rejected" => Some(Decision::Rejected),
                     _ => None,
                 },
                 requested_at: time(row, "requested_at")?,
-                decided_by: row.try_get("decided_by")?,
-                remark: row.try_get("remark")?,
+                decided_by: row.get("decided_by")?,
+                remark: row.get("remark")?,
             })
         };
-        rows.iter().map(approval).collect()
+        rows.bind(run).all(self).await?.iter().map(approval).collect()
     }
 }

@@ -1,4 +1,5 @@
-//! What Regreen keeps: runs as lists of events, and what people query. SQLite, one file in the state folder.
+//! What Regreen keeps: runs as lists of events, the queue, and what people query. SQLite, one file in the state folder, or a PostgreSQL that
+//! several machines share.
 //!
 //! Invariants: an event is never changed or removed (the database itself refuses); an event and the rows that follow from it are
 //! written in one transaction; nobody appends to a run on an outdated view of it; no transaction is held while work is done.
@@ -7,28 +8,38 @@
 mod approvals;
 mod database;
 mod lease;
+mod queue;
 mod reservations;
 mod rows;
+pub(crate) mod sql;
+mod wake;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde_json::Value;
-use sqlx::Transaction;
-use sqlx::sqlite::{Sqlite, SqlitePool};
 
 pub use approvals::{Approval, Decision};
-pub use lease::{Lease, run_dir};
+pub use lease::{Lease, Lock, run_dir};
+pub use queue::{
+    Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, RepoRow, STEP, Standing, Submission,
+    Submitted,
+};
 pub use reservations::Taken;
 pub use rows::{AttemptRow, Event, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status};
+pub use wake::Wake;
 
 use crate::clock::{Clock, SystemClock};
 use crate::fault::Fault;
+use sql::{Pool, Transaction, query, signed};
 
 /// Events that are read at a time.
 const PAGE: i64 = 1000;
@@ -36,8 +47,14 @@ const PAGE: i64 = 1000;
 /// The store. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    pool: Pool,
     clock: Arc<dyn Clock>,
+    /// The state folder, where locks lie.
+    state: PathBuf,
+    /// What the state folder is called among all that share a database.
+    place: String,
+    /// How long a lease lasts that is not renewed.
+    lease: Duration,
 }
 
 impl std::fmt::Debug for Store {
@@ -58,6 +75,20 @@ pub struct Conflict {
     pub actual: u64,
 }
 
+/// Another process has taken the run over since: whoever had it before may not write any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("run {run} was taken over by another process")]
+pub struct LeaseLost {
+    /// The run.
+    pub run: String,
+}
+
+/// Whether an error says nothing about what was being done: the database was out of reach, or the lease was lost. Whoever works on a run stops
+/// then and records nothing: it goes on from its last event.
+pub fn is_interruption(error: &anyhow::Error) -> bool {
+    error.is::<LeaseLost>() || database::was_out_of_reach(error)
+}
+
 /// The text of a moment: RFC 3339 in UTC with milliseconds, so that the order of texts is the order of time.
 pub fn moment(at: Timestamp) -> String {
     format!("{at:.3}")
@@ -69,7 +100,7 @@ pub fn short(run: &str) -> &str {
 }
 
 impl Store {
-    /// Opens the database at `path`, makes it (0600) where there is none, and brings its tables up to date.
+    /// Opens the database at `path`, makes it (0600) where there is none, and brings its tables up to date. Its folder is the state folder.
     ///
     /// # Errors
     /// A [`Fault`] where it is damaged, locked for long, written by a newer Regreen, or not ours to open.
@@ -82,27 +113,75 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn open_with(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Self { pool: database::open(path).await?, clock })
+        let pool = Pool::Sqlite(database::open(path).await?);
+        let state = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { pool, clock, state, place: String::new(), lease: lease::LEASE })
+    }
+
+    /// Connects to the PostgreSQL at `url`, which other machines may share, and brings its tables up to date. Locks of this machine lie in the
+    /// folder `state`.
+    ///
+    /// # Errors
+    /// A [`Fault`] where it is out of reach, refuses the login, or was written by a newer Regreen.
+    pub async fn connect(url: &SecretString, state: &Path) -> Result<Self> {
+        Self::connect_with(url, state, Arc::new(SystemClock)).await
+    }
+
+    /// [`Store::connect`] with another clock.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    pub async fn connect_with(url: &SecretString, state: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let place = place(state).context("cannot name the state folder")?;
+        let pool = Pool::Postgres(database::connect(url).await?);
+        Ok(Self { pool, clock, state: state.to_owned(), place, lease: lease::LEASE })
     }
 
     /// Writes everything to the main file and closes it.
     pub async fn close(&self) {
-        self.pool.close().await;
-    }
-
-    pub(crate) fn pool(&self) -> &SqlitePool {
-        &self.pool
+        match &self.pool {
+            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Postgres(pool) => pool.close().await,
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
-        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(database::explain)
+    /// Whether one transaction at a time writes, so that nobody else's rows are ever locked.
+    fn is_alone(&self) -> bool {
+        matches!(self.pool, Pool::Sqlite(_))
     }
 
-    /// Makes a run with its first event, in one transaction: a process that dies leaves both or nothing. Durable when it returns.
+    pub(crate) async fn begin(&self) -> Result<Transaction> {
+        match &self.pool {
+            Pool::Sqlite(pool) => {
+                let transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(database::explain)?;
+                Ok(Transaction::Sqlite(transaction, self.now()))
+            }
+            Pool::Postgres(pool) => pool.begin().await.map(Transaction::Postgres).map_err(database::explain),
+        }
+    }
+
+    /// Takes the right to work on a run that is about to be made.
+    ///
+    /// # Errors
+    /// Where the id is no plain name, or the lock file cannot be made.
+    async fn first_lease(&self, transaction: &mut Transaction, run: &str) -> Result<Lease> {
+        let asked = tokio::time::Instant::now();
+        let lock = Lock::acquire(&self.state, run)?.context("a new run's lock is held already")?;
+        let mut fence = None;
+        if let Pool::Postgres(_) = &self.pool {
+            let held = query("UPDATE runs SET fence = 1, holder = $2, lease_until = @now + $3 WHERE id = $1");
+            held.bind(run).bind(&self.place).bind(self.lease_millis()).execute(transaction).await?;
+            fence = Some(1);
+        }
+        Ok(Lease::new(self, run, lock, fence, asked))
+    }
+
+    /// Makes a run with its first event, in one transaction: a process that dies leaves both or nothing. Durable when it returns. The caller has
+    /// the right to work on it.
     ///
     /// # Errors
     /// Where the id is taken or is no plain name; nothing is written then.
@@ -112,19 +191,27 @@ impl Store {
         kind: &str,
         payload: &Value,
         projection: &Projection,
-    ) -> Result<()> {
+    ) -> Result<Lease> {
+        lease::check_id(&run.id)?;
         let mut transaction = self.begin().await?;
-        self.insert(&mut transaction, run).await?;
-        self.push(&mut transaction, &run.id, 0, kind, payload, projection).await?;
-        transaction.commit().await.map_err(database::explain)
+        self.insert(&mut transaction, run, None, None).await?;
+        self.push(&mut transaction, None, &run.id, 0, kind, payload, projection).await?;
+        let lease = self.first_lease(&mut transaction, &run.id).await?;
+        transaction.commit().await?;
+        Ok(lease)
     }
 
-    async fn insert(&self, transaction: &mut Transaction<'static, Sqlite>, run: &NewRun) -> Result<()> {
-        lease::check_id(&run.id)?;
-        let now = moment(self.now());
-        sqlx::query(
-            "INSERT INTO runs (id, repo, trigger, goal, status, base, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+    /// Writes a run's row; `false` where its key is taken.
+    async fn insert(
+        &self,
+        transaction: &mut Transaction,
+        run: &NewRun,
+        key: Option<&str>,
+        priority: Option<Priority>,
+    ) -> Result<bool> {
+        let inserted = query(
+            "INSERT INTO runs (id, repo, trigger, goal, status, base, key, priority, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (key) DO NOTHING",
         )
         .bind(&run.id)
         .bind(&run.repo)
@@ -132,20 +219,55 @@ impl Store {
         .bind(&run.goal)
         .bind(run.status.as_str())
         .bind(&run.base)
-        .bind(now)
-        .execute(&mut **transaction)
-        .await
-        .map_err(database::explain)?;
-        Ok(())
+        .bind(key)
+        .bind(priority.map(Priority::as_str))
+        .bind(moment(self.now()))
+        .execute(transaction)
+        .await?;
+        Ok(inserted > 0)
     }
 
     /// Appends an event to a run whose last event is `expected` (0 for none), and writes what follows from it, in one
-    /// transaction. Durable when it returns. Gives the event's number.
+    /// transaction. Durable when it returns. Gives the event's number. Where the database is out of reach it is tried again until the lease
+    /// would have run out.
     ///
     /// # Errors
-    /// [`Conflict`] where somebody else appended meanwhile; nothing is written then.
+    /// [`Conflict`] where somebody else appended meanwhile, [`LeaseLost`] where `lease` is not what its holder thinks; nothing is
+    /// written then.
     pub async fn append(
         &self,
+        lease: Option<&Lease>,
+        run: &str,
+        expected: u64,
+        kind: &str,
+        payload: &Value,
+        projection: &Projection,
+    ) -> Result<u64> {
+        let until = tokio::time::Instant::now() + self.lease;
+        let mut again = false;
+        loop {
+            let error = match self.try_append(lease, run, expected, kind, payload, projection).await {
+                Ok(seq) => return Ok(seq),
+                Err(error) => error,
+            };
+            // A transaction that was cut off while it was committed may have counted.
+            if again && error.is::<Conflict>() {
+                let written = self.events(run, expected).await?;
+                let ours = |event: &Event| event.kind == kind && event.payload == *payload;
+                return if written.first().is_some_and(ours) { Ok(expected + 1) } else { Err(error) };
+            }
+            if !database::was_out_of_reach(&error) || tokio::time::Instant::now() + AGAIN > until {
+                return Err(error);
+            }
+            tracing::debug!(run, "an event is written again: {error:#}");
+            again = true;
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn try_append(
+        &self,
+        lease: Option<&Lease>,
         run: &str,
         expected: u64,
         kind: &str,
@@ -153,14 +275,21 @@ impl Store {
         projection: &Projection,
     ) -> Result<u64> {
         let mut transaction = self.begin().await?;
-        let seq = self.push(&mut transaction, run, expected, kind, payload, projection).await?;
-        transaction.commit().await.map_err(database::explain)?;
+        let ends = matches!(projection.run.status, Some(Status::Finished | Status::Waiting));
+        let repo = if ends { self.before_leaving(&mut transaction, run).await? } else { None };
+        let seq = self.push(&mut transaction, lease, run, expected, kind, payload, projection).await?;
+        if let Some(repo) = repo {
+            self.leave(&mut transaction, run, &repo).await?;
+        }
+        transaction.commit().await?;
         Ok(seq)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "an event, where it goes, and who writes it")]
     async fn push(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut Transaction,
+        lease: Option<&Lease>,
         run: &str,
         expected: u64,
         kind: &str,
@@ -168,30 +297,30 @@ impl Store {
         projection: &Projection,
     ) -> Result<u64> {
         let now = moment(self.now());
-        let last: Option<i64> = sqlx::query_scalar(
-            "SELECT (SELECT COALESCE(MAX(seq), 0) FROM events WHERE run = $1) FROM runs WHERE id = $1",
-        )
-        .bind(run)
-        .fetch_optional(&mut **transaction)
-        .await
-        .map_err(database::explain)?;
-        let Some(last) = last else { return Err(no_run(run).into()) };
-        let actual = last.unsigned_abs();
+        // Locked before its events are counted: whoever appends meanwhile is waited for and then counted.
+        let row = query("SELECT fence FROM runs WHERE id = $1 @lock").bind(run).first(&mut *transaction);
+        let Some(row) = row.await? else { return Err(no_run(run).into()) };
+        if let Some(fence) = lease.and_then(Lease::fence)
+            && row.get::<i64>("fence")? != fence
+        {
+            return Err(LeaseLost { run: run.to_owned() }.into());
+        }
+        let last = query("SELECT COALESCE(MAX(seq), 0) AS seq FROM events WHERE run = $1").bind(run);
+        let actual = last.one(&mut *transaction).await?.count("seq")?;
         if actual != expected {
             return Err(Conflict { run: run.to_owned(), expected, actual }.into());
         }
-        let seq = last + 1;
-        sqlx::query("INSERT INTO events (run, seq, at, kind, payload) VALUES ($1, $2, $3, $4, $5)")
+        let seq = signed(actual + 1);
+        query("INSERT INTO events (run, seq, at, kind, payload) VALUES ($1, $2, $3, $4, $5)")
             .bind(run)
             .bind(seq)
             .bind(&now)
             .bind(kind)
             .bind(payload.to_string())
-            .execute(&mut **transaction)
-            .await
-            .map_err(database::explain)?;
-        projection.write(transaction, run, seq, &now).await.map_err(database::explain)?;
-        Ok(seq.unsigned_abs())
+            .execute(&mut *transaction)
+            .await?;
+        projection.write(transaction, run, seq, &now).await?;
+        Ok(actual + 1)
     }
 
     /// The events of a run after number `after`, oldest first.
@@ -202,15 +331,14 @@ impl Store {
         let mut events: Vec<Event> = Vec::new();
         loop {
             let after = events.last().map_or(after, |event| event.seq);
-            let rows = sqlx::query(
+            let rows = query(
                 "SELECT seq, at, kind, payload FROM events WHERE run = $1 AND seq > $2 ORDER BY seq LIMIT $3",
             )
             .bind(run)
-            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(signed(after))
             .bind(PAGE)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(database::explain)?;
+            .all(self)
+            .await?;
             for row in &rows {
                 events.push(Event::from_row(row)?);
             }
@@ -229,14 +357,13 @@ impl Store {
         if name.is_empty() || !plain || name.len() > 64 {
             return Err(no_run(name).into());
         }
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM runs WHERE id = $1 OR id LIKE $1 || '%' OR id LIKE '%' || $1 \
              ORDER BY id = $1 DESC, created_at DESC LIMIT 6",
         )
         .bind(name)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(database::explain)?;
+        .all(self)
+        .await?;
         let found: Vec<RunRow> = rows.iter().map(RunRow::from_row).collect::<Result<_>>()?;
         match found.as_slice() {
             [] => Err(no_run(name).into()),
@@ -255,7 +382,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn runs(&self, filter: &RunFilter, limit: u32) -> Result<Vec<RunRow>> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM runs WHERE ($1 IS NULL OR repo = $1) AND ($2 IS NULL OR status = $2) \
              AND ($3 IS NULL OR created_at >= $3) ORDER BY created_at DESC, id DESC LIMIT $4",
         )
@@ -263,9 +390,8 @@ impl Store {
         .bind(filter.status.map(Status::as_str))
         .bind(filter.since.map(moment))
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(database::explain)?;
+        .all(self)
+        .await?;
         rows.iter().map(RunRow::from_row).collect()
     }
 
@@ -274,28 +400,45 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn attempts(&self, run: &str) -> Result<Vec<AttemptRow>> {
-        let rows = sqlx::query("SELECT * FROM fix_attempts WHERE run = $1 ORDER BY attempt")
-            .bind(run)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(database::explain)?;
+        let rows =
+            query("SELECT * FROM fix_attempts WHERE run = $1 ORDER BY attempt").bind(run).all(self).await?;
         rows.iter().map(AttemptRow::from_row).collect()
     }
 
-    /// Runs that are not finished though no process works on them: their process died. `state` is the state folder.
+    /// Runs that are not finished though no process works on them: their process died. Those of the queue are rescued there.
     ///
     /// # Errors
     /// Where the database or the lock files fail.
-    pub async fn unfinished(&self, state: &Path) -> Result<Vec<RunRow>> {
-        let filter = RunFilter { status: Some(Status::Running), ..RunFilter::default() };
+    pub async fn unfinished(&self) -> Result<Vec<RunRow>> {
+        let rows = query(
+            "SELECT * FROM runs WHERE status = 'running' AND NOT EXISTS (SELECT 1 FROM queue WHERE run = runs.id) \
+             ORDER BY created_at DESC, id DESC LIMIT 10000",
+        );
         let mut dead = Vec::new();
-        for run in self.runs(&filter, 10_000).await? {
-            if !Lease::is_held(state, &run.id)? {
+        for row in rows.all(self).await? {
+            let run = RunRow::from_row(&row)?;
+            if !self.is_held(&run.id).await? {
                 dead.push(run);
             }
         }
         Ok(dead)
     }
+}
+
+/// How long to wait before an event is written again to a database that was out of reach.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// The name of a state folder: made once, kept in it.
+fn place(state: &Path) -> Result<String> {
+    let path = state.join("place");
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    if let Ok(mut file) = made {
+        std::io::Write::write_all(&mut file, uuid::Uuid::now_v7().simple().to_string().as_bytes())?;
+        file.sync_all()?;
+    }
+    let name = std::fs::read_to_string(&path)?;
+    anyhow::ensure!(!name.is_empty(), "{} is empty", path.display());
+    Ok(name)
 }
 
 fn no_run(name: &str) -> Fault {

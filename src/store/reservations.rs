@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use sqlx::Row;
 
-use super::{Store, database, moment};
+use super::sql::{Transaction, query, signed};
+use super::{Store, moment};
 use crate::usage::Money;
 
 /// The time over which the day's cap counts.
@@ -37,36 +37,41 @@ impl Store {
         let now = self.now();
         let since = moment(now - DAY);
         let mut transaction = self.begin().await?;
-        let reserved: i64 = sqlx::query_scalar(
-            "SELECT COALESCE(SUM(amount_micro_usd), 0) FROM reservations WHERE run <> $1 AND at >= $2",
-        )
-        .bind(run)
-        .bind(&since)
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(database::explain)?;
-        let spent: i64 =
-            sqlx::query_scalar("SELECT COALESCE(SUM(cost_micro_usd), 0) FROM spending WHERE at >= $1")
-                .bind(&since)
-                .fetch_one(&mut *transaction)
-                .await
-                .map_err(database::explain)?;
-        let taken = Taken { spent: Money(spent.unsigned_abs()), reserved: Money(reserved.unsigned_abs()) };
+        self.alone(&mut transaction).await?;
+        let reserved = query(
+            "SELECT CAST(COALESCE(SUM(amount_micro_usd), 0) AS BIGINT) AS total FROM reservations \
+             WHERE run <> $1 AND at >= $2",
+        );
+        let reserved = reserved.bind(run).bind(&since).one(&mut transaction).await?;
+        let spent = query(
+            "SELECT CAST(COALESCE(SUM(cost_micro_usd), 0) AS BIGINT) AS total FROM spending WHERE at >= $1",
+        );
+        let spent = spent.bind(&since).one(&mut transaction).await?;
+        let taken = Taken { spent: Money(spent.count("total")?), reserved: Money(reserved.count("total")?) };
         let fits = taken.spent + taken.reserved + most <= cap;
         if fits {
-            sqlx::query(
-                "INSERT OR REPLACE INTO reservations (run, at, amount_micro_usd, call) VALUES ($1, $2, $3, $4)",
+            query(
+                "INSERT INTO reservations (run, at, amount_micro_usd, call) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (run) DO UPDATE SET at = excluded.at, \
+                 amount_micro_usd = excluded.amount_micro_usd, call = excluded.call",
             )
             .bind(run)
             .bind(moment(now))
-            .bind(i64::try_from(most.0).unwrap_or(i64::MAX))
+            .bind(signed(most.0))
             .bind(call.to_string())
-            .execute(&mut *transaction)
-            .await
-            .map_err(database::explain)?;
+            .execute(&mut transaction)
+            .await?;
         }
-        transaction.commit().await.map_err(database::explain)?;
+        transaction.commit().await?;
         Ok(if fits { Ok(()) } else { Err(taken) })
+    }
+
+    /// Waits until no other process sets money aside or books it, for as long as the transaction goes on.
+    async fn alone(&self, transaction: &mut Transaction) -> Result<()> {
+        if let Transaction::Postgres(_) = transaction {
+            query("LOCK TABLE reservations IN SHARE ROW EXCLUSIVE MODE").execute(transaction).await?;
+        }
+        Ok(())
     }
 
     /// The call that `run` has set money aside for, as [`Store::reserve`] was given it.
@@ -74,12 +79,9 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn reserved(&self, run: &str) -> Result<Option<Value>> {
-        let call: Option<String> = sqlx::query_scalar("SELECT call FROM reservations WHERE run = $1")
-            .bind(run)
-            .fetch_optional(self.pool())
-            .await
-            .map_err(database::explain)?;
-        call.map(|call| serde_json::from_str(&call).context("a call in the store is no JSON")).transpose()
+        let row = query("SELECT call FROM reservations WHERE run = $1").bind(run).first(self).await?;
+        let parse = |call: String| serde_json::from_str(&call).context("a call in the store is no JSON");
+        row.map(|row| parse(row.get("call")?)).transpose()
     }
 
     /// The runs that have money set aside.
@@ -87,10 +89,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn reserving(&self) -> Result<Vec<String>> {
-        let rows = sqlx::query("SELECT run FROM reservations ORDER BY run")
-            .fetch_all(self.pool())
-            .await
-            .map_err(database::explain)?;
-        rows.iter().map(|row| Ok(row.try_get("run")?)).collect()
+        let rows = query("SELECT run FROM reservations ORDER BY run").all(self).await?;
+        rows.iter().map(|row| row.get("run")).collect()
     }
 }

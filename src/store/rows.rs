@@ -6,15 +6,17 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::sqlite::{Sqlite, SqliteRow};
-use sqlx::{Row, Transaction};
 
+use super::queue::Priority;
+use super::sql::{Row, Transaction, query, signed};
 use crate::usage::{Money, Usage};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
+    /// In the queue, not begun.
+    Queued,
     /// Under way (or its process died: see [`super::Store::unfinished`]).
     Running,
     /// Waits for a person.
@@ -27,6 +29,7 @@ impl Status {
     /// As written in the database.
     pub fn as_str(self) -> &'static str {
         match self {
+            Status::Queued => "queued",
             Status::Running => "running",
             Status::Waiting => "waiting",
             Status::Finished => "finished",
@@ -34,7 +37,7 @@ impl Status {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        [Status::Running, Status::Waiting, Status::Finished]
+        [Status::Queued, Status::Running, Status::Waiting, Status::Finished]
             .into_iter()
             .find(|status| status.as_str() == text)
             .with_context(|| format!("unknown status {text:?} in the store"))
@@ -85,6 +88,8 @@ pub struct RunRow {
     pub attempts: u64,
     /// What its models cost.
     pub cost: Money,
+    /// How urgent it was submitted as; `None` for one that began without the queue.
+    pub priority: Option<Priority>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When its last event was appended.
@@ -190,13 +195,13 @@ pub struct Projection {
 impl Projection {
     pub(super) async fn write(
         &self,
-        transaction: &mut Transaction<'_, Sqlite>,
+        transaction: &mut Transaction,
         run: &str,
         seq: i64,
         now: &str,
-    ) -> sqlx::Result<()> {
+    ) -> Result<()> {
         let spent = self.spent.as_ref().map_or(0, |spent| signed(spent.cost.0));
-        sqlx::query(
+        query(
             "UPDATE runs SET status = COALESCE($2, status), outcome = COALESCE($3, outcome), \
              exit = COALESCE($4, exit), summary = COALESCE($5, summary), base = COALESCE($6, base), \
              landed = COALESCE($7, landed), cost_micro_usd = cost_micro_usd + $8, attempts = attempts + $9, \
@@ -212,10 +217,10 @@ impl Projection {
         .bind(spent)
         .bind(i64::from(self.attempt.is_some()))
         .bind(now)
-        .execute(&mut **transaction)
+        .execute(&mut *transaction)
         .await?;
         if let Some(spent) = &self.spent {
-            sqlx::query(
+            query(
                 "INSERT INTO spending (run, seq, at, provider, model, cost_micro_usd) \
                  VALUES ($1, $2, $3, $4, $5, $6)",
             )
@@ -225,23 +230,18 @@ impl Projection {
             .bind(&spent.provider)
             .bind(&spent.model)
             .bind(signed(spent.cost.0))
-            .execute(&mut **transaction)
+            .execute(&mut *transaction)
             .await?;
         }
         if self.settles {
-            sqlx::query("DELETE FROM reservations WHERE run = $1")
-                .bind(run)
-                .execute(&mut **transaction)
-                .await?;
+            query("DELETE FROM reservations WHERE run = $1").bind(run).execute(&mut *transaction).await?;
         }
         if let Some(why) = &self.unproven {
-            sqlx::query(
-                "UPDATE fix_attempts SET succeeded = FALSE, result = $2 WHERE run = $1 AND succeeded",
-            )
-            .bind(run)
-            .bind(why)
-            .execute(&mut **transaction)
-            .await?;
+            query("UPDATE fix_attempts SET succeeded = FALSE, result = $2 WHERE run = $1 AND succeeded")
+                .bind(run)
+                .bind(why)
+                .execute(&mut *transaction)
+                .await?;
         }
         match &self.attempt {
             Some(attempt) => attempt.insert(transaction, run, now).await,
@@ -251,13 +251,8 @@ impl Projection {
 }
 
 impl AttemptRow {
-    async fn insert(
-        &self,
-        transaction: &mut Transaction<'_, Sqlite>,
-        run: &str,
-        now: &str,
-    ) -> sqlx::Result<()> {
-        sqlx::query(
+    async fn insert(&self, transaction: &mut Transaction, run: &str, now: &str) -> Result<()> {
+        query(
             "INSERT INTO fix_attempts (run, attempt, fixer, model_used, category, fingerprint, succeeded, \
              result, input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, cost_micro_usd, \
              duration_ms, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
@@ -277,22 +272,22 @@ impl AttemptRow {
         .bind(signed(self.cost.0))
         .bind(signed(self.duration.as_millis().try_into().unwrap_or(u64::MAX)))
         .bind(now)
-        .execute(&mut **transaction)
-        .await?;
-        Ok(())
+        .execute(transaction)
+        .await
+        .map(drop)
     }
 
-    pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
-        let number = |column: &str| unsigned(row, column);
+    pub(super) fn from_row(row: &Row) -> Result<Self> {
+        let number = |column: &str| row.count(column);
         Ok(Self {
-            run: row.try_get("run")?,
+            run: row.get("run")?,
             attempt: number("attempt")?.try_into().unwrap_or(u32::MAX),
-            fixer: row.try_get("fixer")?,
-            model_used: row.try_get("model_used")?,
-            category: row.try_get("category")?,
-            fingerprint: row.try_get("fingerprint")?,
-            succeeded: row.try_get("succeeded")?,
-            result: row.try_get("result")?,
+            fixer: row.get("fixer")?,
+            model_used: row.get("model_used")?,
+            category: row.get("category")?,
+            fingerprint: row.get("fingerprint")?,
+            succeeded: row.get("succeeded")?,
+            result: row.get("result")?,
             usage: Usage {
                 input: number("input_tokens")?,
                 cache_read: number("cache_read_tokens")?,
@@ -308,20 +303,22 @@ impl AttemptRow {
 }
 
 impl RunRow {
-    pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
+    pub(super) fn from_row(row: &Row) -> Result<Self> {
+        let priority: Option<String> = row.get("priority")?;
         Ok(Self {
-            id: row.try_get("id")?,
-            repo: row.try_get("repo")?,
-            trigger: row.try_get("trigger")?,
-            goal: row.try_get("goal")?,
-            status: Status::parse(row.try_get("status")?)?,
-            outcome: row.try_get("outcome")?,
-            exit: row.try_get("exit")?,
-            summary: row.try_get("summary")?,
-            base: row.try_get("base")?,
-            landed: row.try_get("landed")?,
-            attempts: unsigned(row, "attempts")?,
-            cost: Money(unsigned(row, "cost_micro_usd")?),
+            id: row.get("id")?,
+            repo: row.get("repo")?,
+            trigger: row.get("trigger")?,
+            goal: row.get("goal")?,
+            status: Status::parse(&row.get::<String>("status")?)?,
+            outcome: row.get("outcome")?,
+            exit: row.get("exit")?,
+            summary: row.get("summary")?,
+            base: row.get("base")?,
+            landed: row.get("landed")?,
+            attempts: row.count("attempts")?,
+            cost: Money(row.count("cost_micro_usd")?),
+            priority: priority.as_deref().map(Priority::parse).transpose()?,
             created_at: time(row, "created_at")?,
             updated_at: time(row, "updated_at")?,
         })
@@ -329,28 +326,18 @@ impl RunRow {
 }
 
 impl Event {
-    pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
-        let payload: &str = row.try_get("payload")?;
+    pub(super) fn from_row(row: &Row) -> Result<Self> {
+        let payload: String = row.get("payload")?;
         Ok(Self {
-            seq: unsigned(row, "seq")?,
+            seq: row.count("seq")?,
             at: time(row, "at")?,
-            kind: row.try_get("kind")?,
-            payload: serde_json::from_str(payload).context("an event in the store is no JSON")?,
+            kind: row.get("kind")?,
+            payload: serde_json::from_str(&payload).context("an event in the store is no JSON")?,
         })
     }
 }
 
-/// SQL has no unsigned numbers.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(row: &SqliteRow, column: &str) -> Result<u64> {
-    let number: i64 = row.try_get(column)?;
-    Ok(number.max(0).unsigned_abs())
-}
-
-pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp> {
-    let text: &str = row.try_get(column)?;
+pub(super) fn time(row: &Row, column: &str) -> Result<Timestamp> {
+    let text: String = row.get(column)?;
     text.parse().with_context(|| format!("{column} is no moment: {text:?}"))
 }

@@ -1,3 +1,10 @@
+//! What a store has to do, on SQLite and on PostgreSQL alike.
+
+mod queue;
+
+#[path = "../../tests/support/postgres.rs"]
+mod postgres;
+
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,7 +14,9 @@ use serde_json::json;
 use super::*;
 use crate::fault::Exit;
 use crate::usage::{Money, Usage};
+use postgres::Server;
 
+/// A clock that goes on by a second whenever it is asked, and as far as a test says.
 struct StepClock(Mutex<Timestamp>);
 
 impl Clock for StepClock {
@@ -18,24 +27,97 @@ impl Clock for StepClock {
     }
 }
 
+/// A database and a state folder of a test's own.
 struct Place {
     dir: tempfile::TempDir,
+    clock: Arc<StepClock>,
+    /// The address of the PostgreSQL, where it is one.
+    server: Option<SecretString>,
 }
 
 impl Place {
-    fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+    fn sqlite() -> Self {
+        let start = "2026-01-01T00:00:00Z".parse().unwrap();
+        let clock = Arc::new(StepClock(Mutex::new(start)));
+        Self { dir: tempfile::tempdir().unwrap(), clock, server: None }
+    }
+
+    fn postgres() -> Self {
+        Self { server: Some(Server::shared().database().into()), ..Self::sqlite() }
     }
 
     fn path(&self) -> PathBuf {
         self.dir.path().join("regreen.db")
     }
 
+    /// The store as another process of the same machine opens it.
     async fn store(&self) -> Store {
-        let start = "2026-01-01T00:00:00Z".parse().unwrap();
-        Store::open_with(&self.path(), Arc::new(StepClock(Mutex::new(start)))).await.unwrap()
+        self.store_at(self.dir.path(), self.clock.clone()).await
+    }
+
+    /// The store as a process opens it whose state folder is `state`.
+    async fn store_at(&self, state: &Path, clock: Arc<dyn Clock>) -> Store {
+        match &self.server {
+            Some(url) => Store::connect_with(url, state, clock).await.unwrap(),
+            None => Store::open_with(&state.join("regreen.db"), clock).await.unwrap(),
+        }
+    }
+
+    /// Runs statements without the store.
+    async fn sql(&self, text: &'static str) -> Result<()> {
+        use secrecy::ExposeSecret;
+        use sqlx::Connection;
+        match &self.server {
+            Some(url) => {
+                let mut connection = sqlx::PgConnection::connect(url.expose_secret()).await?;
+                sqlx::raw_sql(text).execute(&mut connection).await?;
+                connection.close().await?;
+            }
+            None => database::raw(&self.path(), text).await?,
+        }
+        Ok(())
+    }
+
+    /// Lets the database's clock go on.
+    async fn pass(&self, time: Duration) {
+        *self.clock.0.lock().unwrap() += time;
+        if self.server.is_none() {
+            return;
+        }
+        self.sql(
+            "CREATE TABLE IF NOT EXISTS passed (millis BIGINT NOT NULL); \
+             INSERT INTO passed SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM passed); \
+             CREATE OR REPLACE FUNCTION regreen_now() RETURNS BIGINT LANGUAGE sql STABLE AS \
+             $$ SELECT (EXTRACT(EPOCH FROM statement_timestamp()) * 1000)::BIGINT + SUM(millis)::BIGINT FROM passed $$",
+        )
+        .await
+        .unwrap();
+        let store = self.store().await;
+        let millis = i64::try_from(time.as_millis()).unwrap();
+        query("UPDATE passed SET millis = millis + $1").bind(millis).execute(&store).await.unwrap();
+        store.close().await;
     }
 }
+
+/// Runs each of these on both databases.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::store::tests::Place::sqlite()).await;
+            })*
+        }
+
+        mod server {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::store::tests::Place::postgres()).await;
+            })*
+        }
+    };
+}
+use on_both;
 
 fn new_run(id: &str) -> NewRun {
     NewRun {
@@ -50,7 +132,7 @@ fn new_run(id: &str) -> NewRun {
 
 /// Makes a run with one event.
 async fn begin(store: &Store, run: &NewRun) -> Result<()> {
-    store.create(run, "started", &json!(null), &Projection::default()).await
+    store.create(run, "started", &json!(null), &Projection::default()).await.map(drop)
 }
 
 fn fault(error: &anyhow::Error) -> &Fault {
@@ -74,17 +156,15 @@ fn attempt(number: u32) -> AttemptRow {
     }
 }
 
-#[tokio::test]
-async fn a_run_is_the_projection_of_its_events() {
-    let place = Place::new();
+async fn a_run_is_the_projection_of_its_events(place: Place) {
     let store = place.store().await;
     store.create(&new_run("r1"), "started", &json!({"a": "ä"}), &Projection::default()).await.unwrap();
     let spent = Spent { provider: "p".into(), model: "m".into(), cost: Money(1500) };
     let paid = Projection { spent: Some(spent.clone()), ..Projection::default() };
-    assert_eq!(store.append("r1", 1, "call", &json!(1), &paid).await.unwrap(), 2);
+    assert_eq!(store.append(None, "r1", 1, "call", &json!(1), &paid).await.unwrap(), 2);
     for number in [1, 2] {
         let tried = Projection { attempt: Some(attempt(number)), ..Projection::default() };
-        store.append("r1", 1 + u64::from(number), "attempt", &json!(null), &tried).await.unwrap();
+        store.append(None, "r1", 1 + u64::from(number), "attempt", &json!(null), &tried).await.unwrap();
     }
     let end = RunPatch {
         status: Some(Status::Finished),
@@ -93,7 +173,7 @@ async fn a_run_is_the_projection_of_its_events() {
         ..RunPatch::default()
     };
     let end = Projection { run: end, ..Projection::default() };
-    store.append("r1", 4, "ended", &json!({}), &end).await.unwrap();
+    store.append(None, "r1", 4, "ended", &json!({}), &end).await.unwrap();
 
     // Another process sees the same.
     store.close().await;
@@ -112,38 +192,34 @@ async fn a_run_is_the_projection_of_its_events() {
     assert_eq!(attempts[1].duration, Duration::from_millis(2500));
 }
 
-#[tokio::test]
-async fn an_outdated_writer_is_refused_whole() {
-    let place = Place::new();
+async fn an_outdated_writer_is_refused_whole(place: Place) {
     let store = place.store().await;
     begin(&store, &new_run("r1")).await.unwrap();
-    store.append("r1", 1, "a", &json!(0), &Projection::default()).await.unwrap();
+    store.append(None, "r1", 1, "a", &json!(0), &Projection::default()).await.unwrap();
     let patch = RunPatch { outcome: Some("wrong".into()), ..RunPatch::default() };
     let late = Projection { run: patch, attempt: Some(attempt(1)), ..Projection::default() };
-    let error = store.append("r1", 1, "b", &json!(0), &late).await.unwrap_err();
+    let error = store.append(None, "r1", 1, "b", &json!(0), &late).await.unwrap_err();
     let conflict = error.downcast_ref::<Conflict>().unwrap();
     assert_eq!((conflict.expected, conflict.actual), (1, 2));
     assert_eq!(store.run("r1").await.unwrap().outcome, None);
     assert!(store.attempts("r1").await.unwrap().is_empty());
-    assert!(store.append("gone", 0, "a", &json!(0), &Projection::default()).await.is_err());
+    assert!(store.append(None, "gone", 0, "a", &json!(0), &Projection::default()).await.is_err());
 
     // The same attempt twice breaks a key: the event must not stay behind.
     let tried = Projection { attempt: Some(attempt(1)), ..Projection::default() };
-    store.append("r1", 2, "t", &json!(0), &tried).await.unwrap();
-    store.append("r1", 3, "t", &json!(0), &tried).await.unwrap_err();
+    store.append(None, "r1", 2, "t", &json!(0), &tried).await.unwrap();
+    store.append(None, "r1", 3, "t", &json!(0), &tried).await.unwrap_err();
     assert_eq!(store.events("r1", 0).await.unwrap().len(), 3);
 }
 
-#[tokio::test]
-async fn many_writers_lose_nothing() {
-    let place = Place::new();
+async fn many_writers_lose_nothing(place: Place) {
     let stores = [place.store().await, place.store().await, place.store().await];
     begin(&stores[0], &new_run("r1")).await.unwrap();
     let work = |store: Store| async move {
         for _ in 0..20 {
             loop {
                 let last = store.events("r1", 0).await.unwrap().len() as u64;
-                match store.append("r1", last, "e", &json!(0), &Projection::default()).await {
+                match store.append(None, "r1", last, "e", &json!(0), &Projection::default()).await {
                     Ok(_) => break,
                     Err(error) => assert!(error.downcast_ref::<Conflict>().is_some(), "{error:?}"),
                 }
@@ -158,21 +234,17 @@ async fn many_writers_lose_nothing() {
     assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=61).collect::<Vec<u64>>());
 }
 
-#[tokio::test]
-async fn the_database_itself_keeps_events_as_they_are() {
-    let place = Place::new();
+async fn the_database_itself_keeps_events_as_they_are(place: Place) {
     let store = place.store().await;
     begin(&store, &new_run("r1")).await.unwrap();
     for sql in ["UPDATE events SET kind = 'x'", "DELETE FROM events"] {
-        let error = database::raw(&place.path(), sql).await.unwrap_err();
+        let error = place.sql(sql).await.unwrap_err();
         assert!(format!("{error:?}").contains("append-only"), "{error:?}");
     }
     assert_eq!(store.events("r1", 0).await.unwrap()[0].kind, "started");
 }
 
-#[tokio::test]
-async fn runs_are_found_by_either_end_of_their_id() {
-    let place = Place::new();
+async fn runs_are_found_by_either_end_of_their_id(place: Place) {
     let store = place.store().await;
     let ids = ["019a-1111-aaaa1234", "019a-2222-bbbb1234", "019b-3333-cccc5678"];
     for id in ids {
@@ -202,7 +274,7 @@ async fn runs_are_found_by_either_end_of_their_id() {
 #[tokio::test]
 async fn damaged_newer_and_locked_stores_are_explained() {
     use std::os::unix::fs::PermissionsExt;
-    let place = Place::new();
+    let place = Place::sqlite();
     let store = place.store().await;
     assert_eq!(std::fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o600);
     let wal = place.dir.path().join("regreen.db-wal");
@@ -226,28 +298,100 @@ async fn damaged_newer_and_locked_stores_are_explained() {
     assert!(fault(&error).message.contains("cannot open the store"), "{error:?}");
 }
 
-#[tokio::test]
-async fn a_run_has_one_process_at_a_time() {
-    let place = Place::new();
-    let state = place.dir.path();
+async fn a_run_has_one_process_at_a_time(place: Place) {
     let store = place.store().await;
     begin(&store, &new_run("r1")).await.unwrap();
     begin(&store, &NewRun { status: Status::Finished, ..new_run("r2") }).await.unwrap();
-    assert!(!Lease::is_held(state, "r1").unwrap());
-    let lease = Lease::acquire(state, "r1").unwrap().unwrap();
-    assert!(Lease::acquire(state, "r1").unwrap().is_none());
-    assert!(Lease::is_held(state, "r1").unwrap());
-    assert!(store.unfinished(state).await.unwrap().is_empty());
+    assert!(!store.is_held("r1").await.unwrap());
+    let lease = store.acquire("r1").await.unwrap().unwrap();
+    assert!(store.acquire("r1").await.unwrap().is_none());
+    assert!(store.is_held("r1").await.unwrap());
+    assert!(store.unfinished().await.unwrap().is_empty());
     drop(lease);
-    let dead = store.unfinished(state).await.unwrap();
+    let dead = store.unfinished().await.unwrap();
     assert_eq!(dead.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["r1"]);
-    assert!(Lease::acquire(state, "r1").unwrap().is_some());
-    assert!(Lease::acquire(state, "../r1").is_err());
+    assert!(store.acquire("r1").await.unwrap().is_some());
+    assert!(store.acquire("../r1").await.is_err());
 }
 
+/// Machines that share a database see each other's leases, and one that was thought dead cannot write any more.
 #[tokio::test]
-async fn approvals_are_asked_once_and_decided_once() {
-    let place = Place::new();
+async fn a_lease_holds_across_machines_until_it_runs_out() {
+    let place = Place::postgres();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (here, there) = (place.store().await, place.store_at(elsewhere.path(), place.clock.clone()).await);
+    let lease = here.create(&new_run("r1"), "started", &json!(null), &Projection::default()).await.unwrap();
+    let none = Projection::default();
+    here.append(Some(&lease), "r1", 1, "a", &json!(0), &none).await.unwrap();
+    assert!(there.is_held("r1").await.unwrap());
+    assert!(there.acquire("r1").await.unwrap().is_none());
+    assert!(there.unfinished().await.unwrap().is_empty());
+
+    place.pass(2 * lease::LEASE).await;
+    assert_eq!(there.unfinished().await.unwrap().len(), 1);
+    let taken = there.acquire("r1").await.unwrap().unwrap();
+    let error = here.append(Some(&lease), "r1", 2, "b", &json!(0), &none).await.unwrap_err();
+    assert!(error.is::<LeaseLost>() && is_interruption(&error), "{error:?}");
+    there.append(Some(&taken), "r1", 2, "c", &json!(0), &none).await.unwrap();
+    // What was lost is not given back: the other one still has it.
+    drop(lease);
+    assert!(here.acquire("r1").await.unwrap().is_none());
+}
+
+/// Whoever cannot say that it lives gives up by itself.
+#[tokio::test]
+async fn a_holder_hears_that_its_lease_is_lost() {
+    let place = Place::postgres();
+    let mut store = place.store().await;
+    store.lease = Duration::from_millis(300);
+    let taken = store.create(&new_run("r1"), "started", &json!(null), &Projection::default()).await.unwrap();
+    place.sql("UPDATE runs SET fence = fence + 1").await.unwrap();
+    taken.lost().await;
+    let cut_off =
+        store.create(&new_run("r2"), "started", &json!(null), &Projection::default()).await.unwrap();
+    store.close().await;
+    cut_off.lost().await;
+}
+
+/// Both databases have the same tables.
+#[tokio::test]
+async fn one_schema_in_two_dialects() {
+    let (sqlite, server) = (Place::sqlite(), Place::postgres());
+    let (one, other) = (sqlite.store().await, server.store().await);
+    let list = async |store: &Store, text: &'static str| -> Vec<String> {
+        let rows = query(text).all(store).await.unwrap();
+        let mut lines: Vec<String> = rows.iter().map(|row| row.get("line").unwrap()).collect();
+        lines.sort();
+        lines
+    };
+    let columns = list(
+        &one,
+        "SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || (c.\"notnull\" = 1) AS line FROM sqlite_schema m, \
+         pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE '\\_%' ESCAPE '\\'",
+    )
+    .await;
+    let the_same = list(
+        &other,
+        "SELECT table_name || '.' || column_name || ' ' || UPPER(data_type) || ' ' || \
+         CASE is_nullable WHEN 'NO' THEN 1 ELSE 0 END AS line FROM information_schema.columns \
+         WHERE table_schema = 'public' AND table_name NOT LIKE '\\_%'",
+    )
+    .await;
+    assert!(columns.len() > 60, "{columns:#?}");
+    let integer = |line: &String| line.replace("runs.exit INTEGER", "runs.exit BIGINT");
+    assert_eq!(columns.iter().map(integer).collect::<Vec<_>>(), the_same);
+}
+
+async fn any_text_is_kept(place: Place) {
+    let store = place.store().await;
+    let odd = NewRun { goal: "a\0b \u{202e} 'x' $1 @now".to_owned(), ..new_run("r1") };
+    store.create(&odd, "started", &json!({"text": "a\0b"}), &Projection::default()).await.unwrap();
+    assert_eq!(store.events("r1", 0).await.unwrap()[0].payload, json!({"text": "a\0b"}));
+    let goal = store.run("r1").await.unwrap().goal;
+    assert_eq!(goal.replace('\u{fffd}', "\0"), odd.goal);
+}
+
+async fn approvals_are_asked_once_and_decided_once(place: Place) {
     let store = place.store().await;
     begin(&store, &new_run("r1")).await.unwrap();
     let id = store.request_approval("r1", "land", "production").await.unwrap();
@@ -260,32 +404,28 @@ async fn approvals_are_asked_once_and_decided_once() {
     assert_eq!((all[0].decision, all[0].decided_by.as_deref()), (Some(Decision::Approved), Some("ann")));
 }
 
-#[tokio::test]
-async fn a_run_begins_with_its_first_event_or_not_at_all() {
-    let place = Place::new();
+const FULL: &str = "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full'); END";
+const FULL_SERVER: &str = "CREATE TRIGGER full_up BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION regreen_events_stay()";
+
+async fn a_run_begins_with_its_first_event_or_not_at_all(place: Place) {
     let store = place.store().await;
     let none = Projection::default();
     store.create(&new_run("r1"), "started", &json!(1), &none).await.unwrap();
     assert_eq!(store.events("r1", 0).await.unwrap().len(), 1);
     // The second write of the transaction fails: the row must not stay.
-    sqlx::query("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full'); END")
-        .execute(store.pool())
-        .await
-        .unwrap();
+    place.sql(if store.is_alone() { FULL } else { FULL_SERVER }).await.unwrap();
     store.create(&new_run("r2"), "started", &json!(1), &none).await.unwrap_err();
     assert!(store.run("r2").await.is_err());
 }
 
-#[tokio::test]
-async fn every_event_of_a_long_run_is_read() {
-    let place = Place::new();
+async fn every_event_of_a_long_run_is_read(place: Place) {
     let store = place.store().await;
     begin(&store, &new_run("long")).await.unwrap();
-    sqlx::query(
+    query(
         "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10003) \
-         INSERT INTO events (run, seq, at, kind, payload) SELECT 'long', i, '2026-01-01T00:00:00.000Z', 'k', 'null' FROM n",
+         INSERT INTO events (run, seq, at, kind, payload) SELECT 'long', CAST(i AS BIGINT), '2026-01-01T00:00:00.000Z', 'k', 'null' FROM n",
     )
-    .execute(store.pool())
+    .execute(&store)
     .await
     .unwrap();
     let events = store.events("long", 1).await.unwrap();
@@ -299,7 +439,7 @@ async fn working(place: &Place, count: usize) -> (Store, Vec<Lease>) {
     let mut leases = Vec::new();
     for n in 0..count {
         begin(&store, &new_run(&format!("r{n}"))).await.unwrap();
-        leases.push(Lease::acquire(place.dir.path(), &format!("r{n}")).unwrap().unwrap());
+        leases.push(store.acquire(&format!("r{n}")).await.unwrap().unwrap());
     }
     (store, leases)
 }
@@ -309,9 +449,7 @@ fn booked(cost: u64) -> Projection {
     Projection { spent: Some(spent), settles: true, ..Projection::default() }
 }
 
-#[tokio::test]
-async fn runs_side_by_side_do_not_pass_a_cap_together() {
-    let place = Place::new();
+async fn runs_side_by_side_do_not_pass_a_cap_together(place: Place) {
     let (_store, _leases) = working(&place, 10).await;
     let mut tasks = Vec::new();
     for n in 0..10 {
@@ -328,9 +466,7 @@ async fn runs_side_by_side_do_not_pass_a_cap_together() {
     assert_eq!(allowed, 3);
 }
 
-#[tokio::test]
-async fn what_is_set_aside_is_released_when_the_call_is_booked() {
-    let place = Place::new();
+async fn what_is_set_aside_is_released_when_the_call_is_booked(place: Place) {
     let (store, _leases) = working(&place, 2).await;
     let call = json!({});
     let ask = |run: &'static str, most| store.reserve(run, Money(most), Money(1000), &call);
@@ -339,16 +475,14 @@ async fn what_is_set_aside_is_released_when_the_call_is_booked() {
     assert_eq!(ask("r1", 600).await.unwrap(), Err(taken));
     // A run has one call at a time: its own earlier one does not count against it.
     assert_eq!(ask("r0", 1000).await.unwrap(), Ok(()));
-    store.append("r0", 1, "asked", &json!({}), &booked(100)).await.unwrap();
+    store.append(None, "r0", 1, "asked", &json!({}), &booked(100)).await.unwrap();
     assert_eq!(ask("r1", 900).await.unwrap(), Ok(()));
     // What was spent counts for everyone.
-    store.append("r1", 1, "asked", &json!({}), &booked(900)).await.unwrap();
+    store.append(None, "r1", 1, "asked", &json!({}), &booked(900)).await.unwrap();
     assert_eq!(ask("r0", 1).await.unwrap(), Err(Taken { spent: Money(1000), reserved: Money(0) }));
 }
 
-#[tokio::test]
-async fn what_is_set_aside_names_its_call_until_that_is_booked() {
-    let place = Place::new();
+async fn what_is_set_aside_names_its_call_until_that_is_booked(place: Place) {
     let (store, leases) = working(&place, 2).await;
     let call = json!({"model": "m"});
     store.reserve("r1", Money(600), Money(1000), &call).await.unwrap().unwrap();
@@ -357,7 +491,23 @@ async fn what_is_set_aside_names_its_call_until_that_is_booked() {
     assert!(store.reserve("r0", Money(600), Money(1000), &call).await.unwrap().is_err());
     assert_eq!(store.reserving().await.unwrap(), ["r1"]);
     assert_eq!(store.reserved("r1").await.unwrap(), Some(call));
-    store.append("r1", 1, "asked", &json!({}), &booked(600)).await.unwrap();
+    store.append(None, "r1", 1, "asked", &json!({}), &booked(600)).await.unwrap();
     assert_eq!(store.reserved("r1").await.unwrap(), None);
     assert_eq!(store.reserving().await.unwrap(), [""; 0]);
 }
+
+on_both!(
+    any_text_is_kept,
+    a_run_is_the_projection_of_its_events,
+    an_outdated_writer_is_refused_whole,
+    many_writers_lose_nothing,
+    the_database_itself_keeps_events_as_they_are,
+    runs_are_found_by_either_end_of_their_id,
+    a_run_has_one_process_at_a_time,
+    approvals_are_asked_once_and_decided_once,
+    a_run_begins_with_its_first_event_or_not_at_all,
+    every_event_of_a_long_run_is_read,
+    runs_side_by_side_do_not_pass_a_cap_together,
+    what_is_set_aside_is_released_when_the_call_is_booked,
+    what_is_set_aside_names_its_call_until_that_is_booked,
+);
