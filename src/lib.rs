@@ -15,6 +15,7 @@ pub mod cli;
 
 pub mod heal;
 pub mod plan;
+pub mod worker;
 
 pub mod run;
 
@@ -49,6 +50,7 @@ pub mod usage;
 pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
+    &["worker"],
     &["plan"],
     &["heal"],
     &["run"],

@@ -22,8 +22,9 @@ use crate::outcome::{Check, CommandLine};
 use crate::patch::RelPath;
 use crate::plan::Implementation;
 use crate::run::Step;
-use crate::run::events::{Event, Preparation, Rung, Spec, Trigger};
+use crate::run::events::{Event, Preparation, Request, Rung, Spec, Trigger, Work};
 use crate::run::journal::Journal;
+use crate::store::{Store, is_interruption};
 use crate::usage::Money;
 use crate::verify::same::{alike, same};
 
@@ -34,7 +35,7 @@ const ANSWER: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Shared {
     #[command(flatten)]
-    place: super::Place,
+    pub(super) place: super::Place,
     /// Another check that must not get worse (repeatable)
     #[arg(long = "check", value_name = "NAME=CMD", value_parser = named_check)]
     checks: Vec<(String, String)>,
@@ -78,6 +79,38 @@ pub(super) struct Options {
     pub(super) dry_run: bool,
 }
 
+impl Options {
+    /// The options as a request says them.
+    pub(super) fn of(request: &Request) -> Self {
+        let shared = Shared {
+            place: super::Place { repo: request.repo.join(&request.dir) },
+            checks: request.checks.clone(),
+            budget: request.budget,
+            timeout: request.timeout,
+            json: true,
+        };
+        let Request { max_attempts, sandbox, network: allow_net, no_model, .. } = *request;
+        Self { shared, tries: Tries { max_attempts, sandbox, allow_net }, no_model, dry_run: false }
+    }
+
+    /// A request with these options.
+    pub(super) fn request(&self, repo: PathBuf, dir: String, work: Work, land: String) -> Request {
+        Request {
+            repo,
+            dir,
+            work,
+            land,
+            checks: self.shared.checks.clone(),
+            budget: self.shared.budget,
+            timeout: self.shared.timeout,
+            max_attempts: self.tries.max_attempts,
+            sandbox: self.tries.sandbox,
+            network: self.tries.allow_net,
+            no_model: self.no_model,
+        }
+    }
+}
+
 /// Make a failing command green, and prove it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -103,17 +136,9 @@ impl Heal {
         let want = if self.land == Some(Land::Worktree) { Want::Folder } else { Want::Ask };
         let ground = Ground::find(&self.options, want).await?;
         let session = &ground.session;
-        let goal = Check {
-            name: GOAL.into(),
-            run: CommandLine::Argv(self.command),
-            dir: ground.dir.clone(),
-            timeout: session.settings.user.limits.check,
-            needs: Vec::new(),
-        };
         let land = self.land.unwrap_or(Land::Worktree);
-        let checks = ground.checks(&self.options, &goal)?;
         let id = new_id();
-        let spec = ground.spec(&self.options, &id, Trigger::Heal, goal, checks, &land).await?;
+        let spec = ground.heal(&self.options, &id, self.command, &land).await?;
         let journal = session.begin(&id, spec, session.listeners(self.options.shared.json)).await?;
         drive(session, &journal, self.options.shared.json).await
     }
@@ -132,6 +157,7 @@ pub(super) async fn drive(session: &Session, journal: &Journal, json: bool) -> R
     // A landing that is cut off stays open: the next start completes it or takes it back.
     let landing = run.landing.is_some() && run.landed.is_none();
     if let Err(error) = &done
+        && !is_interruption(error)
         && !matches!(run.next(), Step::Done(_))
         && !landing
     {
@@ -171,14 +197,21 @@ pub(super) struct Ground {
 
 impl Ground {
     /// The ground of a run that exists already.
-    pub(super) async fn at(root: &Path) -> Result<Self> {
+    pub(super) async fn at(root: &Path, store: Store) -> Result<Self> {
         let repo = Repo::discover(root).await?;
-        let session = Session::open(read_repo_file(root).as_deref()).await?;
+        let session = Session::open_with(read_repo_file(root).as_deref(), Some(store)).await?;
         Ok(Self { session, root: root.to_owned(), repo, dir: String::new() })
     }
 
     /// Finds the repo of `--repo` and opens the session with its configuration.
     pub(super) async fn find(options: &Options, want: Want) -> Result<Self> {
+        let ground = Self::find_with(options, want, None).await?;
+        super::resume::tidy(&ground.session).await;
+        Ok(ground)
+    }
+
+    /// [`Ground::find`] in a store that is open already, and nothing else.
+    pub(super) async fn find_with(options: &Options, want: Want, store: Option<Store>) -> Result<Self> {
         let place = options.shared.place.repo.canonicalize().map_err(|error| {
             Fault::usage(format!("{}: {error}", options.shared.place.repo.display()))
                 .hint("--repo names a folder")
@@ -208,8 +241,7 @@ impl Ground {
         };
         config::Environment::from_process().refuse_home(&root)?;
         let dir = place.strip_prefix(&root).unwrap_or(Path::new("")).to_string_lossy().into_owned();
-        let session = Session::open(read_repo_file(&root).as_deref()).await?;
-        super::resume::tidy(&session).await;
+        let session = Session::open_with(read_repo_file(&root).as_deref(), store).await?;
         Ok(Self { session, root, repo, dir })
     }
 
@@ -273,6 +305,25 @@ impl Ground {
     /// What prepares the tree, with no more of the network than the user allows.
     fn preparation(&self, options: &Options) -> Option<Preparation> {
         preparation(&self.session, &self.root, options.tries.allow_net)
+    }
+
+    /// Everything that a run needs to know which is to make `command` exit 0.
+    pub(super) async fn heal(
+        &self,
+        options: &Options,
+        id: &str,
+        command: Vec<String>,
+        land: &Land,
+    ) -> Result<Spec> {
+        let goal = Check {
+            name: GOAL.into(),
+            run: CommandLine::Argv(command),
+            dir: self.dir.clone(),
+            timeout: self.session.settings.user.limits.check,
+            needs: Vec::new(),
+        };
+        let checks = self.checks(options, &goal)?;
+        self.spec(options, id, Trigger::Heal, goal, checks, land).await
     }
 
     /// Everything a run needs to know, with a snapshot of the tree as it is now.
@@ -505,7 +556,7 @@ pub(super) fn money(text: &str) -> Result<Money, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match config::parse_duration(text) {
         Ok(duration) if duration.is_zero() => Err("give more than no time at all".into()),
         other => other.map_err(|error| error.to_string()),

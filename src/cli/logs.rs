@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use super::live::{Teller, lay_out, short};
 use super::page::Page;
-use super::paint::{CARE, DIM, out, paint, plain, say};
+use super::paint::{CARE, DIM, line, out, paint, plain, say};
 use super::session::Session;
 use crate::clock::human;
-use crate::fault::{Exit, Fault};
+use crate::fault::Exit;
 use crate::run::Run;
 use crate::run::events::{Event, Record};
 use crate::run::journal::records;
@@ -36,32 +36,48 @@ const LOOK: Duration = Duration::from_millis(250);
 impl Logs {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
-        let id = session.find(self.run.as_deref()).await?.id;
+        let id = match self.run.as_deref() {
+            // A run that waits has no state yet, only an id.
+            Some(name) if name != "last" => session.store.run(name).await?.id,
+            name => session.find(name).await?.id,
+        };
+        self.follow(&session, &id).await
+    }
+
+    /// Follows a run until it is over, as `--follow` does.
+    pub(super) async fn of(session: &Session, id: &str, json: bool) -> Result<()> {
+        let logs = Self { run: None, follow: true, check: None, json };
+        logs.follow(session, id).await.map(drop)
+    }
+
+    async fn follow(&self, session: &Session, id: &str) -> Result<Exit> {
         let mut state: Option<Run> = None;
         let mut teller = Teller::default();
         let mut seen = 0;
+        let mut over = false;
         loop {
             // Asked first: whoever gives the run up after that has written its last event before.
-            let held = session.store.is_held(&id).await?;
-            for record in records(&session.store, &id, seen).await? {
+            let held = session.store.is_held(id).await? || session.store.queued(id).await?.is_some();
+            for record in records(&session.store, id, seen).await? {
                 seen = record.seq;
                 match (&mut state, &record.event) {
                     (Some(run), _) => run.apply(&record),
-                    (none, Event::Started(spec)) => *none = Some(Run::new(&id, spec, record.at)),
-                    (None, _) => {
-                        return Err(Fault::usage("the run's events do not begin with its start").into());
-                    }
+                    (none, Event::Started(spec)) => *none = Some(Run::new(id, spec, record.at)),
+                    // It waits in the queue, or ended there.
+                    (None, _) => {}
                 }
-                if let Some(run) = &state {
-                    self.print(&session, &record, run, &mut teller)?;
+                over = matches!(record.event, Event::Finished { .. });
+                match &state {
+                    Some(run) => self.print(session, &record, run, &mut teller)?,
+                    None if self.json => out(&serde_json::to_string(&record)?)?,
+                    None => self.print_waiting(&record)?,
                 }
             }
-            let over = state.as_ref().is_none_or(|run| run.finished.is_some());
             if over || !self.follow {
                 return Ok(Exit::Green);
             }
             if !held {
-                let id = short(&id);
+                let id = short(id);
                 say(&paint(
                     CARE,
                     format!("no process works on this run any more; to go on: regreen resume {id}"),
@@ -70,6 +86,16 @@ impl Logs {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// An event of a run that has not begun.
+    fn print_waiting(&self, record: &Record) -> Result<()> {
+        let said = match &record.event {
+            Event::Submitted(_) => "submitted: a worker begins it".to_owned(),
+            Event::Stopped { why, .. } => line(why, 200),
+            _ => return Ok(()),
+        };
+        out(&format!("{} {said}\n", paint(DIM, format!("{:>8}", "–"))))
     }
 
     fn print(&self, session: &Session, record: &Record, run: &Run, teller: &mut Teller) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod approve;
 mod bench;
+mod cancel;
 mod demo;
 mod demo_content;
 mod doctor;
@@ -21,8 +22,10 @@ mod runs;
 mod session;
 mod show;
 mod stats;
+mod submit;
 mod summary;
 mod verify;
+mod worker;
 
 use std::path::PathBuf;
 
@@ -60,6 +63,14 @@ enum Command {
     Plan(plan::PlanTicket),
     /// Go on with runs that were cut off
     Resume(resume::Resume),
+    /// Put a command or a ticket into the queue
+    Submit(submit::Submit),
+    /// Do what is in the queue
+    Worker(worker::Worker),
+    /// End a run of the queue
+    Cancel(cancel::Cancel),
+    /// Put a run into the queue again
+    Retry(cancel::Retry),
     /// List runs
     Runs(runs::Runs),
     /// Show a run: its attempts, patches, proof and cost
@@ -117,6 +128,8 @@ pub fn main() -> u8 {
     crate::process::hide_memory();
     trace();
     let resumable = arguments.command.works_on_a_run();
+    // A worker sees to the first signal itself.
+    let signals = if matches!(arguments.command, Command::Worker(_)) { 2 } else { 1 };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -128,7 +141,7 @@ pub fn main() -> u8 {
         runtime.block_on(async {
             tokio::select! {
                 done = dispatch(arguments.command) => done,
-                () = interrupted() => Ok(INTERRUPTED),
+                () = interrupted(signals) => Ok(INTERRUPTED),
             }
         })
     });
@@ -185,6 +198,10 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Run(command) => command.run().await?,
         Command::Plan(command) => command.run().await?,
         Command::Resume(command) => command.run().await?,
+        Command::Submit(command) => command.run().await?,
+        Command::Worker(command) => command.run().await?,
+        Command::Cancel(command) => command.run().await?,
+        Command::Retry(command) => command.run().await?,
         Command::Runs(command) => command.run().await?,
         Command::Show(command) => command.run().await?,
         Command::Logs(command) => command.run().await?,
@@ -208,16 +225,33 @@ async fn dispatch(command: Command) -> Result<u8> {
     Ok(exit.code())
 }
 
-/// Waits for Ctrl-C or a polite kill. What runs in sandboxes dies with the future that is dropped then; the run itself stays as its
-/// last event left it. A landing or a rollback under way is finished first, and the call of a model is booked.
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
+/// Ctrl-C and polite kills.
+struct Signals(Vec<tokio::signal::unix::Signal>);
+
+impl Signals {
+    /// Hears of those that come from now on.
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        kinds.into_iter().map(signal).collect::<std::io::Result<_>>().map(Self)
+    }
+
+    /// Returns when the next one comes.
+    async fn next(&mut self) {
+        std::future::poll_fn(|context| {
+            let came = self.0.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+            if came { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// Waits for Ctrl-C or a polite kill, the `nth`. What runs in sandboxes dies with the future that is dropped then; the run itself stays as
+/// its last event left it. A landing or a rollback under way is finished first, and the call of a model is booked.
+async fn interrupted(nth: u32) {
+    let Ok(mut signals) = Signals::new() else { return std::future::pending().await };
+    for _ in 0..nth {
+        signals.next().await;
     }
     crate::process::leave().await;
 }

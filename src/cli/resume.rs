@@ -57,6 +57,11 @@ impl Resume {
 
     /// Goes on with one run.
     async fn go_on(&self, session: &Session, id: &str) -> Result<Exit> {
+        if session.store.queued(id).await?.is_some() {
+            return Err(Fault::usage(format!("run {} is in the queue", short(id)))
+                .hint("workers go on with it: start one with `regreen worker`")
+                .into());
+        }
         let run = load(&session.store, id).await?;
         if let Some(how) = &run.rolled_back {
             return Err(Fault::usage(format!("run {} was rolled back: {how}", short(id)))

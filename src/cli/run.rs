@@ -50,22 +50,33 @@ impl RunTicket {
         let json = self.shared.json;
         let options = Options { shared: self.shared, tries: self.tries, no_model: false, dry_run: false };
         let ground = Ground::find(&options, Want::Repository).await?;
-        let branch = match self.land.clone().unwrap_or(Land::Branch(None)) {
-            Land::Branch(Some(name)) => name,
-            Land::Branch(None) => free_branch(&ground, &slug(&ticket.title)).await?,
-            Land::Worktree | Land::Commit | Land::None => {
-                return Err(Fault::usage("a ticket's commits go to a branch of their own")
-                    .hint("use --land branch or --land branch=NAME")
-                    .into());
-            }
-        };
         let session = &ground.session;
         let id = new_id();
-        let trigger = trigger(&ticket, false, None)?;
-        let spec = spec(&ground, &options, &id, trigger, &format!("branch={branch}")).await?;
+        let spec =
+            ticket_spec(&ground, &options, &id, &ticket, self.land.unwrap_or(Land::Branch(None))).await?;
         let journal = session.begin(&id, spec, session.listeners(json)).await?;
         work(&ground, &journal, &ticket, json).await
     }
+}
+
+/// Everything that a ticket's run needs to know.
+pub(super) async fn ticket_spec(
+    ground: &Ground,
+    options: &Options,
+    id: &str,
+    ticket: &Ticket,
+    land: Land,
+) -> Result<Spec> {
+    let branch = match land {
+        Land::Branch(Some(name)) => name,
+        Land::Branch(None) => free_branch(ground, &slug(&ticket.title)).await?,
+        Land::Worktree | Land::Commit | Land::None => {
+            return Err(Fault::usage("a ticket's commits go to a branch of their own")
+                .hint("use --land branch or --land branch=NAME")
+                .into());
+        }
+    };
+    spec(ground, options, id, trigger(ticket, false, None)?, &format!("branch={branch}")).await
 }
 
 /// The branch for a ticket that was given none: `regreen/<slug>`, with a number where that one is taken.
@@ -102,7 +113,7 @@ pub(super) async fn go_on(journal: &Journal, json: bool) -> Result<Exit> {
         return Err(Fault::usage("the run is not a ticket's").into());
     };
     let ticket = serde_json::from_value(ticket.clone()).context("the run's ticket cannot be read")?;
-    let ground = Ground::at(&run.spec.root).await?;
+    let ground = Ground::at(&run.spec.root, journal.store().clone()).await?;
     if *only_plan {
         return draw_up(&ground, journal, &ticket, json).await;
     }

@@ -21,7 +21,7 @@ use crate::run::Run;
 use crate::run::events::{Spec, Trigger};
 use crate::run::journal::{Journal, Listener, load};
 use crate::sandbox::{Limits, Network, Sandbox};
-use crate::store::{RunFilter, Store};
+use crate::store::{Lease, RunFilter, Store};
 use crate::usage::Usage;
 use crate::verify::Verifier;
 use crate::workspace::Workspaces;
@@ -46,12 +46,21 @@ impl Session {
     /// # Errors
     /// Faults of the configuration, the state folder or the store, with what to do.
     pub async fn open(repo_toml: Option<&str>) -> Result<Self> {
+        Self::open_with(repo_toml, None).await
+    }
+
+    /// [`Session::open`] with a store that is open already.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn open_with(repo_toml: Option<&str>, store: Option<Store>) -> Result<Self> {
         let environment = Environment::from_process();
         let settings = Settings::load(&environment, repo_toml)?;
         let state = open_state_dir(&settings.state)?;
-        let store = match environment.secret(DATABASE) {
-            Some(url) => Store::connect(&url, &state).await?,
-            None => Store::open(&state.join("regreen.db")).await?,
+        let store = match (store, environment.secret(DATABASE)) {
+            (Some(store), _) => store,
+            (None, Some(url)) => Store::connect(&url, &state).await?,
+            (None, None) => Store::open(&state.join("regreen.db")).await?,
         };
         Ok(Self { environment, settings, state, store, clock: Arc::new(SystemClock) })
     }
@@ -124,6 +133,33 @@ impl Session {
     /// Where another process has it, or it cannot be read.
     pub async fn reopen(&self, id: &str, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
         let mut journal = Journal::reopen(self.store.clone(), self.clock.clone(), listeners, id).await?;
+        journal.cap_day(self.settings.user.budget.day);
+        Ok(journal)
+    }
+
+    /// Begins a run that waited in the queue, with the lease of whoever claimed it.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub async fn start(
+        &self,
+        lease: Arc<Lease>,
+        spec: Spec,
+        listeners: Vec<Arc<dyn Listener>>,
+    ) -> Result<Journal> {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let mut journal = Journal::start(store, clock, listeners, lease, spec).await?;
+        journal.cap_day(self.settings.user.budget.day);
+        Ok(journal)
+    }
+
+    /// Takes up a run of the queue, with the lease of whoever claimed it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn take_up(&self, lease: Arc<Lease>, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let mut journal = Journal::take_up(store, clock, listeners, lease).await?;
         journal.cap_day(self.settings.user.budget.day);
         Ok(journal)
     }

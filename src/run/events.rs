@@ -67,6 +67,58 @@ pub enum Trigger {
     },
 }
 
+/// What is asked of a run that waits in the queue: whoever claims it makes its [`Spec`] from it, on the machine and the tree that it is
+/// done on. What is `None` is as configured there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The root of the repo's working tree.
+    pub repo: PathBuf,
+    /// The folder that commands start in, relative to the root.
+    #[serde(default)]
+    pub dir: String,
+    /// What is to be done.
+    pub work: Work,
+    /// Where a proven patch goes, as on the command line.
+    #[serde(default = "to_a_branch")]
+    pub land: String,
+    /// Other checks that must not get worse: names and lines for a shell.
+    #[serde(default)]
+    pub checks: Vec<(String, String)>,
+    /// Money for the whole run.
+    #[serde(default)]
+    pub budget: Option<Money>,
+    /// Wall time for the whole run.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+    /// Attempts over all rungs.
+    #[serde(default)]
+    pub max_attempts: Option<u32>,
+    /// The isolation.
+    #[serde(default)]
+    pub sandbox: Option<crate::config::SandboxMode>,
+    /// What commands may reach.
+    #[serde(default)]
+    pub network: Option<crate::config::NetworkAccess>,
+    /// Whether no model is asked.
+    #[serde(default)]
+    pub no_model: bool,
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// This command should exit 0: program and arguments.
+    Command(Vec<String>),
+    /// This ticket should be implemented.
+    Ticket(serde_json::Value),
+}
+
+/// Nobody looks at the working tree of a run that was queued.
+fn to_a_branch() -> String {
+    "branch".to_owned()
+}
+
 /// One step of the ladder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rung {
@@ -231,6 +283,8 @@ pub enum StopRule {
     Moved,
     /// A guard wants a person to look, and that person said no.
     Rejected,
+    /// A person cancelled it.
+    Cancelled,
     /// Something broke that is not the repo's fault.
     Fault,
 }
@@ -290,7 +344,9 @@ fn first() -> u32 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum Event {
-    /// The run exists.
+    /// The run waits in the queue to be begun.
+    Submitted(Box<Request>),
+    /// The run begins.
     Started(Box<Spec>),
     /// Another process took it up after the first one died or was stopped.
     Resumed {
@@ -498,6 +554,7 @@ impl Event {
     /// The name under which it is kept and printed.
     pub fn kind(&self) -> &'static str {
         match self {
+            Event::Submitted(_) => "submitted",
             Event::Started(_) => "started",
             Event::Resumed { .. } => "resumed",
             Event::Allowed { .. } => "allowed",

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::events::{Baseline, Decision, Event, Record, Spec, Trigger};
+use super::events::{Baseline, Decision, Event, Record, Spec, StopRule, Trigger};
 use super::{AttemptState, Run, passed};
 use crate::clock::Clock;
 use crate::fault::{Exit, Fault};
@@ -44,7 +44,7 @@ struct Pages {
     clock: Arc<dyn Clock>,
     listeners: Vec<Arc<dyn Listener>>,
     state: RwLock<Arc<Run>>,
-    writing: Mutex<()>,
+    writing: Arc<Mutex<()>>,
 }
 
 impl Journal {
@@ -66,6 +66,27 @@ impl Journal {
         let projection = projection(&record.event, &run);
         let lease = store.create(&new_run(&run), record.event.kind(), &payload, &projection).await?;
         let journal = Self::with(store, clock, listeners, run, lease.into());
+        journal.pages.tell(&record);
+        Ok(journal)
+    }
+
+    /// Begins a run that waited in the queue, by whoever claimed it.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub async fn start(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        listeners: Vec<Arc<dyn Listener>>,
+        lease: Arc<Lease>,
+        spec: Spec,
+    ) -> Result<Self> {
+        let (id, at) = (lease.run().to_owned(), clock.now());
+        let seq = store.events(&id, 0).await?.last().map_or(0, |event| event.seq) + 1;
+        let run = Run { seq, ..Run::new(&id, &spec, at) };
+        let record = Record { run: id, seq, at, event: Event::Started(Box::new(spec)) };
+        append(&store, &lease, &record, &run).await?;
+        let journal = Self::with(store, clock, listeners, run, lease);
         journal.pages.tell(&record);
         Ok(journal)
     }
@@ -94,11 +115,10 @@ impl Journal {
         listeners: Vec<Arc<dyn Listener>>,
         lease: Arc<Lease>,
     ) -> Result<Self> {
-        let id = lease.run().to_owned();
-        let id = id.as_str();
-        let run = load(&store, id).await?;
+        let run = load(&store, lease.run()).await?;
+        let id = run.id.clone();
         let journal = Self::with(store, clock, listeners, run, lease);
-        if let Some(call) = journal.store().reserved(id).await? {
+        if let Some(call) = journal.store().reserved(&id).await? {
             let call = serde_json::from_value(call)
                 .with_context(|| format!("the call that run {id} had under way cannot be read"))?;
             journal.asked(call).await?;
@@ -115,7 +135,7 @@ impl Journal {
     ) -> Self {
         let folded = RwLock::new(Arc::new(run));
         let pages =
-            Arc::new(Pages { store, lease, clock, listeners, state: folded, writing: Mutex::new(()) });
+            Arc::new(Pages { store, lease, clock, listeners, state: folded, writing: Arc::default() });
         Self { pages, since: Instant::now(), day: None, pending: std::sync::Mutex::default() }
     }
 
@@ -124,11 +144,13 @@ impl Journal {
         self.day = Some(cap);
     }
 
-    /// Books the call that was under way when its step was cut off, if one was, with `why` as its answer.
+    /// Waits for the record that was being written when its step was cut off, and books the call that was under way, if one was, with `why` as
+    /// its answer.
     ///
     /// # Errors
     /// Where the store cannot be written.
     pub async fn settle(&self, why: &str) -> Result<()> {
+        drop(self.pages.writing.lock().await);
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         if pending { self.book(Err(why.to_owned())).await } else { Ok(()) }
     }
@@ -184,7 +206,13 @@ impl Journal {
     /// Where the store cannot be written, or another process wrote to this run.
     pub async fn record(&self, event: Event) -> Result<()> {
         let pages = self.pages.clone();
-        tokio::spawn(async move { pages.record(event).await }).await?
+        let writing = pages.writing.clone().lock_owned().await;
+        tokio::spawn(async move {
+            let recorded = pages.record(event).await;
+            drop(writing);
+            recorded
+        })
+        .await?
     }
 
     /// Passes on what a check or a fixer says while it works.
@@ -201,7 +229,6 @@ impl Pages {
     }
 
     async fn record(&self, event: Event) -> Result<()> {
-        let _writing = self.writing.lock().await;
         let before = self.run();
         let record = Record { run: before.id.clone(), seq: before.seq + 1, at: self.clock.now(), event };
         let mut after = (*before).clone();
@@ -337,6 +364,10 @@ fn new_run(run: &Run) -> NewRun {
 fn projection(event: &Event, run: &Run) -> Projection {
     let mut projection = Projection::default();
     match event {
+        Event::Started(spec) => {
+            projection.run.status = Some(Status::Running);
+            projection.run.base = Some(spec.from.snapshot.commit.clone());
+        }
         Event::Resumed { .. } => projection.run.status = Some(Status::Running),
         Event::Asked { call, .. } => {
             projection.settles = true;
@@ -376,6 +407,7 @@ fn outcome(run: &Run, exit: Exit) -> &'static str {
         Exit::Red => "red",
         Exit::Usage => "usage",
         Exit::Policy if run.awaits_approval() => "waiting",
+        Exit::Policy if matches!(run.stopped, Some((StopRule::Cancelled, ..))) => "cancelled",
         Exit::Policy => "refused",
         Exit::Limit => "limit",
         Exit::CannotJudge => match run.baseline {

@@ -6,16 +6,18 @@
 
 pub mod events;
 pub mod journal;
+pub mod queued;
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::fault::Exit;
+use crate::fault::{Exit, Fault};
 use crate::fixers::Tried;
 use crate::outcome::Outcome;
 use crate::patch::Patch;
+use crate::store::short;
 use crate::usage::{Money, Usage};
 use events::{Baseline, Decision, Event, Phase, Proof, Record, Rung, Spec, StopRule, Trigger};
 
@@ -161,16 +163,30 @@ pub struct Run {
 }
 
 impl Run {
-    /// Folds a run's events, which must begin with `started`.
+    /// Folds a run's events, which must begin with `started`, or with `submitted` and then `started`.
     ///
     /// # Errors
-    /// Where there is no event, or the first is another one.
+    /// A [`Fault`] where the run waits in the queue or was cancelled there; else where the events begin with another one.
     pub fn fold(records: &[Record]) -> anyhow::Result<Self> {
-        let (first, rest) = records.split_first().ok_or_else(|| anyhow::anyhow!("the run has no events"))?;
+        let begun = records.iter().position(|record| !matches!(record.event, Event::Submitted(_)));
+        let Some((first, rest)) = records[begun.unwrap_or(records.len())..].split_first() else {
+            let Some(last) = records.last() else { anyhow::bail!("the run has no events") };
+            return Err(Fault::usage(format!(
+                "run {} waits in the queue and has not begun",
+                short(&last.run)
+            ))
+            .hint("`regreen worker` begins what waits, `regreen runs` shows how it stands")
+            .into());
+        };
+        if let (true, Event::Stopped { why, .. }) = (first.seq > 1, &first.event) {
+            return Err(Fault::usage(format!("run {} ended before it began: {why}", short(&first.run)))
+                .hint("`regreen retry` submits it again")
+                .into());
+        }
         let Event::Started(spec) = &first.event else {
             anyhow::bail!("the run's first event is {}, not started", first.event.kind());
         };
-        let mut run = Run::new(&first.run, spec, first.at);
+        let mut run = Run { seq: first.seq, ..Run::new(&first.run, spec, first.at) };
         for record in rest {
             run.apply(record);
         }
@@ -223,7 +239,7 @@ impl Run {
         let before = std::mem::replace(&mut self.last, record.at);
         self.seq = record.seq;
         match &record.event {
-            Event::Started(_) | Event::CheckStarted { .. } => {}
+            Event::Submitted(_) | Event::Started(_) | Event::CheckStarted { .. } => {}
             Event::Resumed { .. } => {
                 // A limit or a passing fault that stopped the run is given a fresh chance; the steps already taken stay. The time between
                 // two processes counts for nothing.
@@ -599,7 +615,7 @@ pub(crate) fn all_made(most: u32) -> String {
 fn exit_of(rule: StopRule) -> Exit {
     match rule {
         StopRule::Attempts | StopRule::Budget | StopRule::Time => Exit::Limit,
-        StopRule::Moved | StopRule::Rejected => Exit::Policy,
+        StopRule::Moved | StopRule::Rejected | StopRule::Cancelled => Exit::Policy,
         StopRule::LadderExhausted
         | StopRule::SamePatch
         | StopRule::SameDiagnostics

@@ -339,6 +339,9 @@ impl Store {
     /// Where the database or a lock file fails.
     pub async fn claim(&self, worker: &str) -> Result<Option<Claim>> {
         loop {
+            if self.is_alone() && !self.has_work().await? {
+                return Ok(None);
+            }
             let asked = Instant::now();
             let mut transaction = self.begin().await?;
             let Some(repo) = self.next_repo(&mut transaction).await? else { return Ok(None) };
@@ -360,6 +363,14 @@ impl Store {
                 return Ok(claim);
             }
         }
+    }
+
+    /// Whether there is anything to be claimed: who only looks does not keep others from writing.
+    async fn has_work(&self) -> Result<bool> {
+        let some = query(
+            "SELECT repo FROM repos WHERE head IS NOT NULL AND NOT paused AND running < concurrency LIMIT 1",
+        );
+        Ok(some.first(self).await?.is_some())
     }
 
     /// The repo whose turn it is, locked.

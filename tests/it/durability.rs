@@ -45,7 +45,7 @@ pub fn left_behind(project: &Project) -> Vec<String> {
 }
 
 #[track_caller]
-fn gone(project: &Project) {
+pub fn gone(project: &Project) {
     // Killing the launcher's namespace is asynchronous: the kernel needs a moment, which is waited for by looking, not by a fixed time.
     let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
     loop {

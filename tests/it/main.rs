@@ -1,6 +1,9 @@
 //! The integration tests: one binary, the real program, real tools.
 #![allow(clippy::disallowed_methods, clippy::print_stderr)] // the tests start programs and read the environment themselves
 
+#[path = "../support/postgres.rs"]
+mod postgres;
+
 mod attacks;
 mod bad_input;
 mod durability;
@@ -13,6 +16,8 @@ mod model_tier;
 mod models;
 mod pages;
 mod project;
+mod proxy;
+mod queue;
 mod scripted;
 mod setup;
 mod ticket_ends;

@@ -69,6 +69,7 @@ impl Server {
     }
 
     /// The socket that it listens on.
+    #[allow(dead_code)] // the library's own tests need no more than an address
     pub fn socket(&self) -> PathBuf {
         self.folder.join(".s.PGSQL.5432")
     }

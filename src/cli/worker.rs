@@ -1,0 +1,261 @@
+//! `regreen worker`: takes runs from the queue and does them, by the same loop as `heal` and `run`.
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use async_trait::async_trait;
+
+use super::heal::{Ground, Options, Want, drive, duration, read_repo_file};
+use super::live::{Lines, Teller, lay_out};
+use super::page::Page;
+use super::paint::{DIM, NAME, paint, plain, say};
+use super::session::{Session, sweep};
+use crate::fault::{Exit, Fault};
+use crate::run::events::{Event, Record, Request, Spec, StopRule, Trigger, Work};
+use crate::run::journal::{Journal, Listener, load};
+use crate::run::queued::{self, Progress};
+use crate::run::{Run, Step};
+use crate::store::{Claim, Store, is_interruption, short};
+use crate::worker::{self, CalledOff, Driven, Driver, Settings, Why};
+
+/// Do what is in the queue.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+It ends politely on Ctrl-C or SIGTERM: what is under way may end within --grace, the rest goes back to the queue and is gone on with
+from its last event. A second signal ends it at once. Several workers, on several machines with REGREEN_DATABASE_URL, share one queue.")]
+pub(super) struct Worker {
+    /// How many runs it does at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    concurrency: u32,
+    /// End when nothing is left that can be begun now
+    #[arg(long)]
+    once: bool,
+    /// How long runs under way may take to end once it is asked to
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration)]
+    grace: Duration,
+    /// Print one event per line as JSON on standard output (docs/events.md)
+    #[arg(long)]
+    json: bool,
+}
+
+impl Worker {
+    pub(super) async fn run(self) -> Result<Exit> {
+        let mut signals = super::Signals::new()?;
+        let session = Session::open(None).await?;
+        super::resume::tidy(&session).await;
+        let driver = Rc::new(Loop { store: session.store.clone(), json: self.json });
+        let settings = Settings {
+            name: name(),
+            concurrency: self.concurrency as usize,
+            once: self.once,
+            grace: self.grace,
+        };
+        if !self.json {
+            say(&format!("worker {} waits for runs", settings.name));
+        }
+        let stop = async {
+            signals.next().await;
+            if !self.json {
+                say(
+                    "asked to end: what is under way ends or goes back to the queue; once more ends it at once",
+                );
+            }
+        };
+        worker::work(&session.store, driver, &settings, stop).await?;
+        session.store.close().await;
+        Ok(Exit::Green)
+    }
+}
+
+/// The machine, the process, and something that no other one has.
+fn name() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let once = uuid::Uuid::now_v7().simple().to_string();
+    format!("{}-{}-{}", plain(machine.trim()), std::process::id(), short(&once))
+}
+
+/// Does a claimed run as `heal` and `run` do theirs.
+pub(super) struct Loop {
+    pub(super) store: Store,
+    pub(super) json: bool,
+}
+
+#[async_trait(?Send)]
+impl Driver for Loop {
+    async fn drive(&self, claim: &Claim, off: &CalledOff) -> Result<Driven> {
+        match queued::progress(&self.store, &claim.run).await? {
+            Progress::Asked(request) => self.begin(claim, off, &request).await,
+            Progress::Begun => self.go_on(claim, off).await,
+            Progress::Ended => Ok(Driven::Over),
+        }
+    }
+
+    fn tell(&self, run: &str, what: &str) {
+        if !self.json {
+            say(&format!("{} {}", paint(NAME, short(run)), plain(what)));
+        }
+    }
+}
+
+impl Loop {
+    /// Begins a run. What keeps it from that is a person's to change.
+    async fn begin(&self, claim: &Claim, off: &CalledOff, request: &Request) -> Result<Driven> {
+        if let Some(why) = off.now() {
+            return self.end(claim, why).await;
+        }
+        let (ground, spec) = match off.unless(self.ready(claim, request)).await {
+            Ok(Ok(ready)) => ready,
+            Ok(Err(error)) if is_interruption(&error) => return Err(error),
+            Ok(Err(error)) => return Ok(Driven::Blocked(told(&error))),
+            Err(why) => return self.end(claim, why).await,
+        };
+        let journal = ground.session.start(claim.lease.clone(), spec, self.listeners(&claim.run)).await?;
+        self.finish(&ground.session, &journal, off).await
+    }
+
+    /// Looks at the repo as it is now.
+    async fn ready(&self, claim: &Claim, request: &Request) -> Result<(Ground, Spec)> {
+        if !request.repo.is_dir() {
+            return Err(nowhere(&request.repo).into());
+        }
+        let options = Options::of(request);
+        let ground = Ground::find_with(&options, Want::Repository, Some(self.store.clone())).await?;
+        let land = request.land.parse()?;
+        let spec = match &request.work {
+            Work::Command(command) => ground.heal(&options, &claim.run, command.clone(), &land).await?,
+            Work::Ticket(ticket) => {
+                let ticket = serde_json::from_value(ticket.clone())?;
+                super::run::ticket_spec(&ground, &options, &claim.run, &ticket, land).await?
+            }
+        };
+        Ok((ground, spec))
+    }
+
+    /// Ends a run that has not begun, or leaves it to the next worker.
+    async fn end(&self, claim: &Claim, why: Why) -> Result<Driven> {
+        match ending(why) {
+            None => Ok(Driven::HandedOver),
+            Some((rule, why)) => {
+                queued::end(&self.store, &claim.lease, rule, &why).await?;
+                Ok(Driven::Over)
+            }
+        }
+    }
+
+    /// Goes on with a run that another worker left, or that a person let go on.
+    async fn go_on(&self, claim: &Claim, off: &CalledOff) -> Result<Driven> {
+        let run = load(&self.store, &claim.run).await?;
+        if matches!(run.next(), Step::Done(_)) {
+            return Ok(Driven::Over);
+        }
+        let root = &run.spec.root;
+        if !root.is_dir() {
+            return Ok(Driven::Blocked(told(&nowhere(root).into())));
+        }
+        let session = Session::open_with(read_repo_file(root).as_deref(), Some(self.store.clone())).await?;
+        let journal = session.take_up(claim.lease.clone(), self.listeners(&claim.run)).await?;
+        // One that was stopped already lacks only its end.
+        if run.stopped.is_none() {
+            journal.record(Event::Resumed { why: "worker".into() }).await?;
+        }
+        self.finish(&session, &journal, off).await
+    }
+
+    /// Takes the run to its end, unless it is called off.
+    async fn finish(&self, session: &Session, journal: &Journal, off: &CalledOff) -> Result<Driven> {
+        let run = journal.run();
+        let work = async {
+            match run.spec.trigger {
+                Trigger::Ticket { .. } => super::run::go_on(journal, true).await,
+                _ => drive(session, journal, true).await,
+            }
+        };
+        let done = if run.landing.is_some() {
+            // A landing that was cut off is settled first, and what has landed is over.
+            Ok(work.await)
+        } else {
+            off.unless(work).await
+        };
+        let why = match done {
+            Ok(done) => return done.map(|_exit| Driven::Over),
+            Err(why) => why,
+        };
+        journal.settle("the run was called off").await?;
+        sweep(&session.scratch(&run.id)).await;
+        let Some((rule, why)) = ending(why) else { return Ok(Driven::HandedOver) };
+        if run.plan.is_some() || matches!(run.spec.trigger, Trigger::Ticket { .. }) {
+            for child in super::run::children(session, &journal.run()).await? {
+                if child.finished.is_none() {
+                    let child = session.reopen(&child.id, self.listeners(&child.id)).await?;
+                    stop(session, &child, rule, &why).await?;
+                }
+            }
+        }
+        stop(session, journal, rule, &why).await?;
+        Ok(Driven::Over)
+    }
+
+    fn listeners(&self, run: &str) -> Vec<Arc<dyn Listener>> {
+        match self.json {
+            true => vec![Arc::new(Lines)],
+            false => vec![Arc::new(Told { run: short(run).to_owned(), teller: Mutex::default() })],
+        }
+    }
+}
+
+/// Ends a run that was called off, unless it came to its end meanwhile.
+async fn stop(session: &Session, journal: &Journal, rule: StopRule, why: &str) -> Result<()> {
+    if !matches!(journal.run().next(), Step::Done(_)) {
+        let stopped = Event::Stopped { rule, why: why.to_owned(), look_at: Vec::new() };
+        journal.record(stopped).await?;
+        if let Step::Finish(exit) = journal.run().next() {
+            session.end(journal, exit).await?;
+        }
+    }
+    Ok(())
+}
+
+/// How a run ends that is called off, if it ends.
+fn ending(why: Why) -> Option<(StopRule, String)> {
+    match why {
+        Why::HandOver => None,
+        Why::Cancelled => Some((StopRule::Cancelled, "a person cancelled it".to_owned())),
+        Why::GivenUp { deaths } => {
+            Some((StopRule::Fault, format!("{deaths} workers in a row died or failed over it")))
+        }
+    }
+}
+
+/// Why a run cannot be done where its repo is not.
+fn nowhere(repo: &std::path::Path) -> Fault {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Fault::usage(format!("{} is no folder on {}", repo.display(), machine.trim())).hint(
+        "clone the repo there at the same place, or end that worker, and put the run back with `regreen retry`",
+    )
+}
+
+/// An error in one line, with what to do about it.
+fn told(error: &anyhow::Error) -> String {
+    let hint = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()?.hint.as_deref());
+    format!("{error:#}{}", hint.map(|hint| format!(" ({hint})")).unwrap_or_default())
+}
+
+/// Says what happens in a run, in lines that begin with its id.
+struct Told {
+    run: String,
+    teller: Mutex<Teller>,
+}
+
+impl Listener for Told {
+    fn heard(&self, record: &Record, run: &Run) {
+        let rows = self.teller.lock().unwrap_or_else(PoisonError::into_inner).told(&record.event, run);
+        if !rows.is_empty() {
+            let id = paint(DIM, format!("{} ", self.run));
+            say(lay_out(&rows, &id, Page::of_stderr()).trim_end());
+        }
+    }
+
+    fn murmur(&self, _line: &str) {}
+}
