@@ -8,6 +8,7 @@
 mod approvals;
 mod database;
 mod lease;
+pub mod measure;
 mod queue;
 mod reservations;
 mod rows;

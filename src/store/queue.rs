@@ -325,7 +325,8 @@ impl Store {
     async fn follow(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
         query(
             "UPDATE repos SET running = (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running'), \
-             head = (SELECT MIN(due) FROM queue WHERE repo = $1 AND state = 'queued') WHERE repo = $1",
+             head = CASE WHEN paused OR concurrency <= (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running') \
+             THEN NULL ELSE (SELECT MIN(due) FROM queue WHERE repo = $1 AND state = 'queued') END WHERE repo = $1",
         )
         .bind(repo)
         .execute(transaction)
@@ -339,7 +340,9 @@ impl Store {
     /// Where the database or a lock file fails.
     pub async fn claim(&self, worker: &str) -> Result<Option<Claim>> {
         loop {
-            if self.is_alone() && !self.has_work().await? {
+            // Who only looks does not keep others from writing.
+            let work = query("SELECT repo FROM repos WHERE head IS NOT NULL LIMIT 1");
+            if self.is_alone() && work.first(self).await?.is_none() {
                 return Ok(None);
             }
             let asked = Instant::now();
@@ -365,33 +368,31 @@ impl Store {
         }
     }
 
-    /// Whether there is anything to be claimed: who only looks does not keep others from writing.
-    async fn has_work(&self) -> Result<bool> {
-        let some = query(
-            "SELECT repo FROM repos WHERE head IS NOT NULL AND NOT paused AND running < concurrency LIMIT 1",
-        );
-        Ok(some.first(self).await?.is_some())
-    }
-
-    /// The repo whose turn it is, locked.
+    /// The repo whose turn it is, locked. Repos that others are claiming from are passed over, unless they are all there is.
     async fn next_repo(&self, transaction: &mut Transaction) -> Result<Option<String>> {
-        // Once passing over repos that others are claiming from; if that leaves none, once waiting for those others, because they may
-        // leave something.
-        for text in [
-            "SELECT repo FROM repos WHERE head IS NOT NULL AND NOT paused AND running < concurrency \
-             ORDER BY CASE WHEN head <= @now THEN 0 ELSE (head - @now + $1 - 1) / $1 END, served, repo LIMIT 1 @skip",
-            "SELECT repo FROM repos WHERE head IS NOT NULL AND NOT paused AND running < concurrency \
-             ORDER BY CASE WHEN head <= @now THEN 0 ELSE (head - @now + $1 - 1) / $1 END, served, repo LIMIT 1 @lock",
-        ] {
-            let row = query(text).bind(millis(STEP)).first(&mut *transaction).await?;
-            if let Some(row) = row {
+        loop {
+            let most_urgent =
+                query("SELECT MIN(head) AS head, @now AS now FROM repos WHERE head IS NOT NULL");
+            let row = most_urgent.one(&mut *transaction).await?;
+            let (head, now): (Option<i64>, i64) = (row.get("head")?, row.get("now")?);
+            let Some(head) = head else { return Ok(None) };
+            let step = millis(STEP);
+            let first = (head - now + step - 1).div_euclid(step).max(0);
+            for steps in first..=Priority::Low as i64 {
+                // A sum, so that the round is followed in its order and not sorted out of all that are due.
+                let next = query(
+                    "SELECT repo FROM repos WHERE head IS NOT NULL AND head + 0 <= $1 ORDER BY served, repo LIMIT 1 @skip",
+                );
+                if let Some(row) = next.bind(now + steps * step).first(&mut *transaction).await? {
+                    return row.get("repo").map(Some);
+                }
+            }
+            let next =
+                query("SELECT repo FROM repos WHERE head IS NOT NULL ORDER BY served, repo LIMIT 1 @lock");
+            if let Some(row) = next.first(&mut *transaction).await? {
                 return row.get("repo").map(Some);
             }
-            if self.is_alone() {
-                break;
-            }
         }
-        Ok(None)
     }
 
     /// Gives a run of the queue, whose repo is locked, to `worker`. `None` where another process of this machine has it outside of the
@@ -633,7 +634,7 @@ impl Store {
             .bind(paused)
             .execute(&mut transaction)
             .await?;
-        self.ring(&mut transaction).await?;
+        self.changed(&mut transaction, repo).await?;
         transaction.commit().await
     }
 
@@ -649,7 +650,7 @@ impl Store {
             .bind(i64::from(concurrency.max(1)))
             .execute(&mut transaction)
             .await?;
-        self.ring(&mut transaction).await?;
+        self.changed(&mut transaction, repo).await?;
         transaction.commit().await
     }
 
