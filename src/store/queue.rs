@@ -322,16 +322,24 @@ impl Store {
         self.ring(transaction).await
     }
 
-    async fn follow(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
-        query(
+    /// The same where a run has left: nobody is woken for nothing, as waking makes everybody's commits wait for each other.
+    async fn left(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
+        match self.follow(transaction, repo).await? {
+            true => self.ring(transaction).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Writes what follows for the repo from the queue, and tells whether one of its runs can be claimed.
+    async fn follow(&self, transaction: &mut Transaction, repo: &str) -> Result<bool> {
+        let followed = query(
             "UPDATE repos SET running = (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running'), \
              head = CASE WHEN paused OR concurrency <= (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running') \
-             THEN NULL ELSE (SELECT MIN(due) FROM queue WHERE repo = $1 AND state = 'queued') END WHERE repo = $1",
-        )
-        .bind(repo)
-        .execute(transaction)
-        .await
-        .map(drop)
+             THEN NULL ELSE (SELECT MIN(due) FROM queue WHERE repo = $1 AND state = 'queued') END WHERE repo = $1 \
+             RETURNING head",
+        );
+        let row = followed.bind(repo).first(transaction).await?;
+        Ok(row.map(|row| row.get::<Option<i64>>("head")).transpose()?.flatten().is_some())
     }
 
     /// Claims the run whose turn it is for `worker`, with a lease on it; `None` where there is none. Two claims never give the same run.
@@ -480,7 +488,7 @@ impl Store {
                 .execute(&mut transaction)
                 .await?;
         }
-        self.changed(&mut transaction, &claim.repo).await?;
+        self.left(&mut transaction, &claim.repo).await?;
         claim.lease.unlock();
         transaction.commit().await
     }
@@ -508,7 +516,7 @@ impl Store {
     /// Takes a run out of the queue, whose repo is locked.
     pub(super) async fn leave(&self, transaction: &mut Transaction, run: &str, repo: &str) -> Result<()> {
         query("DELETE FROM queue WHERE run = $1").bind(run).execute(&mut *transaction).await?;
-        self.changed(transaction, repo).await
+        self.left(transaction, repo).await
     }
 
     /// What every worker does before it looks for work: runs whose time has come may be claimed, and so may those of dead workers.
