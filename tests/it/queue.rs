@@ -305,7 +305,7 @@ fn a_run_that_kills_its_workers_is_given_up() {
     let row = row(&project, &id);
     assert_eq!((row["outcome"].as_str(), row["exit"].as_i64()), (Some("cut off"), Some(5)));
     let summary = row["summary"].as_str().expect("a reason");
-    assert!(summary.contains("5 workers in a row died"), "{summary}");
+    assert!(summary.contains("5 workers died"), "{summary}");
     assert_eq!(count(&project, &id, "finished"), 1);
     gone(&project);
 }
