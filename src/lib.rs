@@ -13,6 +13,8 @@ pub mod fuzzing;
 
 pub mod cli;
 
+pub mod web;
+
 pub mod heal;
 pub mod plan;
 pub mod worker;
@@ -42,6 +44,7 @@ pub mod fault;
 pub mod git;
 pub mod outcome;
 pub mod patch;
+pub mod plain;
 pub mod process;
 pub mod redact;
 pub mod usage;
@@ -50,6 +53,7 @@ pub mod usage;
 pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
+    &["web"],
     &["worker"],
     &["plan"],
     &["heal"],
@@ -66,5 +70,5 @@ pub const LAYERS: &[&[&str]] = &[
     &["config", "redact"],
     &["outcome"],
     &["patch", "diagnostic", "usage"],
-    &["process", "clock", "fault"],
+    &["process", "clock", "fault", "plain"],
 ];

@@ -35,21 +35,7 @@ impl Cancel {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
         let row = session.store.run(&self.run).await?;
-        let me = format!("cancel-{}", new_id());
-        match session.store.cancel(&row.id, &me).await? {
-            Cancelled::Claimed(claim) => {
-                // Whoever has it ends it, as a worker would.
-                let (_say, off) = watch::channel(Some(Why::Cancelled));
-                let driver = Loop { store: session.store.clone(), json: self.json };
-                driver.drive(&claim, &CalledOff::new(off)).await?;
-                session.store.over(*claim).await?;
-                say(&format!("run {} is cancelled", short(&row.id)));
-            }
-            Cancelled::Told { worker } => {
-                say(&format!("run {} is under way; worker {worker} was told to end it", short(&row.id)));
-            }
-            Cancelled::Absent => return Err(not_queued(&row).into()),
-        }
+        say(&cancel(&session, &row, self.json).await?);
         Ok(Exit::Green)
     }
 }
@@ -58,29 +44,57 @@ impl Retry {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
         let row = session.store.run(&self.run).await?;
-        if let Some(queued) = session.store.queued(&row.id).await? {
-            if session.store.unblock(&row.id).await? {
-                out(&row.id)?;
-                return Ok(Exit::Green);
-            }
-            let stands = match queued.standing {
-                Standing::Running => "under way",
-                _ => "in the queue already",
-            };
-            return Err(Fault::usage(format!("run {} is {stands}", short(&row.id)))
-                .hint("`regreen logs -f` follows it")
-                .into());
-        }
-        if row.status != Status::Finished {
-            return Err(not_queued(&row).into());
-        }
-        let request = queued::request(&session.store, &row.id).await?;
-        let priority = self.priority.or(row.priority).unwrap_or_default();
-        let line = Line { priority, ..Line::default() };
-        let again = queued::submit(&session.store, &new_id(), &request, &line).await?;
-        out(&again.run)?;
+        out(&retry(&session, &row, self.priority).await?)?;
         Ok(Exit::Green)
     }
+}
+
+/// Ends a run of the queue, or tells the worker that has it to; says which.
+///
+/// # Errors
+/// Where it is not in the queue.
+pub(super) async fn cancel(session: &Session, row: &RunRow, json: bool) -> Result<String> {
+    let me = format!("cancel-{}", new_id());
+    match session.store.cancel(&row.id, &me).await? {
+        Cancelled::Claimed(claim) => {
+            // Whoever has it ends it, as a worker would.
+            let (_say, off) = watch::channel(Some(Why::Cancelled));
+            let driver = Loop { store: session.store.clone(), json };
+            driver.drive(&claim, &CalledOff::new(off)).await?;
+            session.store.over(*claim).await?;
+            Ok(format!("run {} is cancelled", short(&row.id)))
+        }
+        Cancelled::Told { worker } => {
+            Ok(format!("run {} is under way; worker {worker} was told to end it", short(&row.id)))
+        }
+        Cancelled::Absent => Err(not_queued(row).into()),
+    }
+}
+
+/// Puts a run into the queue again, and gives the run that it is there.
+///
+/// # Errors
+/// Where it is under way, waits for a person, or is no run that can be submitted.
+pub(super) async fn retry(session: &Session, row: &RunRow, priority: Option<Priority>) -> Result<String> {
+    if let Some(queued) = session.store.queued(&row.id).await? {
+        if session.store.unblock(&row.id).await? {
+            return Ok(row.id.clone());
+        }
+        let stands = match queued.standing {
+            Standing::Running => "under way",
+            _ => "in the queue already",
+        };
+        return Err(Fault::usage(format!("run {} is {stands}", short(&row.id)))
+            .hint("`regreen logs -f` follows it")
+            .into());
+    }
+    if row.status != Status::Finished {
+        return Err(not_queued(row).into());
+    }
+    let request = queued::request(&session.store, &row.id).await?;
+    let priority = priority.or(row.priority).unwrap_or_default();
+    let line = Line { priority, ..Line::default() };
+    Ok(queued::submit(&session.store, &new_id(), &request, &line).await?.run)
 }
 
 fn not_queued(row: &RunRow) -> Fault {

@@ -20,11 +20,13 @@ mod resume;
 mod rollback;
 mod run;
 mod runs;
+mod serve;
 mod session;
 mod show;
 mod stats;
 mod submit;
 mod summary;
+mod token;
 mod verify;
 mod worker;
 
@@ -86,6 +88,10 @@ enum Command {
     Rollback(rollback::Rollback),
     /// Replay the proof of a commit
     Verify(verify::Verify),
+    /// Serve the API and the dashboard
+    Serve(serve::Serve),
+    /// Tokens of the service: who may call it, and for what
+    Token(token::Token),
     /// Success, cost and time over all runs
     Stats(stats::Stats),
     /// What was learnt from fixes that worked
@@ -129,8 +135,8 @@ pub fn main() -> u8 {
     crate::process::hide_memory();
     trace();
     let resumable = arguments.command.works_on_a_run();
-    // A worker sees to the first signal itself.
-    let signals = if matches!(arguments.command, Command::Worker(_)) { 2 } else { 1 };
+    // A worker and a service see to the first signal themselves.
+    let signals = if matches!(arguments.command, Command::Worker(_) | Command::Serve(_)) { 2 } else { 1 };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -210,6 +216,8 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Reject(command) => command.run().await?,
         Command::Rollback(command) => command.run().await?,
         Command::Verify(command) => command.run().await?,
+        Command::Serve(command) => command.run().await?,
+        Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
         Command::Memory(command) => command.run().await?,
         Command::Init(command) => command.run().await?,

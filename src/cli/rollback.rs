@@ -29,69 +29,77 @@ impl Rollback {
         // A landing that a crash cut off is there or not before anything is taken back.
         super::resume::tidy(&session).await;
         let run = session.find(Some(&self.run)).await?;
-        if let Some(how) = &run.rolled_back {
-            return Err(Fault::usage(format!("run {} was rolled back already: {how}", short(&run.id))).into());
-        }
-        let how = match &run.landed {
-            Some(Some(landed)) => self.take_back(&session, &run, landed).await?,
-            _ => self.take_back_subtasks(&session, &run).await?,
-        };
+        let how = take_back(&session, &run, self.reset).await?;
         say(&format!("{} {how}", paint(GOOD, "✔")));
         Ok(Exit::Green)
     }
+}
 
-    /// A ticket's sub-tasks, newest first, because each builds on the ones before: all that landed, whether the ticket's run had heard of it
-    /// or not. Those that are taken back stay so if one cannot be; the next call goes on there.
-    async fn take_back_subtasks(&self, session: &Session, ticket: &Run) -> Result<String> {
-        let mut children = children(session, ticket).await?;
-        children.retain(|child| matches!(child.landed, Some(Some(_))));
-        if children.is_empty() {
-            return Err(Fault::usage(format!("run {} landed nothing", short(&ticket.id))).into());
-        }
-        let journal = session.reopen(&ticket.id, Vec::new()).await?;
-        for run in &children {
-            let Trigger::Subtask { id: number, .. } = &run.spec.trigger else { continue };
-            let (None, Some(Some(landed))) = (&run.rolled_back, &run.landed) else { continue };
-            let how = self
-                .take_back(session, run, landed)
-                .await
-                .with_context(|| format!("sub-task {number} (run {})", short(&run.id)))?;
-            say(&format!("{} {number}: {how}", paint(GOOD, "✔")));
-        }
-        let how = format!("{} sub-task(s) are taken back", children.len());
-        over(session, &journal, &how).await?;
-        Ok(how)
+/// Takes back what a run landed, or what a ticket's sub-tasks did, and says how. With `reset` branches move back instead of getting commits
+/// that revert.
+///
+/// # Errors
+/// Where there is nothing to take back, files changed since, or another process has the run.
+pub(super) async fn take_back(session: &Session, run: &Run, reset: bool) -> Result<String> {
+    if let Some(how) = &run.rolled_back {
+        return Err(Fault::usage(format!("run {} was rolled back already: {how}", short(&run.id))).into());
     }
+    let how = if reset { How::Reset } else { How::Revert };
+    match &run.landed {
+        Some(Some(landed)) => take_one(session, run, landed, how).await,
+        _ => take_subtasks(session, run, how).await,
+    }
+}
 
-    async fn take_back(&self, session: &Session, run: &Run, landed: &Record) -> Result<String> {
-        let journal = session.reopen(&run.id, Vec::new()).await?;
-        let place = session.place(&run.spec.root).await?;
-        let how = if self.reset { How::Reset } else { How::Revert };
-        let _uncut = crate::process::landing().await;
-        let how = match rollback(place.repo.as_ref(), &run.spec.root, landed, how).await? {
-            RolledBack::Already => "it had been taken back already".to_owned(),
-            RolledBack::Finished(count) => {
-                format!("the branch had been taken back already; now the index and {count} file(s) are, too")
-            }
-            RolledBack::Files(count) => format!("{count} file(s) are as they were before"),
-            RolledBack::Reverted(commit) => {
-                format!("commit {} reverts it", commit.get(..7).unwrap_or(&commit))
-            }
-            RolledBack::Reset { branch, commit } => {
-                format!("{branch} is back at {}", commit.get(..7).unwrap_or(&commit))
-            }
-            RolledBack::Removed(branch) => format!("{branch}, which it had made, is removed"),
-        };
-        over(session, &journal, &how).await?;
-        // Whoever takes a fix back does not want it proposed again. What it needed to be taken back goes with it.
-        if let Err(error) = memory::forget_run(&session.store, &run.id).await {
-            tracing::warn!("the fix is still remembered, so it may be proposed again: {error:#}");
-        }
-        if let Err(error) = place.snapshots.forget(&run.id).await {
-            tracing::debug!(%error, "the snapshot stays");
-        }
-        Ok(how)
+/// A ticket's sub-tasks, newest first, because each builds on the ones before: all that landed, whether the ticket's run had heard of it
+/// or not. Those that are taken back stay so if one cannot be; the next call goes on there.
+async fn take_subtasks(session: &Session, ticket: &Run, how: How) -> Result<String> {
+    let mut children = children(session, ticket).await?;
+    children.retain(|child| matches!(child.landed, Some(Some(_))));
+    if children.is_empty() {
+        return Err(Fault::usage(format!("run {} landed nothing", short(&ticket.id))).into());
     }
+    let journal = session.reopen(&ticket.id, Vec::new()).await?;
+    for run in &children {
+        let Trigger::Subtask { id: number, .. } = &run.spec.trigger else { continue };
+        let (None, Some(Some(landed))) = (&run.rolled_back, &run.landed) else { continue };
+        let done = take_one(session, run, landed, how)
+            .await
+            .with_context(|| format!("sub-task {number} (run {})", short(&run.id)))?;
+        say(&format!("{} {number}: {done}", paint(GOOD, "✔")));
+    }
+    let how = format!("{} sub-task(s) are taken back", children.len());
+    over(session, &journal, &how).await?;
+    Ok(how)
+}
+
+async fn take_one(session: &Session, run: &Run, landed: &Record, how: How) -> Result<String> {
+    let journal = session.reopen(&run.id, Vec::new()).await?;
+    let place = session.place(&run.spec.root).await?;
+    let _uncut = crate::process::landing().await;
+    let how = match rollback(place.repo.as_ref(), &run.spec.root, landed, how).await? {
+        RolledBack::Already => "it had been taken back already".to_owned(),
+        RolledBack::Finished(count) => {
+            format!("the branch had been taken back already; now the index and {count} file(s) are, too")
+        }
+        RolledBack::Files(count) => format!("{count} file(s) are as they were before"),
+        RolledBack::Reverted(commit) => {
+            format!("commit {} reverts it", commit.get(..7).unwrap_or(&commit))
+        }
+        RolledBack::Reset { branch, commit } => {
+            format!("{branch} is back at {}", commit.get(..7).unwrap_or(&commit))
+        }
+        RolledBack::Removed(branch) => format!("{branch}, which it had made, is removed"),
+    };
+    over(session, &journal, &how).await?;
+    // Whoever takes a fix back does not want it proposed again. What it needed to be taken back goes with it.
+    if let Err(error) = memory::forget_run(&session.store, &run.id).await {
+        tracing::warn!("the fix is still remembered, so it may be proposed again: {error:#}");
+    }
+    if let Err(error) = place.snapshots.forget(&run.id).await {
+        tracing::debug!(%error, "the snapshot stays");
+    }
+    Ok(how)
 }
 
 /// Records that a landing is taken back. A run that had been cut off ends with that: nothing should take it up again.

@@ -21,13 +21,20 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "reservations", include_str!("../../migrations/0002_reservations.sql")),
     (3, "lost calls", include_str!("../../migrations/0003_lost_calls.sql")),
     (4, "queue", QUEUE),
+    (5, "service", SERVICE),
+    (6, "feed", include_str!("../../migrations/0006_feed.sql")),
 ];
 
-/// The same for PostgreSQL, which came later. From version 4 on both take the same scripts.
-const POSTGRES: &[(i64, &str, &str)] =
-    &[(1, "runs", include_str!("../../migrations/postgres/0001_runs.sql")), (4, "queue", QUEUE)];
+/// The same for PostgreSQL, which came later. From version 4 on both take the same scripts, where they can.
+const POSTGRES: &[(i64, &str, &str)] = &[
+    (1, "runs", include_str!("../../migrations/postgres/0001_runs.sql")),
+    (4, "queue", QUEUE),
+    (5, "service", SERVICE),
+    (6, "feed", include_str!("../../migrations/postgres/0006_feed.sql")),
+];
 
 const QUEUE: &str = include_str!("../../migrations/0004_queue.sql");
+const SERVICE: &str = include_str!("../../migrations/0005_service.sql");
 
 fn migrator(migrations: &'static [(i64, &str, &str)]) -> Migrator {
     let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {

@@ -6,13 +6,18 @@
 //! `docs/store.md` describes the tables.
 
 mod approvals;
+mod audit;
 mod database;
+mod feed;
+mod figures;
 mod lease;
+mod listing;
 pub mod measure;
 mod queue;
 mod reservations;
 mod rows;
 pub(crate) mod sql;
+mod tokens;
 mod wake;
 
 #[cfg(test)]
@@ -29,13 +34,18 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 pub use approvals::{Approval, Decision};
+pub use audit::{Asked, AuditRow, Known};
+pub use feed::Fed;
+pub use figures::{CategorySum, CostSum, DayOutcome, FixerSum};
 pub use lease::{Lease, Lock, run_dir};
+pub use listing::{Listing, Mark, SeenRepo};
 pub use queue::{
     Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, RepoRow, STEP, Standing, Submission,
     Submitted,
 };
 pub use reservations::Taken;
 pub use rows::{AttemptRow, Event, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status};
+pub use tokens::TokenRow;
 pub use wake::Wake;
 
 use crate::clock::{Clock, SystemClock};
@@ -43,7 +53,7 @@ use crate::fault::Fault;
 use sql::{Pool, Transaction, query, signed};
 
 /// Events that are read at a time.
-const PAGE: i64 = 1000;
+const PAGE: u32 = 1000;
 
 /// The store. Cheap to clone.
 #[derive(Clone)]
@@ -332,21 +342,29 @@ impl Store {
         let mut events: Vec<Event> = Vec::new();
         loop {
             let after = events.last().map_or(after, |event| event.seq);
-            let rows = query(
-                "SELECT seq, at, kind, payload FROM events WHERE run = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-            )
-            .bind(run)
-            .bind(signed(after))
-            .bind(PAGE)
-            .all(self)
-            .await?;
-            for row in &rows {
-                events.push(Event::from_row(row)?);
-            }
-            if (rows.len() as i64) < PAGE {
+            let page = self.events_page(run, after, PAGE).await?;
+            let last = page.len() < PAGE as usize;
+            events.extend(page);
+            if last {
                 return Ok(events);
             }
         }
+    }
+
+    /// At most `limit` events of a run after number `after`, oldest first.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn events_page(&self, run: &str, after: u64, limit: u32) -> Result<Vec<Event>> {
+        let rows = query(
+            "SELECT seq, at, kind, payload FROM events WHERE run = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+        )
+        .bind(run)
+        .bind(signed(after))
+        .bind(i64::from(limit))
+        .all(self)
+        .await?;
+        rows.iter().map(Event::from_row).collect()
     }
 
     /// The run with this id, or the only one whose id starts or ends with `name`.

@@ -1,6 +1,7 @@
 //! What a store has to do, on SQLite and on PostgreSQL alike.
 
 mod queue;
+mod service;
 
 #[path = "../../tests/support/postgres.rs"]
 mod postgres;

@@ -19,6 +19,7 @@ mod project;
 mod proxy;
 mod queue;
 mod scripted;
+mod service;
 mod setup;
 mod ticket_ends;
 mod tickets;

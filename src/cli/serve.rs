@@ -1,0 +1,156 @@
+//! `regreen serve`: the API and the dashboard.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use tokio::net::TcpListener;
+
+use super::paint::{CARE, GOOD, NAME, paint, say};
+use super::session::Session;
+use crate::fault::{Exit, Fault};
+use crate::web::{self, Actions, Hosts, LOCAL, Scope, Service};
+
+/// Serve the API and the dashboard.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regreen serve                              on this machine only; prints the address to open
+  regreen token create anna --scope approve
+  regreen serve --listen 0.0.0.0:4310 --public-url https://regreen.example.org")]
+pub(super) struct Serve {
+    /// Where to listen; any other address than one of this machine's own needs tokens (`regreen token create`)
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4310")]
+    listen: SocketAddr,
+    /// The address that browsers open, where a proxy stands before it: https://regreen.example.org
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Calls that a token may make in a minute
+    #[arg(long, value_name = "N", default_value_t = NonZeroU32::new(1200).expect("not zero"))]
+    rate: NonZeroU32,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> Result<Exit> {
+        let mut signals = super::Signals::new()?;
+        let session = Arc::new(Session::open(None).await?);
+        super::resume::tidy(&session).await;
+        let local = self.listen.ip().is_loopback();
+        if !local {
+            self.refuse_strangers(&session).await?;
+        }
+        let listener = TcpListener::bind(self.listen).await.map_err(|error| {
+            Fault::usage(format!("cannot listen on {}: {error}", self.listen))
+                .hint("--listen names another address")
+        })?;
+        let address = listener.local_addr().context("the listener has no address")?;
+        let hosts = Hosts::new(address, self.public_url.as_deref())?;
+        let name = format!("{LOCAL}{address}");
+        if local {
+            self.invite(&session, address, &name).await?;
+        } else {
+            say(&format!("{} listening on {}", paint(GOOD, "✔"), paint(NAME, format!("http://{address}/"))));
+        }
+        let service = Service {
+            store: session.store.clone(),
+            state: session.state.clone(),
+            clock: session.clock.clone(),
+            redactor: session.redactor(),
+            settings: session.settings.effective(),
+            actions: Arc::new(Hands(session.clone())),
+            hosts,
+            rate: self.rate,
+        };
+        web::serve(listener, service, signals.next()).await?;
+        if local {
+            session.store.revoke_token(&name).await?;
+        }
+        crate::process::leave().await;
+        session.store.close().await;
+        say("stopped");
+        Ok(Exit::Green)
+    }
+
+    /// Who listens beyond this machine has to have said who may call.
+    async fn refuse_strangers(&self, session: &Session) -> Result<()> {
+        let now = session.clock.now();
+        let tokens = session.store.tokens().await?;
+        if tokens.iter().any(|row| row.is_valid(now) && !row.name.starts_with(LOCAL)) {
+            return Ok(());
+        }
+        Err(Fault::policy(format!("{} can be reached by others, and nobody has a token", self.listen))
+            .hint("`regreen token create NAME --scope admin` makes one; or listen on 127.0.0.1")
+            .into())
+    }
+
+    /// Prints an address with a token that lasts as long as this process. One that an earlier process left goes.
+    async fn invite(&self, session: &Session, address: SocketAddr, name: &str) -> Result<()> {
+        session.store.revoke_token(name).await?;
+        let all = BTreeSet::from([Scope::Admin]);
+        let (secret, row) = web::mint(name, &all, session.clock.now(), None)?;
+        session.store.add_token(&row).await?;
+        say(&format!(
+            "{} open {}",
+            paint(GOOD, "✔"),
+            paint(NAME, format!("http://{address}/login?token={secret}"))
+        ));
+        say(&format!("  the API takes the same token, until this process ends: {}", paint(NAME, &secret)));
+        say(&paint(CARE, "  whoever has it may do everything here"));
+        Ok(())
+    }
+}
+
+/// Does to runs what the service is asked for.
+struct Hands(Arc<Session>);
+
+#[async_trait]
+impl Actions for Hands {
+    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<()> {
+        let session = self.0.clone();
+        let row = session.store.run(run).await?;
+        let journal = super::approve::agree(&session, run, by, Some(patch), remark, Vec::new()).await?;
+        if let Some(priority) = row.priority {
+            // What came through the queue is a worker's to land.
+            drop(journal);
+            return session.store.enqueue(&row.id, priority).await;
+        }
+        on_one_thread(move || async move {
+            if let Err(error) = super::heal::drive(&session, &journal, true).await {
+                tracing::warn!(run = row.id, "an approved run came to an end: {error:#}");
+            }
+        });
+        Ok(())
+    }
+
+    async fn reject(&self, run: &str, by: &str, reason: &str) -> Result<()> {
+        super::approve::refuse(&self.0, run, by, reason).await
+    }
+
+    async fn roll_back(&self, run: &str, reset: bool) -> Result<String> {
+        let run = self.0.find(Some(run)).await?;
+        super::rollback::take_back(&self.0, &run, reset).await
+    }
+
+    async fn cancel(&self, run: &str) -> Result<String> {
+        let (session, row) = (self.0.clone(), self.0.store.run(run).await?);
+        on_one_thread(move || async move { super::cancel::cancel(&session, &row, false).await }).await?
+    }
+
+    async fn retry(&self, run: &str) -> Result<String> {
+        let row = self.0.store.run(run).await?;
+        super::cancel::retry(&self.0, &row, None).await
+    }
+}
+
+/// Does what has to stay on one thread, as a run's work does.
+fn on_one_thread<F, T>(work: impl FnOnce() -> F + Send + 'static) -> tokio::task::JoinHandle<T>
+where
+    F: Future<Output = T>,
+    T: Send + 'static,
+{
+    let here = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || here.block_on(work()))
+}

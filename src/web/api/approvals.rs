@@ -1,0 +1,168 @@
+//! What waits for a person, and what they decide.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::super::App;
+use super::super::access::Caller;
+use super::super::problem::Problem;
+use super::{Body, Path};
+
+/// What waits for a person.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Waiting {
+    /// The question's id.
+    id: String,
+    /// The run that waits.
+    run: String,
+    /// What is to be allowed.
+    #[schema(example = "land")]
+    action: String,
+    /// Why it needs a person.
+    reason: String,
+    /// When it was asked.
+    requested_at: Timestamp,
+}
+
+/// Everything that waits.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AllWaiting {
+    items: Vec<Waiting>,
+}
+
+/// A person agrees to a patch.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Approval {
+    /// The digest of the patch that was looked at (`waiting.patch` of the run): another one is not agreed to.
+    patch: String,
+    /// What they remark.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    remark: Option<String>,
+}
+
+/// A person refuses a patch.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rejection {
+    /// Why.
+    #[schema(min_length = 1, max_length = 2000)]
+    reason: String,
+}
+
+/// How a landing is taken back.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TakeBack {
+    /// Move the branch back instead of adding a commit that reverts.
+    #[serde(default)]
+    reset: bool,
+}
+
+/// What was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Done {
+    /// The run.
+    pub(super) run: String,
+    /// What was done, for people.
+    pub(super) done: String,
+}
+
+/// What waits for a person, oldest first.
+#[utoipa::path(
+    get, path = "/approvals", tag = "approvals", security(("token" = ["read"])),
+    responses((status = 200, description = "Everything that waits", body = AllWaiting))
+)]
+pub(super) async fn list(State(shared): App) -> Result<Json<AllWaiting>, Problem> {
+    let items = shared.store.approvals(None).await?.into_iter().map(|asked| Waiting {
+        id: asked.id,
+        run: asked.run,
+        action: asked.action,
+        reason: asked.reason,
+        requested_at: asked.requested_at,
+    });
+    Ok(Json(AllWaiting { items: items.collect() }))
+}
+
+/// Agree to the proven patch of a run. It lands behind this call; follow the run's events.
+#[utoipa::path(
+    post, path = "/runs/{run}/approve", tag = "approvals", security(("token" = ["approve"])),
+    params(
+        ("run" = String, Path, description = "The run"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+    ),
+    request_body = Approval,
+    responses((status = 202, description = "Agreed; it lands now", body = Done))
+)]
+pub(super) async fn approve(
+    State(shared): App,
+    caller: Caller,
+    Path(run): Path<String>,
+    Body(approval): Body<Approval>,
+) -> Result<(StatusCode, Json<Done>), Problem> {
+    let run = shared.store.run(&run).await.map_err(Problem::of_lookup)?.id;
+    let remark = approval.remark.as_deref().map(|remark| said(remark, "remark")).transpose()?;
+    let approved = shared.actions.approve(&run, &caller.name, &approval.patch, remark).await;
+    approved.map_err(Problem::of_action)?;
+    Ok((StatusCode::ACCEPTED, Json(Done { run, done: "approved; it lands now".to_owned() })))
+}
+
+/// Refuse the patch of a run that waits. Nothing is changed.
+#[utoipa::path(
+    post, path = "/runs/{run}/reject", tag = "approvals", security(("token" = ["approve"])),
+    params(
+        ("run" = String, Path, description = "The run"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+    ),
+    request_body = Rejection,
+    responses((status = 200, description = "Refused", body = Done))
+)]
+pub(super) async fn reject(
+    State(shared): App,
+    caller: Caller,
+    Path(run): Path<String>,
+    Body(rejection): Body<Rejection>,
+) -> Result<Json<Done>, Problem> {
+    let run = shared.store.run(&run).await.map_err(Problem::of_lookup)?.id;
+    let reason = said(&rejection.reason, "reason")?;
+    shared.actions.reject(&run, &caller.name, reason).await.map_err(Problem::of_action)?;
+    Ok(Json(Done { run, done: "rejected; nothing was changed".to_owned() }))
+}
+
+/// Take the landing of a run back.
+#[utoipa::path(
+    post, path = "/runs/{run}/rollback", tag = "runs", security(("token" = ["approve"])),
+    params(
+        ("run" = String, Path, description = "The run"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+    ),
+    request_body = TakeBack,
+    responses((status = 200, description = "Taken back", body = Done))
+)]
+pub(super) async fn roll_back(
+    State(shared): App,
+    Path(run): Path<String>,
+    Body(how): Body<TakeBack>,
+) -> Result<Json<Done>, Problem> {
+    let run = shared.store.run(&run).await.map_err(Problem::of_lookup)?.id;
+    let done = shared.actions.roll_back(&run, how.reset).await.map_err(Problem::of_action)?;
+    Ok(Json(Done { run, done }))
+}
+
+/// The most characters of what a person says.
+pub(crate) const SAID: usize = 2000;
+
+/// What a person says: not nothing, and no book.
+pub(crate) fn said<'t>(text: &'t str, what: &str) -> Result<&'t str, Problem> {
+    let text = text.trim();
+    match text.chars().count() {
+        0 => Err(Problem::bad_request(format!("the {what} is empty"))),
+        1..=SAID => Ok(text),
+        _ => Err(Problem::bad_request(format!("the {what} is longer than {SAID} characters"))),
+    }
+}

@@ -1,0 +1,462 @@
+//! Runs: lists of them, and all that is known of one.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::problem::Problem;
+use super::super::{App, Shared, story};
+use super::queue::Priority as Urgency;
+use super::{Path, Query};
+use crate::run::AttemptState;
+use crate::run::journal::records;
+use crate::store::{self, Listing, Mark, RunRow};
+
+/// Which runs, and how many.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// Standing so.
+    status: Option<Standing>,
+    /// Ended so: `healed`, `green`, `red`, `limit`, `waiting`, `refused`, `flaky`, `infra`, …
+    outcome: Option<String>,
+    /// Of this repo: its root.
+    repo: Option<String>,
+    /// Started by this: `heal`, `ticket`, `subtask`.
+    trigger: Option<String>,
+    /// Submitted with this priority.
+    priority: Option<Urgency>,
+    /// With this in its goal, repo, summary or id.
+    text: Option<String>,
+    /// Made at this moment or later (RFC 3339).
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
+    /// Made before this moment (RFC 3339).
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
+    /// The most that are given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u32>,
+    /// Where the last page ended: its `next`.
+    cursor: Option<String>,
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Standing {
+    /// Waits for a worker.
+    Queued,
+    /// Under way, or cut off.
+    Running,
+    /// Waits for a person.
+    Waiting,
+    /// Over.
+    Finished,
+}
+
+impl Standing {
+    fn as_str(self) -> &'static str {
+        match self {
+            Standing::Queued => "queued",
+            Standing::Running => "running",
+            Standing::Waiting => "waiting",
+            Standing::Finished => "finished",
+        }
+    }
+}
+
+/// A run in a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RunItem {
+    /// Its id. Calls take any unambiguous start or end of it, too.
+    id: String,
+    /// The repo's root.
+    repo: String,
+    /// What started it.
+    #[schema(example = "heal")]
+    trigger: String,
+    /// What it was submitted with; nothing for one that was begun by hand.
+    #[schema(example = "normal")]
+    priority: Option<String>,
+    /// What should become green.
+    goal: String,
+    /// How it stands.
+    #[schema(example = "finished")]
+    status: String,
+    /// How it ended, in one word.
+    #[schema(example = "healed")]
+    outcome: Option<String>,
+    /// The exit code that `regreen` ended with.
+    exit: Option<i64>,
+    /// Why it stopped, in one sentence.
+    summary: Option<String>,
+    /// What it started from.
+    base: Option<String>,
+    /// Where it landed.
+    landed: Option<String>,
+    /// Attempts, those that passed on included.
+    attempts: u64,
+    /// What its models cost, in millionths of a US dollar.
+    cost_micro_usd: u64,
+    /// When it was made.
+    created_at: Timestamp,
+    /// When its last event was recorded.
+    updated_at: Timestamp,
+}
+
+impl From<RunRow> for RunItem {
+    fn from(row: RunRow) -> Self {
+        Self {
+            id: row.id,
+            repo: row.repo,
+            trigger: row.trigger,
+            priority: row.priority.map(|priority| priority.as_str().to_owned()),
+            goal: row.goal,
+            status: row.status.as_str().to_owned(),
+            outcome: row.outcome,
+            exit: row.exit,
+            summary: row.summary,
+            base: row.base,
+            landed: row.landed,
+            attempts: row.attempts,
+            cost_micro_usd: row.cost.0,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// A page of runs, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RunPage {
+    items: Vec<RunItem>,
+    /// What to give as `cursor` for the next page; nothing where this is the last.
+    next: Option<String>,
+}
+
+/// One attempt.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AttemptItem {
+    /// From 1.
+    attempt: u32,
+    /// The rung of the ladder, from 0.
+    rung: usize,
+    /// Who proposed.
+    #[schema(example = "codefix(rustc)")]
+    fixer: String,
+    /// The model that was asked, if one was.
+    model: Option<String>,
+    /// What became of it: `green`, `keep`, `drop`, `pass`; nothing while it is made.
+    decision: Option<String>,
+    /// Why.
+    reason: Option<String>,
+    /// The fixer's words.
+    explanation: String,
+    /// What guards said.
+    findings: Vec<String>,
+    /// How many files, lines added and lines removed it proposes.
+    stat: Option<[usize; 3]>,
+    /// What its calls of models cost, in millionths of a US dollar.
+    cost_micro_usd: u64,
+    /// When it began.
+    began_at: Timestamp,
+    /// When it was decided.
+    ended_at: Option<Timestamp>,
+}
+
+impl AttemptItem {
+    fn of(attempt: &AttemptState) -> Self {
+        let stat = attempt.patch.as_ref().map(crate::patch::Patch::stat);
+        Self {
+            attempt: attempt.attempt,
+            rung: attempt.rung,
+            fixer: attempt.fixer.clone(),
+            model: attempt.model.clone(),
+            decision: attempt.decision.as_ref().and_then(|(decision, _)| word(decision)),
+            reason: attempt.decision.as_ref().map(|(_, reason)| reason.clone()),
+            explanation: attempt.explanation.clone(),
+            findings: attempt.findings.iter().map(ToString::to_string).collect(),
+            stat: stat.map(|stat| [stat.files, stat.added, stat.removed]),
+            cost_micro_usd: attempt.cost.0,
+            began_at: attempt.began,
+            ended_at: attempt.ended,
+        }
+    }
+}
+
+/// What a person has to decide.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Question {
+    /// Why a person has to look.
+    reasons: Vec<String>,
+    /// The digest of the patch that is to be looked at.
+    patch: String,
+}
+
+/// Why a run stopped.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Stop {
+    /// The rule.
+    #[schema(example = "ladder-exhausted")]
+    rule: String,
+    /// Why, in words.
+    why: String,
+    /// Where a person should look first.
+    look_at: Vec<String>,
+}
+
+/// All that is known of a run, but for its events.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RunDetail {
+    #[serde(flatten)]
+    run: RunItem,
+    /// Its last event.
+    seq: u64,
+    /// Whether it is under way though no process has it: `regreen resume` goes on with it.
+    cut_off: bool,
+    /// How it stands in the queue: `queued`, `delayed`, `blocked`, `running`; nothing where it is not in it.
+    queue: Option<String>,
+    /// Why it is blocked or delayed there.
+    queue_reason: Option<String>,
+    /// The fixers in their order; none before it began.
+    ladder: Vec<String>,
+    /// The most that its models may cost, in millionths of a US dollar; nothing before it began.
+    budget_micro_usd: Option<u64>,
+    /// What the untouched tree was found to be: `green`, `red`, `flaky`, `infra`.
+    baseline: Option<String>,
+    attempts_made: Vec<AttemptItem>,
+    /// What a person has to decide.
+    waiting: Option<Question>,
+    /// Why it stopped without a green tree.
+    stopped: Option<Stop>,
+    /// The proof, as events have it (docs/events.md).
+    #[schema(value_type = Option<Object>)]
+    proof: Option<Value>,
+    /// How its landing was taken back.
+    rolled_back: Option<String>,
+    /// What a person should know.
+    warnings: Vec<String>,
+    /// What can be done with it now: `approve`, `reject`, `roll-back`, `cancel`, `retry`.
+    actions: Vec<String>,
+}
+
+/// One call of a model. Secrets were taken out before it was sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CallItem {
+    /// The attempt, 0 for a plan.
+    attempt: u32,
+    /// The provider's name in the configuration.
+    provider: String,
+    /// The model.
+    model: String,
+    /// What it was told to be.
+    system: String,
+    /// What was said, in turns: who, and what.
+    turns: Vec<Turn>,
+    /// What it answered.
+    answer: Option<String>,
+    /// Why it did not.
+    error: Option<String>,
+    /// Tokens in, whether from a cache or not.
+    input_tokens: u64,
+    /// Tokens out.
+    output_tokens: u64,
+    /// What it cost, in millionths of a US dollar; nothing for a model without a price.
+    cost_micro_usd: Option<u64>,
+    /// How long it took, in milliseconds.
+    duration_ms: u64,
+}
+
+/// One turn of a conversation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Turn {
+    /// `user` or `assistant`.
+    role: String,
+    /// What was said.
+    text: String,
+}
+
+/// The calls of a run.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Calls {
+    items: Vec<CallItem>,
+}
+
+/// A serialised enumeration's name.
+fn word(value: &impl Serialize) -> Option<String> {
+    serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
+}
+
+/// Which page a cursor means.
+pub(crate) fn mark(cursor: &str) -> Result<Mark, Problem> {
+    let wrong = || Problem::bad_request("the cursor is none that this service gave");
+    let text = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let (at, id) = text.as_deref().and_then(|text| text.split_once(' ')).ok_or_else(wrong)?;
+    Ok(Mark { created_at: at.parse().map_err(|_| wrong())?, id: id.to_owned() })
+}
+
+/// The cursor behind a run.
+pub(crate) fn cursor(row: &RunRow) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{} {}", crate::store::moment(row.created_at), row.id))
+}
+
+/// A page of runs, and the cursor of the next one.
+pub(crate) async fn page(
+    shared: &Shared,
+    listing: &Listing,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<(Vec<RunRow>, Option<String>), Problem> {
+    let mark = after.map(mark).transpose()?;
+    let mut rows = shared.store.list(listing, mark.as_ref(), limit + 1).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(cursor);
+    Ok((rows, next))
+}
+
+/// Runs, newest first.
+#[utoipa::path(
+    get, path = "/runs", tag = "runs", params(Which), security(("token" = ["read"])),
+    responses((status = 200, description = "A page of runs", body = RunPage))
+)]
+pub(super) async fn list(State(shared): App, Query(which): Query<Which>) -> Result<Json<RunPage>, Problem> {
+    let limit = super::limit(which.limit, 50, 200)?;
+    let listing = Listing {
+        status: which.status.map(|status| status.as_str().to_owned()),
+        outcome: which.outcome,
+        repo: which.repo,
+        trigger: which.trigger,
+        priority: which.priority.map(|priority| store::Priority::from(priority).as_str().to_owned()),
+        text: which.text.filter(|text| !text.is_empty()),
+        since: which.since,
+        until: which.until,
+        wanting: false,
+    };
+    let (rows, next) = page(&shared, &listing, which.cursor.as_deref(), limit).await?;
+    Ok(Json(RunPage { items: rows.into_iter().map(RunItem::from).collect(), next }))
+}
+
+/// All that is known of a run, but for its events.
+#[utoipa::path(
+    get, path = "/runs/{run}", tag = "runs", params(("run" = String, Path, description = "The run")),
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The run", body = RunDetail))
+)]
+pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<Json<RunDetail>, Problem> {
+    let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
+    let records = records(&shared.store, &row.id, 0).await?;
+    let queued = shared.store.queued(&row.id).await?;
+    let cut_off = story::cut_off(&shared.store, &row).await?;
+    let mut detail = RunDetail {
+        seq: records.last().map_or(0, |last| last.seq),
+        cut_off,
+        actions: story::actions(None, &row, queued.as_ref()).into_iter().map(str::to_owned).collect(),
+        queue: queued.as_ref().map(|queued| queued.standing.as_str().to_owned()),
+        queue_reason: queued.as_ref().and_then(|queued| queued.reason.clone()),
+        run: row.clone().into(),
+        ladder: Vec::new(),
+        budget_micro_usd: None,
+        baseline: None,
+        attempts_made: Vec::new(),
+        waiting: None,
+        stopped: None,
+        proof: None,
+        rolled_back: None,
+        warnings: Vec::new(),
+    };
+    // One that waits in the queue has no more to tell.
+    let Some(run) = story::begun(&records)? else { return Ok(Json(detail)) };
+    let baseline = run.baseline.as_ref().and_then(|found| serde_json::to_value(found).ok());
+    detail.actions =
+        story::actions(Some(&run), &row, queued.as_ref()).into_iter().map(str::to_owned).collect();
+    detail.ladder = run.spec.ladder.iter().map(|rung| rung.fixer.clone()).collect();
+    detail.budget_micro_usd = Some(run.spec.budget.0);
+    detail.baseline = baseline.and_then(|found| Some(found.get("baseline")?.as_str()?.to_owned()));
+    detail.attempts_made = run.attempts.iter().map(AttemptItem::of).collect();
+    let question = || Question { reasons: run.approval.clone(), patch: run.kept.digest() };
+    detail.waiting = story::waits(&run).then(question);
+    detail.stopped = run.stopped.as_ref().map(|(rule, why, look_at)| Stop {
+        rule: word(rule).unwrap_or_default(),
+        why: why.clone(),
+        look_at: look_at.clone(),
+    });
+    detail.proof = run.proof.as_ref().map(serde_json::to_value).transpose().map_err(anyhow::Error::from)?;
+    detail.rolled_back = run.rolled_back.clone();
+    detail.warnings = run.warnings.iter().map(|(what, advice)| format!("{what}; {advice}")).collect();
+    Ok(Json(detail))
+}
+
+/// The patch that a run keeps, as a unified diff for `git apply`.
+#[utoipa::path(
+    get, path = "/runs/{run}/patch", tag = "runs", params(("run" = String, Path, description = "The run")),
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The patch", body = String, content_type = "text/x-diff"))
+)]
+pub(super) async fn patch(State(shared): App, Path(run): Path<String>) -> Result<Response, Problem> {
+    let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
+    let run = story::begun(&records(&shared.store, &row.id, 0).await?)?;
+    let patch = run.map(|run| run.kept.unified()).unwrap_or_default();
+    Ok(([(header::CONTENT_TYPE, "text/x-diff; charset=utf-8")], patch).into_response())
+}
+
+/// What a check printed, without secrets and escape sequences.
+#[utoipa::path(
+    get, path = "/runs/{run}/logs/{seq}", tag = "runs",
+    params(
+        ("run" = String, Path, description = "The run"),
+        ("seq" = u64, Path, description = "The event `checked` of that check"),
+    ),
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The log", body = String, content_type = "text/plain"))
+)]
+pub(super) async fn log(
+    State(shared): App,
+    Path((run, seq)): Path<(String, u64)>,
+) -> Result<Response, Problem> {
+    let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
+    let log = story::log(&shared, &row.id, seq).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log.text).into_response())
+}
+
+/// What models were sent, and what they answered.
+#[utoipa::path(
+    get, path = "/runs/{run}/calls", tag = "runs", params(("run" = String, Path, description = "The run")),
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The calls, oldest first", body = Calls))
+)]
+pub(super) async fn calls(State(shared): App, Path(run): Path<String>) -> Result<Json<Calls>, Problem> {
+    let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
+    let mut items = Vec::new();
+    for record in records(&shared.store, &row.id, 0).await? {
+        let crate::run::events::Event::Asked { attempt, call } = record.event else { continue };
+        let redact = |text: &str| shared.redactor.redact(text).into_owned();
+        let turn = |turn: &crate::models::Turn| Turn {
+            role: word(&turn.role).unwrap_or_default(),
+            text: redact(&turn.text),
+        };
+        items.push(CallItem {
+            attempt,
+            provider: call.provider,
+            model: call.model,
+            system: redact(&call.request.system),
+            turns: call.request.turns.iter().map(turn).collect(),
+            answer: call.answer.as_ref().ok().map(|answer| redact(&answer.text)),
+            error: call.answer.as_ref().err().map(|why| redact(why)),
+            input_tokens: call.usage.input + call.usage.cache_read + call.usage.cache_write,
+            output_tokens: call.usage.output,
+            cost_micro_usd: call.cost.map(|cost| cost.0),
+            duration_ms: call.duration.as_millis().try_into().unwrap_or(u64::MAX),
+        });
+    }
+    Ok(Json(Calls { items }))
+}

@@ -1,0 +1,130 @@
+//! `regreen serve`: the API under `/api/v1`, the dashboard at `/`, live events.
+//!
+//! Invariants: nothing is served to a caller without a valid token but the health checks, the API's description, the form that asks for a
+//! token and the style sheet; every change that is asked for stands in the audit log before it is made; a page's form changes nothing
+//! without the secret of its own session; text from a repo, a log or a model reaches a page as text ([`pages`]).
+
+mod access;
+mod api;
+mod chart;
+mod door;
+mod figures;
+mod live;
+mod pages;
+mod problem;
+mod repeat;
+mod server;
+mod story;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::csrf::CsrfLayer;
+
+pub use access::{Scope, mint};
+pub use door::Hosts;
+pub use server::serve;
+
+use crate::clock::Clock;
+use crate::config::Effective;
+use crate::redact::Redactor;
+use crate::store::Store;
+
+/// What the names of tokens begin with that `regreen serve` makes and prints by itself, for this machine only.
+pub const LOCAL: &str = "printed at ";
+
+/// What the service can do to a run. The command line has the tools for it.
+///
+/// Errors are [`Fault`](crate::fault::Fault)s where the run does not allow it as it stands.
+#[async_trait]
+pub trait Actions: Send + Sync {
+    /// `by` agrees to the patch whose digest is `patch`. Its landing goes on behind this call.
+    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<()>;
+
+    /// `by` refuses what waits in the run.
+    async fn reject(&self, run: &str, by: &str, reason: &str) -> Result<()>;
+
+    /// Takes the run's landing back; with `reset` the branch moves back instead of getting a commit that reverts. Says what was done.
+    async fn roll_back(&self, run: &str, reset: bool) -> Result<String>;
+
+    /// Calls a run of the queue off. Says what was done.
+    async fn cancel(&self, run: &str) -> Result<String>;
+
+    /// Puts a run into the queue again, and gives the run that it is there.
+    async fn retry(&self, run: &str) -> Result<String>;
+}
+
+/// What the service works with.
+pub struct Service {
+    /// The store.
+    pub store: Store,
+    /// The state folder, in which logs lie.
+    pub state: PathBuf,
+    /// The machine's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Takes secrets out of what is shown.
+    pub redactor: Redactor,
+    /// What is in force, for people.
+    pub settings: Vec<Effective>,
+    /// What can be done to runs.
+    pub actions: Arc<dyn Actions>,
+    /// The names under which the service may be called.
+    pub hosts: Hosts,
+    /// Calls that a token may make in a minute.
+    pub rate: std::num::NonZeroU32,
+}
+
+/// The service as its handlers share it.
+pub(crate) struct Shared {
+    service: Service,
+    limits: access::Limits,
+    pulse: live::Pulse,
+    /// The API's description, as it is served.
+    document: String,
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Service;
+    fn deref(&self) -> &Service {
+        &self.service
+    }
+}
+
+pub(crate) type App = axum::extract::State<Arc<Shared>>;
+
+/// All routes with everything that stands before them.
+fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
+    let (api, document) = api::routes();
+    let limits = access::Limits::new(service.rate);
+    let shared = Arc::new(Shared { limits, pulse, document: document.to_pretty_json()?, service });
+    let pages = pages::routes()
+        .layer(from_fn_with_state(shared.clone(), access::recorded))
+        .layer(from_fn_with_state(shared.clone(), access::in_browser));
+    let api = api
+        .layer(from_fn_with_state(shared.clone(), repeat::once))
+        .layer(from_fn_with_state(shared.clone(), access::recorded))
+        .layer(from_fn_with_state(shared.clone(), access::by_token));
+    let open = api::open_routes().merge(pages::open_routes());
+    let mut csrf = CsrfLayer::new().with_rejection_response(problem::cross_site);
+    if let Some(origin) = shared.hosts.origin() {
+        csrf = csrf.add_trusted_origin(origin)?;
+    }
+    let all = Router::new()
+        .merge(pages)
+        .merge(api)
+        .merge(open)
+        .fallback(pages::nowhere)
+        .method_not_allowed_fallback(problem::wrong_method);
+    Ok(all
+        .layer(from_fn(door::tagged))
+        .layer(csrf)
+        .layer(from_fn_with_state(shared.clone(), door::guarded))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn(door::dressed))
+        .with_state(shared))
+}

@@ -1,0 +1,50 @@
+//! Success, time and cost over all runs.
+
+use axum::extract::State;
+use axum::response::Response;
+use minijinja::context;
+use serde::Deserialize;
+
+use super::{Broken, page as respond, shown};
+use crate::store::Listing;
+use crate::web::access::Caller;
+use crate::web::api::Query;
+use crate::web::{App, chart, figures, story};
+
+/// Runs that wait for a person, as many as are shown.
+const NEEDS: u32 = 12;
+
+/// Over which time, and what a repair by hand is assumed to take.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Span {
+    #[serde(default)]
+    days: String,
+    #[serde(default)]
+    minutes: String,
+}
+
+/// The page.
+pub(super) async fn page(
+    State(shared): App,
+    caller: Caller,
+    Query(span): Query<Span>,
+) -> Result<Response, Broken> {
+    let days = span.days.parse().ok().filter(|days| (1..=365).contains(days)).unwrap_or(figures::DAYS);
+    let minutes = span.minutes.parse().ok().filter(|minutes| *minutes <= 1440).unwrap_or(figures::MINUTES);
+    let figures = figures::gather(&shared, days, minutes).await?;
+    let since = shared.clock.now() - jiff::SignedDuration::from_hours(24 * i64::from(days));
+    let listing = Listing { wanting: true, since: Some(since), ..Listing::default() };
+    let mut needs = Vec::new();
+    for row in shared.store.list(&listing, None, NEEDS).await? {
+        let cut_off = story::cut_off(&shared.store, &row).await?;
+        needs.push(shown::row(&row, cut_off));
+    }
+    let outcomes = chart::stacked(
+        figures.by_day.iter().map(|day| (day.day.as_str(), [day.healed, day.not_healed, day.other])),
+    );
+    let costs = chart::stacked(figures.by_day.iter().map(|day| (day.day.as_str(), [day.cost_micro_usd])));
+    let by_fixer = chart::shares(figures.by_fixer.iter().map(|fixer| fixer.succeeded));
+    let by_category = chart::shares(figures.by_category.iter().map(|category| category.runs));
+    let values = context! { figures, needs, outcomes, costs, by_fixer, by_category };
+    respond(&shared, &caller, "overview.html", values).await
+}

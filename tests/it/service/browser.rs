@@ -1,0 +1,235 @@
+//! The pages in a real browser: what a person does, and whether everybody can.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::{Value, json};
+
+use super::{Served, agenda, heal, id_of};
+
+/// Chromium under its driver.
+struct Browser {
+    driver: Child,
+    client: Client,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    async fn open(width: u32, dark: bool) -> Self {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver: `scripts/install test` installs chromium and chromium-driver");
+        let mut lines = BufReader::new(driver.stdout.take().expect("its words")).lines();
+        let port = lines
+            .find_map(|line| {
+                let line = line.ok()?;
+                line.split("started successfully on port ")
+                    .nth(1)
+                    .map(|port| port.trim_end_matches('.').to_owned())
+            })
+            .expect("a port");
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let profile = tempfile::tempdir().expect("a folder");
+        let mut words = vec![
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-quic".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--no-first-run".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            "--disable-sync".to_owned(),
+            format!("--user-data-dir={}", profile.path().display()),
+            format!("--window-size={width},900"),
+        ];
+        if dark {
+            words.push("--blink-settings=preferredColorScheme=0".to_owned());
+        }
+        let mut options = json!({ "args": words });
+        if width < 600 {
+            // No window is as narrow as a phone.
+            let metrics = json!({ "width": width, "height": 844, "pixelRatio": 1.0, "touch": true });
+            options["mobileEmulation"] = json!({ "deviceMetrics": metrics });
+        }
+        let wanted = json!({ "goog:chromeOptions": options });
+        let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+            .capabilities(wanted.as_object().expect("an object").clone())
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .expect("a session");
+        Self { driver, client, _profile: profile }
+    }
+
+    async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, vec![]).await.expect("the script runs")
+    }
+
+    async fn close(mut self) {
+        self.client.clone().close().await.expect("it closes");
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// What keeps people out who do not see a page as others do: fields without a name, pictures without words, missing landmarks, headings
+/// that skip a level, the same id twice, text that is hard to read on what is behind it, a page that is wider than the window.
+const OBSTACLES: &str = r#"
+const found = [];
+const say = (what, element) => found.push(what + ": " + element.outerHTML.slice(0, 160));
+const visible = (element) => element.checkVisibility && element.checkVisibility();
+for (const field of document.querySelectorAll("input:not([type=hidden]), select, textarea")) {
+  if (!field.labels.length && !field.getAttribute("aria-label")) say("a field without a name", field);
+}
+for (const one of document.querySelectorAll("a, button, summary")) {
+  const name = (one.textContent || one.getAttribute("aria-label") || "").trim() || (one.querySelector("img") || {}).alt;
+  if (visible(one) && !name) say("a control without a name", one);
+}
+for (const image of document.images) if (image.getAttribute("alt") === null) say("a picture without words", image);
+for (const svg of document.querySelectorAll("svg")) {
+  if (!svg.getAttribute("aria-label") && svg.getAttribute("aria-hidden") !== "true") say("a drawing without words", svg);
+}
+for (const landmark of ["main", "header"]) if (document.querySelectorAll(landmark).length !== 1) found.push("not one " + landmark);
+if (document.querySelectorAll("h1").length !== 1) found.push("not one h1");
+let level = 0;
+for (const heading of document.querySelectorAll("h1, h2, h3, h4")) {
+  if (!visible(heading)) continue;
+  const own = Number(heading.tagName[1]);
+  if (own > level + 1) say("a heading that skips a level", heading);
+  level = own;
+}
+if (!document.documentElement.lang) found.push("no language");
+const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
+for (const id of new Set(ids)) if (ids.filter((other) => other === id).length > 1) found.push("twice: #" + id);
+for (const table of document.querySelectorAll("table")) if (!table.querySelector("th") || !table.querySelector("caption")) {
+  if (!table.classList.contains("diff")) say("a table without headings or a caption", table);
+}
+for (const one of document.querySelectorAll("[aria-labelledby], [aria-describedby]")) {
+  for (const name of ["aria-labelledby", "aria-describedby"]) {
+    const id = one.getAttribute(name);
+    if (id && !document.getElementById(id)) say("a reference to nothing", one);
+  }
+}
+const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+const rgb = (color) => {
+  canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+  return [...canvas.getImageData(0, 0, 1, 1).data];
+};
+const light = ([r, g, b]) => [r, g, b].map((part) => part / 255)
+  .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+for (const element of document.querySelectorAll("body *")) {
+  const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+  if (!own || !visible(element) || element.closest(".unseen, .skip, option")) continue;
+  let behind = element, back;
+  do { back = rgb(getComputedStyle(behind).backgroundColor); behind = behind.parentElement; } while (back[3] === 0 && behind);
+  const [one, other] = [light(rgb(getComputedStyle(element).color)), light(back)].sort((a, b) => b - a);
+  const contrast = (one + 0.05) / (other + 0.05);
+  if (contrast < 4.5) say("contrast " + contrast.toFixed(2), element);
+}
+if (document.documentElement.scrollWidth > window.innerWidth + 1) found.push("wider than the window: " + document.documentElement.scrollWidth);
+return found;
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_can_use_every_page_in_light_and_dark_on_phones_and_wide_screens() {
+    let project = agenda();
+    let red = id_of(
+        &project
+            .regreen(&["heal", "--no-model", "--json", "--", "sh", "-c", "echo nothing works; exit 1"])
+            .expect(1),
+    );
+    let waiting = heal(&project, true);
+    let served = Served::start(&project, &[]);
+    let body = json!({ "repo": project.root, "command": ["true"] });
+    let queued = served.post("/api/v1/runs", &body).await.expect(201).json();
+    let events = served.get(&format!("/api/v1/runs/{red}/events?limit=500")).await.expect(200).json();
+    let checked =
+        events["items"].as_array().expect("events").iter().find(|event| event["event"] == "checked");
+    let log = format!("/runs/{red}/logs/{}", checked.expect("a check")["seq"]);
+    let queued = format!("/runs/{}", queued["run"].as_str().expect("a run"));
+    for (width, dark) in [(390, false), (1440, true)] {
+        let browser = Browser::open(width, dark).await;
+        let mut wrong = Vec::new();
+        browser.client.goto(&format!("{}/login", served.url)).await.expect("the form");
+        wrong.push(("/login".to_owned(), browser.run(OBSTACLES).await));
+        browser.client.goto(&served.login).await.expect("a session");
+        let shown =
+            browser.run("return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches]").await;
+        assert_eq!(shown[1], json!(dark));
+        assert!(shown[0].as_u64().is_some_and(|shown| shown.abs_diff(u64::from(width)) < 20), "{shown}");
+        let (red, waiting) = (format!("/runs/{red}"), format!("/runs/{waiting}"));
+        for path in ["/", &red, &waiting, &queued, &log, "/overview", "/approvals", "/settings", "/nowhere"] {
+            browser.client.goto(&format!("{}{path}", served.url)).await.expect("the page");
+            browser.run("for (const one of document.querySelectorAll('details')) one.open = true").await;
+            wrong.push((format!("{path} at {width}"), browser.run(OBSTACLES).await));
+        }
+        wrong.retain(|(_, found)| found != &json!([]));
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        browser.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_approves_a_patch_with_the_keyboard_and_sees_it_land() {
+    let project = agenda();
+    let run = heal(&project, true);
+    let served = Served::start(&project, &[]);
+    let browser = Browser::open(1280, false).await;
+    let client = &browser.client;
+    client.goto(&served.login).await.expect("a session");
+    // The token does not stay in the address.
+    assert_eq!(client.current_url().await.expect("an address").as_str(), format!("{}/", served.url));
+    client
+        .find(Locator::Css("a[href='/approvals'] .count"))
+        .await
+        .expect("what waits")
+        .click()
+        .await
+        .expect("a page");
+    client.find(Locator::Css("a.button")).await.expect("a link").click().await.expect("the run");
+    assert!(client.current_url().await.expect("an address").path().contains(&run));
+    let button = client.find(Locator::XPath("//button[text()='Approve and land']")).await.expect("a button");
+    button.send_keys("\u{e007}").await.expect("the enter key");
+    let landed = Locator::XPath("//*[contains(@class, 'badge')][contains(., 'healed')]");
+    client.wait().at_most(std::time::Duration::from_secs(300)).for_element(landed).await.expect("it lands");
+    let healed = project.read("agenda/parsing.py");
+    assert!(healed.contains("def format_minutes("), "{healed}");
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_appear_by_themselves_and_what_is_typed_stays() {
+    let project = agenda();
+    let served = Served::start(&project, &[]);
+    let browser = Browser::open(1280, false).await;
+    let client = &browser.client;
+    client.goto(&served.login).await.expect("a session");
+    let field = client.find(Locator::Css("input[name=text]")).await.expect("the search");
+    field.send_keys("half a wo").await.expect("words");
+    let live = Locator::Css("#live[data-is=live]");
+    client.wait().at_most(std::time::Duration::from_secs(60)).for_element(live).await.expect("a stream");
+    let body = json!({ "repo": project.root, "command": ["true"] });
+    let made = served.post("/api/v1/runs", &body).await.expect(201).json();
+    let row = format!("a[href='/runs/{}']", made["run"].as_str().expect("a run"));
+    client
+        .wait()
+        .at_most(std::time::Duration::from_secs(60))
+        .for_element(Locator::Css(&row))
+        .await
+        .expect("a row");
+    let typed = browser.run("return document.activeElement.name + '=' + document.activeElement.value").await;
+    assert_eq!(typed, json!("text=half a wo"));
+    browser.close().await;
+}

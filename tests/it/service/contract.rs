@@ -1,0 +1,196 @@
+//! Every answer is what the served description says.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Answer, Served, agenda, heal, id_of};
+
+/// Calls operations by their paths in the description, and holds the answers against it.
+struct Caller<'s> {
+    served: &'s Served,
+    document: Value,
+    /// Operations that succeeded.
+    done: BTreeSet<String>,
+}
+
+impl Caller<'_> {
+    async fn call(
+        &mut self,
+        method: &str,
+        template: &str,
+        values: &[(&str, &str)],
+        rest: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut path = template.to_owned();
+        for (name, value) in values {
+            path = path.replace(&format!("{{{name}}}"), value);
+        }
+        let verb: Method = method.to_uppercase().parse().expect("a method");
+        let answered =
+            self.served.send(verb, &format!("{path}{rest}"), Some(&self.served.token), body.as_ref()).await;
+        self.check(method, template, &answered);
+        answered
+    }
+
+    fn check(&mut self, method: &str, template: &str, answered: &Answer) {
+        let operation = &self.document["paths"][template][method];
+        assert!(operation.is_object(), "{method} {template} is not described");
+        let status = answered.status.as_u16().to_string();
+        let described = match &operation["responses"][&status] {
+            Value::Null => &operation["responses"]["default"],
+            described => described,
+        };
+        let kind = answered.header("content-type").split(';').next().unwrap_or_default();
+        let schema = &described["content"][kind]["schema"];
+        assert!(!schema.is_null(), "{method} {template} answered {status} as {kind}: {}", answered.text);
+        if kind.ends_with("json") {
+            let mut whole = schema.clone();
+            whole["components"] = self.document["components"].clone();
+            let validator = jsonschema::draft202012::new(&whole).expect("a schema");
+            let json = answered.json();
+            let wrong: Vec<String> = validator.iter_errors(&json).map(|error| error.to_string()).collect();
+            assert!(wrong.is_empty(), "{method} {template} {status}: {wrong:?}\n{}", answered.text);
+        }
+        if answered.status.is_success() {
+            self.done.insert(format!("{method} {template}"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_answers_as_it_is_described() {
+    let project = agenda();
+    let landed = heal(&project, false);
+    project.git(&["checkout", "-q", "--", "."]);
+    project.configure("");
+    project.regreen(&["memory", "forget", "--all"]);
+    let waiting = heal(&project, true);
+    let rejected = heal(&project, true);
+    let red = id_of(&project.regreen(&["heal", "--no-model", "--json", "--", "false"]).expect(1));
+    let served = Served::start(&project, &[]);
+    let document = served.send(Method::GET, "/api/v1/openapi.json", None, None).await.expect(200).json();
+    assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"), "{document}");
+    let mut caller = Caller { served: &served, document, done: BTreeSet::new() };
+
+    for rest in [
+        "",
+        "?limit=1",
+        "?status=finished&outcome=red&trigger=heal&text=false",
+        "?since=2020-01-01T00:00:00Z",
+    ] {
+        caller.call("get", "/api/v1/runs", &[], rest, None).await.expect(200);
+    }
+    for wrong in
+        ["?limit=0", "?limit=x", "?status=nonsense", "?cursor=nonsense", "?since=yesterday", "?nonsense=1"]
+    {
+        caller.call("get", "/api/v1/runs", &[], wrong, None).await.expect(400);
+    }
+    for path in ["", "/patch", "/calls", "/events", "/logs/{seq}"] {
+        let template = format!("/api/v1/runs/{{run}}{path}");
+        for run in [&landed, &waiting, &red] {
+            let log = served.get(&format!("/api/v1/runs/{run}/events?limit=500")).await.expect(200).json();
+            let events = log["items"].as_array().expect("events");
+            let checked = events.iter().find(|event| event["event"] == "checked").expect("a check");
+            let seq = checked["seq"].to_string();
+            caller.call("get", &template, &[("run", run), ("seq", &seq)], "", None).await.expect(200);
+        }
+        let missing = [("run", "00000000"), ("seq", "1")];
+        caller.call("get", &template, &missing, "", None).await.expect(404);
+    }
+    for path in ["events", "approvals", "repos", "stats", "settings", "me", "queue", "tokens", "audit"] {
+        caller.call("get", &format!("/api/v1/{path}"), &[], "", None).await.expect(200);
+    }
+    caller.call("get", "/api/v1/stats", &[], "?days=0", None).await.expect(400);
+
+    let asked =
+        caller.call("get", "/api/v1/runs/{run}", &[("run", &waiting)], "", None).await.expect(200).json();
+    let patch = asked["waiting"]["patch"].as_str().expect("a patch");
+    assert_eq!(asked["actions"], json!(["approve", "reject"]));
+    let approve = "/api/v1/runs/{run}/approve";
+    let wrong = Some(json!({ "patch": "0".repeat(64) }));
+    caller.call("post", approve, &[("run", &waiting)], "", wrong).await.expect(409);
+    let right = Some(json!({ "patch": patch, "remark": "looks right" }));
+    caller.call("post", approve, &[("run", &waiting)], "", right.clone()).await.expect(202);
+    caller.call("post", approve, &[("run", &waiting)], "", right).await.expect(409);
+    let reason = Some(json!({ "reason": "not like this" }));
+    let reject = "/api/v1/runs/{run}/reject";
+    caller.call("post", reject, &[("run", &rejected)], "", Some(json!({ "reason": " " }))).await.expect(400);
+    caller.call("post", reject, &[("run", &rejected)], "", reason.clone()).await.expect(200);
+    caller.call("post", reject, &[("run", &rejected)], "", reason).await.expect(409);
+
+    let repo = project.root.to_string_lossy().into_owned();
+    let submission = json!({ "repo": repo, "command": ["true"], "priority": "low", "key": "one" });
+    let first =
+        caller.call("post", "/api/v1/runs", &[], "", Some(submission.clone())).await.expect(201).json();
+    let again = caller.call("post", "/api/v1/runs", &[], "", Some(submission)).await.expect(200).json();
+    assert_eq!((&first["run"], &again["new"]), (&again["run"], &json!(false)));
+    let queued = first["run"].as_str().expect("a run");
+    caller.call("get", "/api/v1/runs/{run}", &[("run", queued)], "", None).await.expect(200);
+    caller.call("get", "/api/v1/runs/{run}/patch", &[("run", queued)], "", None).await.expect(200);
+    for wrong in [
+        json!({ "repo": "relative", "command": ["a"] }),
+        json!({ "repo": repo, "command": [] }),
+        json!({ "repo": repo }),
+        json!({ "repo": repo, "command": ["a"], "ticket": "# A" }),
+        json!({ "repo": repo, "command": ["a"], "land": "worktree" }),
+        json!({ "repo": repo, "command": ["a"], "dir": "../b" }),
+        json!({ "repo": repo, "command": ["a"], "checks": [{ "name": "goal", "run": "b" }] }),
+    ] {
+        caller.call("post", "/api/v1/runs", &[], "", Some(wrong)).await.expect(400);
+    }
+    let pause = json!({ "repo": repo, "paused": true });
+    caller.call("post", "/api/v1/repos/pause", &[], "", Some(pause)).await.expect(200);
+    let missing = json!({ "repo": "/nowhere", "paused": true });
+    caller.call("post", "/api/v1/repos/pause", &[], "", Some(missing)).await.expect(404);
+    caller.call("get", "/api/v1/queue", &[], "", None).await.expect(200);
+    caller.call("post", "/api/v1/runs/{run}/cancel", &[("run", queued)], "", None).await.expect(200);
+    caller.call("post", "/api/v1/runs/{run}/cancel", &[("run", queued)], "", None).await.expect(409);
+    caller.call("post", "/api/v1/runs/{run}/retry", &[("run", queued)], "", None).await.expect(200);
+
+    // The first landing is taken back: what the approval landed stands on the same files, so that only the last one can be.
+    let rollback = "/api/v1/runs/{run}/rollback";
+    caller.call("post", rollback, &[("run", &red)], "", Some(json!({}))).await.expect(409);
+    until_landed(&served, &waiting).await;
+    caller.call("post", rollback, &[("run", &waiting)], "", Some(json!({}))).await.expect(200);
+    caller.call("post", rollback, &[("run", &waiting)], "", Some(json!({}))).await.expect(409);
+    let back = project.read("agenda/parsing.py");
+    assert!(back.contains("def format_minute("), "{back}");
+
+    let audit = caller.call("get", "/api/v1/audit", &[], "?limit=200", None).await.expect(200).json();
+    let entries = audit["items"].as_array().expect("entries");
+    let said = |action: &str, status: u16| {
+        entries
+            .iter()
+            .any(|one| one["action"] == action && one["status"] == status && one["actor"].is_string())
+    };
+    for (action, status) in [
+        ("POST /api/v1/runs/{run}/approve", 202),
+        ("POST /api/v1/runs/{run}/approve", 409),
+        ("POST /api/v1/runs/{run}/reject", 200),
+        ("POST /api/v1/runs/{run}/rollback", 200),
+        ("POST /api/v1/runs/{run}/cancel", 200),
+        ("POST /api/v1/runs", 201),
+        ("POST /api/v1/repos/pause", 200),
+    ] {
+        assert!(said(action, status), "{action} {status} is not in the audit log: {audit}");
+    }
+
+    let described = caller.document["paths"].as_object().expect("paths").iter();
+    let all: BTreeSet<String> = described
+        .flat_map(|(path, item)| {
+            item.as_object().expect("operations").keys().map(move |method| format!("{method} {path}"))
+        })
+        .collect();
+    let left: Vec<&String> = all.difference(&caller.done).collect();
+    assert!(left.is_empty(), "these were never seen to succeed: {left:?}");
+}
+
+/// Follows the run until it is over.
+async fn until_landed(served: &Served, run: &str) {
+    let stream = super::events::Stream::open(served, &format!("/api/v1/runs/{run}/events"), None).await;
+    let events = stream.until(|event| event["event"] == "finished" && event["exit"] == "green").await;
+    assert!(events.iter().any(|(_, event)| event["event"] == "landed"), "{events:?}");
+}
