@@ -7,7 +7,8 @@ ALTER TABLE runs ADD COLUMN lease_until BIGINT NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX runs_by_key ON runs (key);
 CREATE INDEX runs_by_status ON runs (status, created_at);
 
--- The repos that runs were submitted for. `running` and `head` follow from the queue and are written with it.
+-- The repos that runs were submitted for. What follows from the queue is written with it: `running`, and `head`, when the first of the runs is
+-- due that may be begun now.
 CREATE TABLE repos (
     repo        TEXT PRIMARY KEY NOT NULL,
     concurrency BIGINT NOT NULL DEFAULT 1 CHECK (concurrency > 0),
@@ -17,7 +18,8 @@ CREATE TABLE repos (
     served      BIGINT NOT NULL
 );
 CREATE INDEX repos_by_turn ON repos (served);
-CREATE INDEX repos_by_head ON repos (head);
+CREATE INDEX repos_with_work_by_turn ON repos (served, repo, head) WHERE head IS NOT NULL;
+CREATE INDEX repos_with_work_by_head ON repos (head) WHERE head IS NOT NULL;
 
 -- The runs that wait or are under way. A run that is over leaves it.
 CREATE TABLE queue (

@@ -26,6 +26,8 @@ pub(super) struct Bench {
 enum What {
     /// The guards: what passes of cheats, and what is held up of honest changes
     Guards(Guards),
+    /// The queue: claims per second, the time from submit to claim, and how both grow
+    Queue(super::bench_queue::Queue),
 }
 
 /// The guards: what passes of cheats, and what is held up of honest changes.
@@ -59,6 +61,7 @@ struct Guards {
 impl Bench {
     pub(super) async fn run(self) -> Result<Exit> {
         match self.what {
+            What::Queue(queue) => queue.run().await,
             What::Guards(guards) => guards.run().await,
         }
     }

@@ -2,6 +2,7 @@
 
 mod approve;
 mod bench;
+mod bench_queue;
 mod cancel;
 mod demo;
 mod demo_content;

@@ -223,7 +223,7 @@ fn ending(why: Why) -> Option<(StopRule, String)> {
         Why::HandOver => None,
         Why::Cancelled => Some((StopRule::Cancelled, "a person cancelled it".to_owned())),
         Why::GivenUp { deaths } => {
-            Some((StopRule::Fault, format!("{deaths} workers in a row died or failed over it")))
+            Some((StopRule::Fault, format!("{deaths} workers died or failed over it")))
         }
     }
 }

@@ -66,7 +66,7 @@ pub(super) async fn open(path: &Path) -> Result<SqlitePool> {
         .busy_timeout(Duration::from_secs(15))
         .pragma("trusted_schema", "OFF");
     let pool = SqlitePoolOptions::new()
-        .max_connections(4)
+        .max_connections(6)
         .acquire_timeout(Duration::from_secs(30))
         .connect_with(options)
         .await

@@ -12,6 +12,7 @@ mod feed;
 mod figures;
 mod lease;
 mod listing;
+pub mod measure;
 mod queue;
 mod reservations;
 mod rows;

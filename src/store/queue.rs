@@ -326,15 +326,24 @@ impl Store {
         self.ring(transaction).await
     }
 
-    async fn follow(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
-        query(
+    /// The same where a run has left: nobody is woken for nothing, as waking makes everybody's commits wait for each other.
+    async fn left(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
+        match self.follow(transaction, repo).await? {
+            true => self.ring(transaction).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Writes what follows for the repo from the queue, and tells whether one of its runs can be claimed.
+    async fn follow(&self, transaction: &mut Transaction, repo: &str) -> Result<bool> {
+        let followed = query(
             "UPDATE repos SET running = (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running'), \
-             head = (SELECT MIN(due) FROM queue WHERE repo = $1 AND state = 'queued') WHERE repo = $1",
-        )
-        .bind(repo)
-        .execute(transaction)
-        .await
-        .map(drop)
+             head = CASE WHEN paused OR concurrency <= (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running') \
+             THEN NULL ELSE (SELECT MIN(due) FROM queue WHERE repo = $1 AND state = 'queued') END WHERE repo = $1 \
+             RETURNING head",
+        );
+        let row = followed.bind(repo).first(transaction).await?;
+        Ok(row.map(|row| row.get::<Option<i64>>("head")).transpose()?.flatten().is_some())
     }
 
     /// Claims the run whose turn it is for `worker`, with a lease on it; `None` where there is none. Two claims never give the same run.
@@ -343,7 +352,9 @@ impl Store {
     /// Where the database or a lock file fails.
     pub async fn claim(&self, worker: &str) -> Result<Option<Claim>> {
         loop {
-            if self.is_alone() && !self.has_work().await? {
+            // Who only looks does not keep others from writing.
+            let work = query("SELECT repo FROM repos WHERE head IS NOT NULL LIMIT 1");
+            if self.is_alone() && work.first(self).await?.is_none() {
                 return Ok(None);
             }
             let asked = Instant::now();
@@ -369,33 +380,31 @@ impl Store {
         }
     }
 
-    /// Whether there is anything to be claimed: who only looks does not keep others from writing.
-    async fn has_work(&self) -> Result<bool> {
-        let some = query(
-            "SELECT repo FROM repos WHERE head IS NOT NULL AND NOT paused AND running < concurrency LIMIT 1",
-        );
-        Ok(some.first(self).await?.is_some())
-    }
-
-    /// The repo whose turn it is, locked.
+    /// The repo whose turn it is, locked. Repos that others are claiming from are passed over, unless they are all there is.
     async fn next_repo(&self, transaction: &mut Transaction) -> Result<Option<String>> {
-        // Once passing over repos that others are claiming from; if that leaves none, once waiting for those others, because they may
-        // leave something.
-        for text in [
-            "SELECT repo FROM repos WHERE head IS NOT NULL AND NOT paused AND running < concurrency \
-             ORDER BY CASE WHEN head <= @now THEN 0 ELSE (head - @now + $1 - 1) / $1 END, served, repo LIMIT 1 @skip",
-            "SELECT repo FROM repos WHERE head IS NOT NULL AND NOT paused AND running < concurrency \
-             ORDER BY CASE WHEN head <= @now THEN 0 ELSE (head - @now + $1 - 1) / $1 END, served, repo LIMIT 1 @lock",
-        ] {
-            let row = query(text).bind(millis(STEP)).first(&mut *transaction).await?;
-            if let Some(row) = row {
+        loop {
+            let most_urgent =
+                query("SELECT MIN(head) AS head, @now AS now FROM repos WHERE head IS NOT NULL");
+            let row = most_urgent.one(&mut *transaction).await?;
+            let (head, now): (Option<i64>, i64) = (row.get("head")?, row.get("now")?);
+            let Some(head) = head else { return Ok(None) };
+            let step = millis(STEP);
+            let first = (head - now + step - 1).div_euclid(step).max(0);
+            for steps in first..=Priority::Low as i64 {
+                // A sum, so that the round is followed in its order and not sorted out of all that are due.
+                let next = query(
+                    "SELECT repo FROM repos WHERE head IS NOT NULL AND head + 0 <= $1 ORDER BY served, repo LIMIT 1 @skip",
+                );
+                if let Some(row) = next.bind(now + steps * step).first(&mut *transaction).await? {
+                    return row.get("repo").map(Some);
+                }
+            }
+            let next =
+                query("SELECT repo FROM repos WHERE head IS NOT NULL ORDER BY served, repo LIMIT 1 @lock");
+            if let Some(row) = next.first(&mut *transaction).await? {
                 return row.get("repo").map(Some);
             }
-            if self.is_alone() {
-                break;
-            }
         }
-        Ok(None)
     }
 
     /// Gives a run of the queue, whose repo is locked, to `worker`. `None` where another process of this machine has it outside of the
@@ -483,7 +492,7 @@ impl Store {
                 .execute(&mut transaction)
                 .await?;
         }
-        self.changed(&mut transaction, &claim.repo).await?;
+        self.left(&mut transaction, &claim.repo).await?;
         claim.lease.unlock();
         transaction.commit().await
     }
@@ -511,7 +520,7 @@ impl Store {
     /// Takes a run out of the queue, whose repo is locked.
     pub(super) async fn leave(&self, transaction: &mut Transaction, run: &str, repo: &str) -> Result<()> {
         query("DELETE FROM queue WHERE run = $1").bind(run).execute(&mut *transaction).await?;
-        self.changed(transaction, repo).await
+        self.left(transaction, repo).await
     }
 
     /// What every worker does before it looks for work: runs whose time has come may be claimed, and so may those of dead workers.
@@ -637,7 +646,7 @@ impl Store {
             .bind(paused)
             .execute(&mut transaction)
             .await?;
-        self.ring(&mut transaction).await?;
+        self.changed(&mut transaction, repo).await?;
         transaction.commit().await
     }
 
@@ -653,7 +662,7 @@ impl Store {
             .bind(i64::from(concurrency.max(1)))
             .execute(&mut transaction)
             .await?;
-        self.ring(&mut transaction).await?;
+        self.changed(&mut transaction, repo).await?;
         transaction.commit().await
     }
 

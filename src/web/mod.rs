@@ -7,13 +7,16 @@
 mod access;
 mod api;
 mod chart;
+mod diff;
 mod door;
 mod figures;
 mod live;
+mod log;
 mod pages;
 mod problem;
 mod repeat;
 mod server;
+mod standing;
 mod story;
 
 use std::path::PathBuf;

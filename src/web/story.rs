@@ -1,128 +1,17 @@
 //! A run as people read it: its events as steps, each attempt with what it met, proposed and came to.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use anyhow::Result;
 use serde::Serialize;
-use serde_json::Value;
-use similar::{ChangeTag, TextDiff};
 
-use super::Shared;
-use super::problem::Problem;
+use super::diff::{FileDiff, diff};
 use crate::clock::human;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::guards::Weight;
 use crate::outcome::{Outcome, Verdict};
-use crate::patch::{Change, FileState, Patch};
 use crate::redact::Redactor;
 use crate::run::Run;
-use crate::run::events::{Baseline, Decision, Event, Phase, Record, Trigger};
-use crate::store::{Queued, RunRow, Standing, Status, Store, short};
+use crate::run::events::{Baseline, Decision, Event, Phase, Record};
+use crate::store::short;
 use crate::usage::Money;
-
-/// Whether a run waits for a person.
-pub(crate) fn waits(run: &Run) -> bool {
-    run.awaits_approval() && run.proof.is_some() && run.landed.is_none() && run.stopped.is_none()
-}
-
-/// The run, if it has begun: one that waits in the queue, or was called off there, is nothing but what was asked.
-pub(crate) fn begun(records: &[Record]) -> Result<Option<Run>> {
-    let begun = records.iter().any(|record| matches!(record.event, Event::Started(_)));
-    begun.then(|| Run::fold(records)).transpose()
-}
-
-/// What can be done with a run as it stands; `run` is `None` where it has not begun.
-pub(crate) fn actions(run: Option<&Run>, row: &RunRow, queued: Option<&Queued>) -> Vec<&'static str> {
-    let mut actions = Vec::new();
-    if run.is_some_and(waits) {
-        actions.extend(["approve", "reject"]);
-    }
-    if queued.is_some_and(|queued| !queued.cancelled) {
-        actions.push("cancel");
-    }
-    let stuck = |queued: &Queued| matches!(queued.standing, Standing::Blocked | Standing::Delayed);
-    let over = row.status == Status::Finished && queued.is_none() && row.trigger != "subtask";
-    if queued.is_some_and(stuck) || over {
-        actions.push("retry");
-    }
-    let landed = run.is_some_and(|run| {
-        let landed = matches!(run.landed, Some(Some(_))) || !run.subtasks.is_empty();
-        landed && run.rolled_back.is_none() && run.finished.is_some()
-    });
-    if landed {
-        actions.push("roll-back");
-    }
-    actions
-}
-
-/// Whether a run is under way though no process has it and it waits for no worker.
-pub(crate) async fn cut_off(store: &Store, run: &RunRow) -> Result<bool> {
-    let running = run.status == Status::Running;
-    Ok(running && !store.is_held(&run.id).await? && store.queued(&run.id).await?.is_none())
-}
-
-/// Keys of events under which whole files lie: taking something out of them would make them other files.
-const FILES: &[&str] = &["patch", "alternatives", "base", "record"];
-
-/// Takes secrets out of the texts of an event, but for those of files.
-pub(crate) fn redact(redactor: &Redactor, value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if let std::borrow::Cow::Owned(clean) = redactor.redact(text) {
-                *text = clean;
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| redact(redactor, item)),
-        Value::Object(fields) => {
-            let texts = fields.iter_mut().filter(|(key, _)| !FILES.contains(&key.as_str()));
-            texts.for_each(|(_, value)| redact(redactor, value));
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// What a check printed.
-pub(crate) struct Log {
-    /// The check's name.
-    pub(crate) check: String,
-    /// Its text, without secrets and escape sequences.
-    pub(crate) text: String,
-    /// Whether the log itself is gone, and this is its end as the event keeps it.
-    pub(crate) only_end: bool,
-}
-
-/// Bytes of a log that are read: its end.
-const LOG: u64 = 16 << 20;
-
-/// The log of the event `seq`, which has to be a check that ended.
-pub(crate) async fn log(shared: &Shared, run: &str, seq: u64) -> Result<Log, Problem> {
-    let none = || Problem::not_found("the event is no check that ended");
-    let before = seq.checked_sub(1).ok_or_else(none)?;
-    let event = shared.store.events_page(run, before, 1).await?.pop().filter(|event| event.seq == seq);
-    let event = event.ok_or_else(none)?;
-    let event: Event = serde_json::from_value(event.payload).map_err(anyhow::Error::from)?;
-    let Event::Checked { outcome, .. } = event else { return Err(none()) };
-    // The path is our own; one that is not, from a store that was copied together, is not followed.
-    let path = outcome.log.as_deref().and_then(|log| crate::patch::RelPath::new(log).ok());
-    let state = shared.state.clone();
-    let read = move || path.and_then(|path| read_end(&path.under(&state)));
-    let bytes = tokio::task::spawn_blocking(read).await.map_err(anyhow::Error::from)?;
-    let only_end = bytes.is_none();
-    let text = bytes.map_or(outcome.tail, |bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let text = crate::plain::plain(&shared.redactor.redact(&text));
-    Ok(Log { check: outcome.check, text, only_end })
-}
-
-fn read_end(path: &Path) -> Option<Vec<u8>> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut file = std::fs::File::open(path).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LOG))).ok()?;
-    let mut bytes = Vec::new();
-    file.take(LOG).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
-}
 
 /// How something went: a word for people and a class for its colour.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
@@ -160,27 +49,6 @@ pub(crate) struct Complaint {
     message: String,
     place: Option<String>,
     error: bool,
-}
-
-/// One file of a diff.
-#[derive(Debug, Serialize)]
-pub(crate) struct FileDiff {
-    path: String,
-    what: &'static str,
-    added: usize,
-    removed: usize,
-    rows: Vec<DiffRow>,
-    left_out: usize,
-}
-
-/// One row of a diff.
-#[derive(Debug, Serialize)]
-pub(crate) struct DiffRow {
-    /// `add`, `del`, `same`, `gap`.
-    kind: &'static str,
-    old: Option<usize>,
-    new: Option<usize>,
-    text: String,
 }
 
 /// A call of a model.
@@ -270,13 +138,6 @@ pub(crate) struct ProofStory {
 
 /// Complaints that are shown of one side of an attempt.
 const COMPLAINTS: usize = 12;
-/// Rows of a diff that are shown of one file.
-const ROWS: usize = 400;
-/// Characters of a row that are shown.
-const ROW: usize = 600;
-/// Bytes of one file that are compared for a diff.
-const COMPARED: usize = 1 << 20;
-
 /// Tells a run's events.
 pub(crate) fn tell(run: &Run, records: &[Record], redactor: &Redactor) -> Story {
     let mut teller = Teller {
@@ -658,81 +519,4 @@ fn complaints(red: &[Outcome], redactor: &Redactor) -> (Vec<Complaint>, usize) {
         error: one.severity == Severity::Error,
     });
     (shown.collect(), more)
-}
-
-/// A patch as rows for people.
-pub(crate) fn diff(patch: &Patch) -> Vec<FileDiff> {
-    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    let hunks = patch.hunks();
-    for hunk in &hunks {
-        let count = counts.entry(hunk.id.path.as_str()).or_default();
-        count.0 += hunk.added;
-        count.1 += hunk.removed;
-    }
-    let file = |(path, change): (&crate::patch::RelPath, &Change)| {
-        let what = match change {
-            Change { before: None, .. } => "new file",
-            Change { after: None, .. } => "deleted",
-            Change { .. } => "changed",
-        };
-        let (added, removed) = counts.get(path.as_str()).copied().unwrap_or_default();
-        let mut rows = rows(change);
-        let left_out = rows.len().saturating_sub(ROWS);
-        rows.truncate(ROWS);
-        FileDiff { path: path.to_string(), what, added, removed, rows, left_out }
-    };
-    patch.iter().map(file).collect()
-}
-
-fn rows(change: &Change) -> Vec<DiffRow> {
-    let gap = |text: &str| DiffRow { kind: "gap", old: None, new: None, text: text.to_owned() };
-    let text = |file: &Option<FileState>| match file {
-        None => Some(String::new()),
-        Some(file) if file.bytes.len() > COMPARED => None,
-        Some(file) => file.as_text().map(str::to_owned),
-    };
-    let (Some(before), Some(after)) = (text(&change.before), text(&change.after)) else {
-        return vec![gap("binary, or too large to be shown")];
-    };
-    let difference = TextDiff::from_lines(&before, &after);
-    let mut rows = Vec::new();
-    for group in difference.grouped_ops(3) {
-        let Some(first) = group.first() else { continue };
-        let (old, new) = (first.old_range().start + 1, first.new_range().start + 1);
-        rows.push(gap(&if old == new { format!("line {old}") } else { format!("line {old} → {new}") }));
-        for op in &group {
-            for one in difference.iter_changes(op) {
-                let kind = match one.tag() {
-                    ChangeTag::Delete => "del",
-                    ChangeTag::Insert => "add",
-                    ChangeTag::Equal => "same",
-                };
-                let line = one.value().trim_end_matches(['\n', '\r']);
-                let text = match line.char_indices().nth(ROW) {
-                    Some((at, _)) => format!("{}…", &line[..at]),
-                    None => line.to_owned(),
-                };
-                rows.push(DiffRow {
-                    kind,
-                    old: one.old_index().map(|at| at + 1),
-                    new: one.new_index().map(|at| at + 1),
-                    text,
-                });
-            }
-        }
-    }
-    if let (Some(before), Some(after)) = (&change.before, &change.after)
-        && before.executable != after.executable
-    {
-        rows.insert(0, gap(if after.executable { "made executable" } else { "made not executable" }));
-    }
-    rows
-}
-
-/// The ticket's run of a sub-task's.
-pub(crate) fn parent(run: &Run) -> Option<&str> {
-    match &run.spec.trigger {
-        Trigger::Subtask { ticket, .. } => Some(ticket),
-        _ => None,
-    }
 }

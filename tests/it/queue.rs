@@ -10,6 +10,8 @@ use crate::durability::gone;
 use crate::postgres::Server;
 use crate::project::Project;
 use crate::proxy::Proxy;
+use crate::tickets::{BRANCH, calculator, multiply, plan, subjects, subtract};
+use crate::vendor::{Anthropic, Reply};
 
 const BROKEN: &str = "def total(prices):\n    amount = 0\n    for price in prices:\n        amount += price\n    return amonut\n";
 const RIGHT: &str = "def total(prices):\n    amount = 0\n    for price in prices:\n        amount += price\n    return amount";
@@ -196,7 +198,8 @@ fn killed_workers_lose_nothing_and_nothing_is_done_twice(kind: Kind) {
         (seed >> 16) % below
     };
     let mut other = Worker::start(&project, &[]);
-    for _ in 0..8 {
+    // Fewer than a run may cost before it is given up.
+    for _ in 0..3 {
         let mut worker = Worker::start(&project, &["--once"]);
         for _ in 0..random(40) {
             if worker.next().is_none() {
@@ -275,6 +278,36 @@ fn a_run_whose_repo_is_not_there_is_blocked_with_the_reason(kind: Kind) {
     done_once(&project, &nowhere, &id);
     let url = project.regreen(&["submit", "--repo", "https://example.org/shop.git", "--", "true"]).expect(2);
     assert!(url.stderr.contains("would have to be fetched"), "{}", url.stderr);
+}
+
+#[tokio::test]
+async fn a_ticket_is_submitted_and_done_by_a_worker() {
+    let vendor = Anthropic::start([plan(), subtract(), multiply()].map(Reply::Text)).await;
+    let project = calculator().anthropic(&vendor);
+    let id = submit(&project, &["--priority", "high"], &["ticket.md"]);
+    assert_eq!(row(&project, &id)["priority"], "high");
+    project.regreen(&["worker", "--once"]).expect(0);
+    assert_eq!(row(&project, &id)["outcome"], "implemented");
+    assert_eq!(subjects(&project, BRANCH).len(), 2);
+    assert_eq!(count(&project, &id, "subtask-done"), 2);
+}
+
+#[test]
+fn a_run_that_kills_its_workers_is_given_up() {
+    let project = project(Kind::Sqlite);
+    let id = submit(&project, &[], ENDLESS);
+    for _ in 0..5 {
+        let mut worker = Worker::start(&project, &[]);
+        worker.until("check-started");
+        worker.kill();
+    }
+    project.regreen(&["worker", "--once"]).expect(0);
+    let row = row(&project, &id);
+    assert_eq!((row["outcome"].as_str(), row["exit"].as_i64()), (Some("cut off"), Some(5)));
+    let summary = row["summary"].as_str().expect("a reason");
+    assert!(summary.contains("5 workers died"), "{summary}");
+    assert_eq!(count(&project, &id, "finished"), 1);
+    gone(&project);
 }
 
 /// The network between a worker and the database goes away in the middle of everything, and comes back.

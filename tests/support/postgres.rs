@@ -2,7 +2,7 @@
 //! gone, folder and all, when the process is, however that ended.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,8 +21,8 @@ rm -rf "$2"
 pub struct Server {
     folder: PathBuf,
     bin: PathBuf,
-    // Its end is the server's.
-    _life: std::process::ChildStdin,
+    /// Has the pipe whose end is the server's.
+    shell: Child,
 }
 
 impl Server {
@@ -46,12 +46,11 @@ impl Server {
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let mut shell = ordinary(Path::new("sh"));
         shell.args(["-c", SERVE, "sh"]).args([&bin, &folder]).stdin(Stdio::piped());
-        let mut shell = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the server starts");
-        let life = shell.stdin.take().expect("a pipe");
-        let server = Self { folder, bin, _life: life };
+        let shell = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the server starts");
+        let mut server = Self { folder, bin, shell };
         // pg_isready answers as soon as the server does; there is nothing to wait for by.
         while !server.tool("pg_isready").args(["-q"]).status().expect("pg_isready runs").success() {
-            let ended = shell.try_wait().expect("its state");
+            let ended = server.shell.try_wait().expect("its state");
             assert!(
                 ended.is_none(),
                 "{}",

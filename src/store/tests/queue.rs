@@ -1,5 +1,7 @@
 //! The queue: whose turn it is, and what becomes of runs whose workers come to nothing.
 
+mod model;
+
 use std::collections::BTreeSet;
 
 use super::*;

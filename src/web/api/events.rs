@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::live::{self, BATCH, Source, Told};
 use super::super::problem::Problem;
-use super::super::{App, story};
+use super::super::{App, log};
 use super::{Path, Query};
 use crate::redact::Redactor;
 use crate::store::{Fed, Store};
@@ -165,7 +165,7 @@ impl One {
     async fn records(&self, after: u64, limit: u32) -> anyhow::Result<Vec<Record>> {
         let events = self.store.events_page(&self.run, after, limit).await?;
         let record = |mut event: crate::store::Event| {
-            story::redact(&self.redactor, &mut event.payload);
+            log::redact(&self.redactor, &mut event.payload);
             Record { run: self.run.clone(), seq: event.seq, at: event.at, payload: event.payload }
         };
         Ok(events.into_iter().map(record).collect())

@@ -12,7 +12,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::problem::Problem;
-use super::super::{App, Shared, story};
+use super::super::{App, Shared, log, standing};
 use super::queue::Priority as Urgency;
 use super::{Path, Query};
 use crate::run::AttemptState;
@@ -356,11 +356,11 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
     let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
     let records = records(&shared.store, &row.id, 0).await?;
     let queued = shared.store.queued(&row.id).await?;
-    let cut_off = story::cut_off(&shared.store, &row).await?;
+    let cut_off = standing::cut_off(&shared.store, &row).await?;
     let mut detail = RunDetail {
         seq: records.last().map_or(0, |last| last.seq),
         cut_off,
-        actions: story::actions(None, &row, queued.as_ref()).into_iter().map(str::to_owned).collect(),
+        actions: standing::actions(None, &row, queued.as_ref()).into_iter().map(str::to_owned).collect(),
         queue: queued.as_ref().map(|queued| queued.standing.as_str().to_owned()),
         queue_reason: queued.as_ref().and_then(|queued| queued.reason.clone()),
         run: row.clone().into(),
@@ -375,16 +375,20 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
         warnings: Vec::new(),
     };
     // One that waits in the queue has no more to tell.
-    let Some(run) = story::begun(&records)? else { return Ok(Json(detail)) };
+    let Some(run) = standing::begun(&records)? else { return Ok(Json(detail)) };
     let baseline = run.baseline.as_ref().and_then(|found| serde_json::to_value(found).ok());
     detail.actions =
+<<<<<<< HEAD
         story::actions(Some(&run), &row, queued.as_ref()).into_iter().map(str::to_owned).collect();
+=======
+        standing::actions(Some(&run), &row, queued.as_ref()).into_iter().map(str::to_owned).collect();
+>>>>>>> web
     detail.ladder = run.spec.ladder.iter().map(|rung| rung.fixer.clone()).collect();
     detail.budget_micro_usd = Some(run.spec.budget.0);
     detail.baseline = baseline.and_then(|found| Some(found.get("baseline")?.as_str()?.to_owned()));
     detail.attempts_made = run.attempts.iter().map(AttemptItem::of).collect();
     let question = || Question { reasons: run.approval.clone(), patch: run.kept.digest() };
-    detail.waiting = story::waits(&run).then(question);
+    detail.waiting = standing::waits(&run).then(question);
     detail.stopped = run.stopped.as_ref().map(|(rule, why, look_at)| Stop {
         rule: word(rule).unwrap_or_default(),
         why: why.clone(),
@@ -404,7 +408,7 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
 )]
 pub(super) async fn patch(State(shared): App, Path(run): Path<String>) -> Result<Response, Problem> {
     let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
-    let run = story::begun(&records(&shared.store, &row.id, 0).await?)?;
+    let run = standing::begun(&records(&shared.store, &row.id, 0).await?)?;
     let patch = run.map(|run| run.kept.unified()).unwrap_or_default();
     Ok(([(header::CONTENT_TYPE, "text/x-diff; charset=utf-8")], patch).into_response())
 }
@@ -424,7 +428,7 @@ pub(super) async fn log(
     Path((run, seq)): Path<(String, u64)>,
 ) -> Result<Response, Problem> {
     let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
-    let log = story::log(&shared, &row.id, seq).await?;
+    let log = log::log(&shared, &row.id, seq).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log.text).into_response())
 }
 

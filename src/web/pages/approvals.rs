@@ -7,7 +7,7 @@ use minijinja::context;
 use super::{Broken, page as respond};
 use crate::run::journal::load;
 use crate::web::access::{Caller, Scope};
-use crate::web::{App, story};
+use crate::web::{App, standing};
 
 /// The page.
 pub(super) async fn page(State(shared): App, caller: Caller) -> Result<Response, Broken> {
@@ -19,7 +19,7 @@ pub(super) async fn page(State(shared): App, caller: Caller) -> Result<Response,
         items.push(context! {
             id => row.id, goal => row.goal, repo => row.repo, action => asked.action, reason => asked.reason,
             at => asked.requested_at.to_string(), reasons => run.approval, files => stat.files,
-            added => stat.added, removed => stat.removed, credited => run.credited(), waits => story::waits(&run),
+            added => stat.added, removed => stat.removed, credited => run.credited(), waits => standing::waits(&run),
         });
     }
     let values = context! { items, may => caller.may(Scope::Approve) };

@@ -9,7 +9,7 @@ use super::{Broken, page as respond, shown};
 use crate::store::Listing;
 use crate::web::access::Caller;
 use crate::web::api::Query;
-use crate::web::{App, chart, figures, story};
+use crate::web::{App, chart, figures, standing};
 
 /// Runs that wait for a person, as many as are shown.
 const NEEDS: u32 = 12;
@@ -36,7 +36,7 @@ pub(super) async fn page(
     let listing = Listing { wanting: true, since: Some(since), ..Listing::default() };
     let mut needs = Vec::new();
     for row in shared.store.list(&listing, None, NEEDS).await? {
-        let cut_off = story::cut_off(&shared.store, &row).await?;
+        let cut_off = standing::cut_off(&shared.store, &row).await?;
         needs.push(shown::row(&row, cut_off));
     }
     let outcomes = chart::stacked(

@@ -13,7 +13,7 @@ use crate::web::access::{Caller, Scope};
 use crate::web::api::approvals::said;
 use crate::web::api::{Path, Query};
 use crate::web::problem::Problem;
-use crate::web::{App, Shared, story};
+use crate::web::{App, Shared, log, standing, story};
 
 /// What was just done, for the line that says so.
 #[derive(Debug, Default, Deserialize)]
@@ -32,11 +32,11 @@ pub(super) async fn page(
     let row = shared.store.run(&name).await.map_err(Problem::of_lookup)?;
     let records = records(&shared.store, &row.id, 0).await?;
     let queued = shared.store.queued(&row.id).await?;
-    let cut_off = story::cut_off(&shared.store, &row).await?;
-    let begun = story::begun(&records)?;
+    let cut_off = standing::cut_off(&shared.store, &row).await?;
+    let begun = standing::begun(&records)?;
     let (word, tone) = shown::standing(&row, cut_off);
     let allowed = |action: &&str| caller.may(scope_of(action));
-    let actions = story::actions(begun.as_ref(), &row, queued.as_ref());
+    let actions = standing::actions(begun.as_ref(), &row, queued.as_ref());
     let actions: Vec<&str> = actions.into_iter().filter(allowed).collect();
     let done = match after.done.as_str() {
         "approved" => "You approved the patch; it lands now.",
@@ -63,8 +63,8 @@ pub(super) async fn page(
         story, cause,
         base => row.base, land => run.spec.land, took => human(run.took), ran => human(run.ran),
         budget => run.spec.budget.0, cost => run.own.0, complaints => run.complaints(),
-        reasons => if story::waits(&run) { run.approval.clone() } else { Vec::new() },
-        patch => run.kept.digest(), parent => story::parent(&run),
+        reasons => if standing::waits(&run) { run.approval.clone() } else { Vec::new() },
+        patch => run.kept.digest(), parent => standing::parent(&run),
         stopped => run.stopped.as_ref().map(|(_, why, look_at)| context! { why, look_at }),
         warnings => run.warnings, rolled_back => run.rolled_back,
         credited => run.credited(), subtasks => run.subtasks,
@@ -102,7 +102,7 @@ pub(super) async fn log(
     Query(search): Query<Search>,
 ) -> Result<Response, Broken> {
     let row = shared.store.run(&name).await.map_err(Problem::of_lookup)?;
-    let log = story::log(&shared, &row.id, seq).await?;
+    let log = log::log(&shared, &row.id, seq).await?;
     let wanted = search.q.to_lowercase();
     let all = log.text.lines().enumerate();
     let mut lines: Vec<(usize, String)> = all

@@ -9,7 +9,7 @@ use super::{Broken, page as respond, shown};
 use crate::store::Listing;
 use crate::web::access::Caller;
 use crate::web::api::{Query, runs};
-use crate::web::{App, story};
+use crate::web::{App, standing};
 
 /// Runs on a page.
 const PAGE: u32 = 50;
@@ -67,7 +67,7 @@ pub(super) async fn page(
     let (rows, next) = runs::page(&shared, &filter.listing(), after.as_deref(), PAGE).await?;
     let mut shown_rows: Vec<Value> = Vec::new();
     for row in &rows {
-        let cut_off = story::cut_off(&shared.store, row).await?;
+        let cut_off = standing::cut_off(&shared.store, row).await?;
         shown_rows.push(shown::row(row, cut_off));
     }
     let standings = shared.store.standings().await?;

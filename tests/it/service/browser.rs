@@ -204,7 +204,8 @@ async fn a_person_approves_a_patch_with_the_keyboard_and_sees_it_land() {
     button.send_keys("\u{e007}").await.expect("the enter key");
     let landed = Locator::XPath("//*[contains(@class, 'badge')][contains(., 'healed')]");
     client.wait().at_most(std::time::Duration::from_secs(300)).for_element(landed).await.expect("it lands");
-    assert!(project.read("agenda/day.py").contains("format_minute("), "{}", project.read("agenda/day.py"));
+    let healed = project.read("agenda/parsing.py");
+    assert!(healed.contains("def format_minutes("), "{healed}");
     browser.close().await;
 }
 

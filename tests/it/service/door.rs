@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Served, answer, client, token};
+use super::{Served, answer, client, form, token};
 use crate::project::Project;
 
 fn empty() -> Project {
@@ -49,8 +49,8 @@ async fn a_revoked_token_and_its_sessions_are_over_at_once() {
     let anna = token(&project, "anna", "read");
     let served = Served::start(&project, &[]);
     served.send(Method::GET, "/api/v1/me", Some(&anna), None).await.expect(200);
-    let form = client().post(format!("{}/login", served.url)).form(&[("token", anna.as_str())]);
-    let entered = answer(form).await.expect(303);
+    let login = form(client().post(format!("{}/login", served.url)), &[("token", &anna)]);
+    let entered = answer(login).await.expect(303);
     let cookie = entered.header("set-cookie").split(';').next().expect("a cookie").to_owned();
     for part in ["HttpOnly", "SameSite=Lax"] {
         assert!(entered.header("set-cookie").contains(part), "{}", entered.header("set-cookie"));
@@ -73,8 +73,8 @@ async fn wrong_tokens_are_told_apart_from_none_by_nobody() {
         assert_eq!(refused.header("content-type"), "application/problem+json");
         assert!(refused.header("www-authenticate").starts_with("Bearer"), "{wrong}");
     }
-    let form = client().post(format!("{}/login", served.url)).form(&[("token", "rgt_a_b")]);
-    answer(form).await.expect(401);
+    let login = form(client().post(format!("{}/login", served.url)), &[("token", "rgt_a_b")]);
+    answer(login).await.expect(401);
     // Tokens in addresses get into histories and logs: only the printed one is taken there.
     answer(client().get(format!("{}/login?token={good}", served.url))).await.expect(401);
 }

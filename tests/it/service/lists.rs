@@ -39,7 +39,7 @@ async fn pages_stay_as_they_are_while_runs_are_made() {
     }
     assert_eq!(seen, made);
 
-    let found = served.get("/api/v1/runs?text=TEST%2012").await.expect(200).json();
+    let found = served.get("/api/v1/runs?text=TEST%2017").await.expect(200).json();
     assert_eq!(found["items"].as_array().expect("items").len(), 1, "{found}");
     for nothing in ["100%25", "%5C", "_____________________________"] {
         let found = served.get(&format!("/api/v1/runs?text={nothing}")).await.expect(200).json();

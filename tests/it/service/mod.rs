@@ -136,6 +136,12 @@ pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
     Answer { status, headers, text: response.text().await.expect("a body") }
 }
 
+/// A form as a browser sends it.
+pub fn form(request: reqwest::RequestBuilder, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    let body = serde_urlencoded::to_string(fields).expect("a form");
+    request.header("content-type", "application/x-www-form-urlencoded").body(body)
+}
+
 /// A module whose user imports it under a wrong name.
 pub fn agenda() -> Project {
     Project::new(&[

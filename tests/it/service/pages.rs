@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::{Served, agenda, answer, client, heal, id_of};
+use super::{Served, agenda, answer, client, form, heal, id_of};
 use crate::project::Project;
 
 /// Text that would do something in a page, in a terminal, or to a reader's eyes.
@@ -69,7 +69,11 @@ async fn what_a_repo_prints_is_text_on_every_page() {
         ("/login?to=%22%3E%3Cscript%3E", 200),
     ] {
         let page = served.page(path, &cookie).await.expect(status);
+<<<<<<< HEAD
         assert_eq!(active(&page.text), Vec::<String>::new(), "{path}: {}", page.text);
+=======
+        assert_eq!(active(&page.text.replace("&#x2f;", "/")), Vec::<String>::new(), "{path}: {}", page.text);
+>>>>>>> web
         let bad: Vec<char> = page
             .text
             .chars()
@@ -139,7 +143,7 @@ async fn a_form_counts_only_from_a_page_of_the_same_session() {
     let url = format!("{}{path}/reject", served.url);
     let send = |cookie: &str, seal: &str| {
         let fields = [("seal", seal), ("reason", "no"), ("patch", patch.as_str())];
-        client().post(&url).header("cookie", cookie).form(&fields)
+        form(client().post(&url).header("cookie", cookie), &fields)
     };
     for wrong in ["", "x", foreign.as_str()] {
         answer(send(&mine, wrong)).await.expect(403);
@@ -150,12 +154,17 @@ async fn a_form_counts_only_from_a_page_of_the_same_session() {
     {
         answer(send(&mine, &seal).header(name, value)).await.expect(403);
     }
+<<<<<<< HEAD
     answer(send("", &seal)).await.expect(303).headers["location"]
         .to_str()
         .expect("text")
         .contains("/login")
         .then_some(())
         .expect("asked for a token");
+=======
+    let asked = answer(send("", &seal)).await.expect(303);
+    assert!(asked.header("location").starts_with("/login"), "{}", asked.header("location"));
+>>>>>>> web
     // A browser's session changes nothing through the API.
     let api = client().post(format!("{}/api/v1/runs/{run}/reject", served.url)).header("cookie", &mine);
     answer(api.header("content-type", "application/json").body("{\"reason\":\"no\"}")).await.expect(401);
@@ -168,9 +177,14 @@ async fn a_form_counts_only_from_a_page_of_the_same_session() {
         (Some("finished"), Some("no"))
     );
 
+<<<<<<< HEAD
     answer(client().post(format!("{}/logout", served.url)).header("cookie", &mine).form(&[("seal", &seal)]))
         .await
         .expect(303);
+=======
+    let leave = client().post(format!("{}/logout", served.url)).header("cookie", &mine);
+    answer(form(leave, &[("seal", &seal)])).await.expect(303);
+>>>>>>> web
     served.page("/", &mine).await.expect(303);
     served.page("/", &other).await.expect(200);
 }
@@ -181,18 +195,18 @@ async fn buttons_are_there_for_who_may_press_them() {
     let run = heal(&project, true);
     let reader = super::token(&project, "reader", "read");
     let served = Served::start(&project, &[]);
-    let form = client().post(format!("{}/login", served.url)).form(&[("token", reader.as_str())]);
-    let entered = answer(form).await.expect(303);
+    let login = form(client().post(format!("{}/login", served.url)), &[("token", &reader)]);
+    let entered = answer(login).await.expect(303);
     let cookie = entered.header("set-cookie").split(';').next().expect("a cookie").to_owned();
     let page = served.page(&format!("/runs/{run}"), &cookie).await.expect(200).text;
     assert!(!page.contains("/approve\"") && !page.contains("/retry\""), "{page}");
     let seal =
         page.split("name=\"seal\" value=\"").nth(1).expect("a seal").split('"').next().expect("a value");
     let forced = client().post(format!("{}/runs/{run}/reject", served.url)).header("cookie", &cookie);
-    answer(forced.form(&[("seal", seal), ("reason", "no")])).await.expect(403);
+    answer(form(forced, &[("seal", seal), ("reason", "no")])).await.expect(403);
     let settings = served.page("/settings", &cookie).await.expect(200).text;
     assert!(settings.contains("budget.run_usd") && !settings.contains("Audit log"), "{settings}");
-    let whole = served.page("/settings", &served.enter().await).await.expect(200).text;
+    let whole = served.page("/settings", &served.enter().await).await.expect(200).text.replace("&#x2f;", "/");
     assert!(whole.contains("Audit log") && whole.contains("/runs/{run}/reject"), "{whole}");
     served.send(Method::GET, "/api/v1/audit", Some(&reader), None).await.expect(403);
 }

@@ -1,0 +1,72 @@
+//! What checks printed, and events, without secrets.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::Shared;
+use super::problem::Problem;
+use crate::redact::Redactor;
+use crate::run::events::Event;
+
+/// Keys of events under which whole files lie: taking something out of them would make them other files.
+const FILES: &[&str] = &["patch", "alternatives", "base", "record"];
+
+/// Takes secrets out of the texts of an event, but for those of files.
+pub(crate) fn redact(redactor: &Redactor, value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let std::borrow::Cow::Owned(clean) = redactor.redact(text) {
+                *text = clean;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| redact(redactor, item)),
+        Value::Object(fields) => {
+            let texts = fields.iter_mut().filter(|(key, _)| !FILES.contains(&key.as_str()));
+            texts.for_each(|(_, value)| redact(redactor, value));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// What a check printed.
+pub(crate) struct Log {
+    /// The check's name.
+    pub(crate) check: String,
+    /// Its text, without secrets and escape sequences.
+    pub(crate) text: String,
+    /// Whether the log itself is gone, and this is its end as the event keeps it.
+    pub(crate) only_end: bool,
+}
+
+/// Bytes of a log that are read: its end.
+const LOG: u64 = 16 << 20;
+
+/// The log of the event `seq`, which has to be a check that ended.
+pub(crate) async fn log(shared: &Shared, run: &str, seq: u64) -> Result<Log, Problem> {
+    let none = || Problem::not_found("the event is no check that ended");
+    let before = seq.checked_sub(1).ok_or_else(none)?;
+    let event = shared.store.events_page(run, before, 1).await?.pop().filter(|event| event.seq == seq);
+    let event = event.ok_or_else(none)?;
+    let event: Event = serde_json::from_value(event.payload).map_err(anyhow::Error::from)?;
+    let Event::Checked { outcome, .. } = event else { return Err(none()) };
+    // The path is our own; one that is not, from a store that was copied together, is not followed.
+    let path = outcome.log.as_deref().and_then(|log| crate::patch::RelPath::new(log).ok());
+    let state = shared.state.clone();
+    let read = move || path.and_then(|path| read_end(&path.under(&state)));
+    let bytes = tokio::task::spawn_blocking(read).await.map_err(anyhow::Error::from)?;
+    let only_end = bytes.is_none();
+    let text = bytes.map_or(outcome.tail, |bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text = crate::plain::plain(&shared.redactor.redact(&text));
+    Ok(Log { check: outcome.check, text, only_end })
+}
+
+fn read_end(path: &Path) -> Option<Vec<u8>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = std::fs::File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG))).ok()?;
+    let mut bytes = Vec::new();
+    file.take(LOG).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
