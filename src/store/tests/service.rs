@@ -122,13 +122,8 @@ async fn sums_follow_from_the_tables(place: Place) {
         store.append(None, id, store.now(), 1, "asked", &json!(1), &paid).await.unwrap();
         let number = if outcome == "healed" { 2 } else { 1 };
         let tried = Projection { attempt: Some(attempt(number)), ..Projection::default() };
-<<<<<<< HEAD
         store.append(None, id, store.now(), 2, "decided", &json!(null), &tried).await.unwrap();
         store.append(None, id, store.now(), 3, "proven", &json!(null), &Projection::default()).await.unwrap();
-=======
-        store.append(None, id, 2, "decided", &json!(null), &tried).await.unwrap();
-        store.append(None, id, 3, "proven", &json!(null), &Projection::default()).await.unwrap();
->>>>>>> web
         let end =
             RunPatch { status: Some(Status::Finished), outcome: Some(outcome.into()), ..RunPatch::default() };
         let end = Projection { run: end, ..Projection::default() };

@@ -378,11 +378,7 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
     let Some(run) = standing::begun(&records)? else { return Ok(Json(detail)) };
     let baseline = run.baseline.as_ref().and_then(|found| serde_json::to_value(found).ok());
     detail.actions =
-<<<<<<< HEAD
-        story::actions(Some(&run), &row, queued.as_ref()).into_iter().map(str::to_owned).collect();
-=======
         standing::actions(Some(&run), &row, queued.as_ref()).into_iter().map(str::to_owned).collect();
->>>>>>> web
     detail.ladder = run.spec.ladder.iter().map(|rung| rung.fixer.clone()).collect();
     detail.budget_micro_usd = Some(run.spec.budget.0);
     detail.baseline = baseline.and_then(|found| Some(found.get("baseline")?.as_str()?.to_owned()));

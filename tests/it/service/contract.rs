@@ -156,16 +156,8 @@ async fn every_operation_answers_as_it_is_described() {
     until_landed(&served, &waiting).await;
     caller.call("post", rollback, &[("run", &waiting)], "", Some(json!({}))).await.expect(200);
     caller.call("post", rollback, &[("run", &waiting)], "", Some(json!({}))).await.expect(409);
-<<<<<<< HEAD
-    assert!(
-        project.read("agenda/day.py").contains("import format_minutes"),
-        "{}",
-        project.read("agenda/day.py")
-    );
-=======
     let back = project.read("agenda/parsing.py");
     assert!(back.contains("def format_minute("), "{back}");
->>>>>>> web
 
     let audit = caller.call("get", "/api/v1/audit", &[], "?limit=200", None).await.expect(200).json();
     let entries = audit["items"].as_array().expect("entries");
