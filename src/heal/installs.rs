@@ -490,7 +490,7 @@ mod tests {
         }
         assert_eq!(
             fetching("uv sync", &["a", "b"]).as_deref(),
-            Some("uv sync --no-build --no-install-workspace --no-binary-package=a --no-binary-package=b")
+            Some("uv sync --no-build --no-install-workspace '--no-binary-package=a' '--no-binary-package=b'")
         );
     }
 
