@@ -247,6 +247,7 @@ impl Store {
     /// # Errors
     /// [`Conflict`] where somebody else appended meanwhile, [`LeaseLost`] where `lease` is not what its holder thinks; nothing is
     /// written then.
+    #[expect(clippy::too_many_arguments, reason = "an event, where it goes, and who writes it")]
     pub async fn append(
         &self,
         lease: Option<&Lease>,
@@ -279,6 +280,7 @@ impl Store {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "an event, where it goes, and who writes it")]
     async fn try_append(
         &self,
         lease: Option<&Lease>,
