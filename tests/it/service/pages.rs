@@ -18,9 +18,11 @@ fn active(page: &str) -> Vec<String> {
     for tag in page.split('<').skip(1) {
         let tag = tag.split('>').next().unwrap_or_default();
         let lower = tag.to_lowercase();
+        // What stands in quotes is a value, whatever it looks like.
+        let bare: String = lower.split('"').step_by(2).collect::<Vec<_>>().join("\"\"");
         let script = lower.starts_with("script") && !lower.contains("src=\"/assets/");
-        let style = lower.starts_with("style") || lower.contains(" style=");
-        let handler = lower.split_whitespace().any(|word| {
+        let style = lower.starts_with("style") || bare.contains(" style=");
+        let handler = bare.split_whitespace().any(|word| {
             word.strip_prefix("on").is_some_and(|rest| {
                 rest.split('=')
                     .next()
