@@ -413,8 +413,17 @@ async fn one_schema_in_two_dialects() {
     )
     .await;
     assert!(columns.len() > 60, "{columns:#?}");
-    let integer = |line: &String| line.replace("runs.exit INTEGER", "runs.exit BIGINT");
-    assert_eq!(columns.iter().map(integer).collect::<Vec<_>>(), the_same);
+    // Each numbers rows in its own way.
+    let numbers = ["sqlite_sequence.", "feed.position ", "runs.number "];
+    let said = |lines: Vec<String>| -> Vec<String> {
+        let own = |line: &String| numbers.iter().any(|number| line.starts_with(number));
+        lines
+            .into_iter()
+            .filter(|line| !own(line))
+            .map(|line| line.replace("runs.exit INTEGER", "runs.exit BIGINT"))
+            .collect()
+    };
+    assert_eq!(said(columns), said(the_same));
 }
 
 async fn any_text_is_kept(place: Place) {
