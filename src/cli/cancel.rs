@@ -94,7 +94,8 @@ pub(super) async fn retry(session: &Session, row: &RunRow, priority: Option<Prio
     let request = queued::request(&session.store, &row.id).await?;
     let priority = priority.or(row.priority).unwrap_or_default();
     let line = Line { priority, ..Line::default() };
-    Ok(queued::submit(&session.store, &new_id(), &request, &line).await?.run)
+    let redactor = session.redactor_of(&request.repo, None).await;
+    Ok(queued::submit(&session.store, &redactor, &new_id(), &request, &line).await?.run)
 }
 
 fn not_queued(row: &RunRow) -> Fault {

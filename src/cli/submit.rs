@@ -61,7 +61,9 @@ impl Submit {
         let line =
             Line { priority: self.priority, key: self.key.clone(), delay: self.delay.unwrap_or_default() };
         let (wait, json) = (self.wait, self.shared.json);
-        let submitted = queued::submit(&session.store, &new_id(), &self.request().await?, &line).await?;
+        let request = self.request().await?;
+        let redactor = session.redactor_of(&request.repo, None).await;
+        let submitted = queued::submit(&session.store, &redactor, &new_id(), &request, &line).await?;
         match (json, wait) {
             (true, true) => {}
             (true, false) => out(&serde_json::to_string(&submitted)?)?,

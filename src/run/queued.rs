@@ -8,6 +8,7 @@ use super::events::{Event, Record, Request, Spec, StopRule, Trigger, Work};
 use super::journal::records;
 use crate::fault::Fault;
 use crate::outcome::CommandLine;
+use crate::redact::Redactor;
 use crate::store::{Lease, NewRun, Priority, Projection, RunPatch, Status, Store, Submission, Submitted};
 
 /// How a request is queued.
@@ -21,13 +22,23 @@ pub struct Line {
     pub delay: Duration,
 }
 
-/// Puts a request into the queue as the run `id`.
+/// Puts a request into the queue as the run `id`. A ticket is kept without what `redactor` knows; a command stays as it is, or it could not run.
 ///
 /// # Errors
 /// As [`Store::submit`], and where a key is empty or longer than 200 bytes.
-pub async fn submit(store: &Store, id: &str, request: &Request, line: &Line) -> Result<Submitted> {
+pub async fn submit(
+    store: &Store,
+    redactor: &Redactor,
+    id: &str,
+    request: &Request,
+    line: &Line,
+) -> Result<Submitted> {
     if line.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > 200) {
         return Err(Fault::usage("a key has 1 to 200 bytes").into());
+    }
+    let mut request = request.clone();
+    if let Work::Ticket(ticket) = &mut request.work {
+        redactor.redact_json(ticket, &|_| false);
     }
     let (trigger, goal) = match &request.work {
         Work::Command(argv) => ("heal", CommandLine::Argv(argv.clone()).display()),
@@ -41,7 +52,7 @@ pub async fn submit(store: &Store, id: &str, request: &Request, line: &Line) -> 
         status: Status::Queued,
         base: None,
     };
-    let event = Event::Submitted(Box::new(request.clone()));
+    let event = Event::Submitted(Box::new(request));
     let Line { priority, key, delay } = line.clone();
     let submission = Submission { run, priority, key, delay };
     store.submit(&submission, event.kind(), &serde_json::to_value(&event)?).await

@@ -586,3 +586,27 @@ async fn a_clock_that_is_set_takes_none_of_the_runs_time() {
     journal.record(Event::Finished { exit: Exit::Red, ran: Duration::ZERO }).await.unwrap();
     assert_eq!(journal.run().took, Duration::ZERO);
 }
+
+#[tokio::test]
+async fn a_ticket_that_waits_is_kept_without_secrets() {
+    use super::events::{Request, Work};
+    let state = tempfile::tempdir().unwrap();
+    let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
+    let redactor = crate::redact::Redactor::default().with_secrets(["hunter2-hunter2".to_owned()]);
+    let ticket = serde_json::json!({ "title": "Log in", "body": "The password is hunter2-hunter2." });
+    let asked = |work: serde_json::Value| -> Request {
+        serde_json::from_value(serde_json::json!({ "repo": "/srv/app", "work": work })).unwrap()
+    };
+    let requests = [
+        asked(serde_json::json!({ "ticket": ticket })),
+        asked(serde_json::json!({ "command": ["test", "hunter2-hunter2"] })),
+    ];
+    let mut kept = Vec::new();
+    for (request, id) in requests.iter().zip(["r1", "r2"]) {
+        queued::submit(&store, &redactor, id, request, &queued::Line::default()).await.unwrap();
+        kept.push(queued::request(&store, id).await.unwrap());
+    }
+    let Work::Ticket(ticket) = &kept[0].work else { panic!("{:?}", kept[0]) };
+    assert!(ticket["title"] == "Log in" && !ticket.to_string().contains("hunter2"), "{ticket}");
+    assert_eq!(kept[1], requests[1], "a command has to stay as it is");
+}

@@ -9,6 +9,8 @@ use crate::outcome::{Check, CommandLine};
 
 /// The largest `package.json` that is looked at, in bytes.
 const MANIFEST: u64 = 1 << 20;
+/// Bytes of a lock file that is looked into, at most.
+const LOCK: u64 = 8 << 20;
 /// How deep scripts that run scripts are followed.
 const DEPTH: usize = 6;
 
@@ -230,6 +232,13 @@ pub fn lacks_node_modules(tree: &Path, dir: &str) -> bool {
         }
         folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
     }
+}
+
+/// The `Cargo.lock` in `dir` of the tree or in a folder above it; empty where there is none.
+pub fn cargo_lock(tree: &Path, dir: &str) -> String {
+    let inside = Path::new(dir.trim_matches('/')).ancestors();
+    let mut nearest = inside.map(|folder| tree.join(folder).join("Cargo.lock"));
+    nearest.find_map(|lock| read_small(&lock, LOCK)).unwrap_or_default()
 }
 
 /// How the packages of the project that `dir` belongs to are installed, by the lock or list that is nearest.

@@ -127,6 +127,7 @@ impl Verifier {
         let paths = Paths::new(&tree, &check.dir, Some(&tree));
         let around = verdict::Surroundings {
             no_node_modules: !attempt.is_prepared() && command::lacks_node_modules(&tree, &check.dir),
+            cargo_lock: command::cargo_lock(&tree, &check.dir),
             install: command::install(&tree, &check.dir),
             sight: match ended.end {
                 crate::outcome::End::Exited(status) if status != 0 => attempt.sight(&command)?.map(Arc::new),

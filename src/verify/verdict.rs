@@ -45,6 +45,8 @@ struct Row {
 enum Needs {
     /// The check's folder has a `package.json` and no `node_modules` is above it.
     NoNodeModules,
+    /// What the pattern names is a package of the nearest `Cargo.lock`: it is no misspelt word.
+    Locked,
 }
 
 struct Rule {
@@ -76,6 +78,8 @@ fn load(text: &str) -> anyhow::Result<Vec<Rule>> {
 pub struct Surroundings {
     /// The check's folder belongs to a JavaScript project whose packages are not installed.
     pub no_node_modules: bool,
+    /// The `Cargo.lock` that is nearest to the check's folder; empty where there is none.
+    pub cargo_lock: String,
     /// How its packages are installed, as far as its files show.
     pub install: Option<&'static str>,
     /// What the command sees of the host, if it does not see all of it.
@@ -143,7 +147,7 @@ fn by_rules(
     for rule in RULES.iter() {
         let row = &rule.row;
         let exit_fits = row.exits.is_empty() || matches!(end, End::Exited(code) if row.exits.contains(&code));
-        let needs_fit = row.needs.is_none_or(|Needs::NoNodeModules| around.no_node_modules);
+        let needs_fit = row.needs != Some(Needs::NoNodeModules) || around.no_node_modules;
         let told = (at_source && !row.despite_diagnostics) || (tested && row.unless_tests);
         let also_fits = || rule.also.as_ref().is_none_or(|also| lines.iter().any(|line| also.is_match(line)));
         if !exit_fits || !needs_fit || told || !also_fits() {
@@ -156,6 +160,10 @@ fn by_rules(
         if let Some((line, captures)) = hit {
             let what = ["what", "what2", "what3", "what4", "what5"].iter().find_map(|n| captures.name(n));
             let what = what.map(|what| super::parsers::cut(what.as_str(), 200));
+            let locked = |what: &str| around.cargo_lock.contains(&format!("\nname = \"{what}\"\n"));
+            if row.needs == Some(Needs::Locked) && !what.is_some_and(locked) {
+                continue;
+            }
             if let Some(hidden) =
                 what.filter(|_| row.advice == MISSING).and_then(|what| hidden(check, what, around))
             {

@@ -181,3 +181,24 @@ fn what_is_missing_is_named_and_so_is_what_installs_it() {
     // Said on the way to another failure.
     assert_eq!(told(1, "sh: 1: git: not found\nthe sum is wrong\n", None), "Red");
 }
+
+#[test]
+fn a_package_that_is_locked_and_not_fetched_is_no_misspelt_word() {
+    let said = "error: no matching package named `itoa` found\nlocation searched: an index\nrequired by package `a v0.1.0`\nAs a reminder, you're using offline mode (--offline) which can sometimes cause surprising resolution failures\n";
+    let judged = |lock: &str| {
+        let evidence = Evidence {
+            end: End::Exited(101),
+            duration: Duration::from_secs(1),
+            text: said,
+            reports: &[],
+            command: "cargo test",
+            paths: &Paths::new(Path::new("/srv/app"), "", None),
+            around: Surroundings { cargo_lock: lock.to_owned(), ..Surroundings::default() },
+        };
+        read(&check("cargo test"), &evidence, &MATCHERS).verdict
+    };
+    let locked = "[[package]]\nname = \"itoa\"\nversion = \"1.0.0\"\n";
+    assert!(matches!(judged(locked), Verdict::Infra { advice, .. } if advice.contains("cargo fetch")));
+    assert_eq!(judged(""), Verdict::Red);
+    assert_eq!(judged(&locked.replace("itoa", "itoaa")), Verdict::Red);
+}

@@ -191,7 +191,9 @@ pub(super) async fn submit(
     };
     let request = request(&shared, &caller, submission).await?;
     let id = uuid::Uuid::now_v7().simple().to_string();
-    let done = queued::submit(&shared.store, &id, &request, &line).await.map_err(Problem::of_action)?;
+    let done = queued::submit(&shared.store, &shared.redactor, &id, &request, &line)
+        .await
+        .map_err(Problem::of_action)?;
     let status = if done.new { StatusCode::CREATED } else { StatusCode::OK };
     let place = HeaderValue::from_str(&format!("/api/v1/runs/{}", done.run)).map_err(anyhow::Error::from)?;
     let body = Json(Submitted { run: done.run, new: done.new });
