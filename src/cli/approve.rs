@@ -36,6 +36,7 @@ pub(super) struct Reject {
 impl Approve {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
+        super::resume::tidy(&session).await;
         let by = person(&session);
         let listeners = session.listeners(self.json);
         let journal = agree(&session, &self.run, by, None, None, listeners).await?;

@@ -30,6 +30,7 @@ pub(super) struct Resume {
 impl Resume {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
+        tidy(&session).await;
         let ids = match &self.run {
             Some(name) => vec![session.find(Some(name)).await?.id],
             None => cut_off(&session).await?,

@@ -97,6 +97,23 @@ fn killed_at_every_event_nothing_is_lost_and_resume_goes_on() {
 }
 
 #[test]
+fn what_a_killed_process_left_goes_though_no_run_is_open_any_more() {
+    let project = project();
+    project.regreen(HEAL).expect(0);
+    let state = project.home.join(".local/state/regreen");
+    // A run that was killed when it was over and had not cleaned up, and a process.
+    let left = ["workspaces/0190a1b2c3d47890abcdef0123456789/attempt-1", "temporary/process-1"];
+    for folder in left {
+        std::fs::create_dir_all(state.join(folder).join("work")).expect("a folder");
+        std::fs::write(state.join(folder).join("lock"), "").expect("a lock");
+    }
+    project.regreen(&["resume"]).expect(0);
+    for folder in ["workspaces", "temporary"] {
+        assert_eq!(std::fs::read_dir(state.join(folder)).expect("a folder").count(), 0, "{folder}");
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_no_run() {
     let project = project();
     let mut child =
