@@ -358,8 +358,10 @@ pub fn own_temporary(state: &Path) {
     let parent = state.join("temporary");
     let make = || {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
-        if let Err(error) = scratch::sweep(&parent, PREFIX) {
-            tracing::debug!(%error, "what a killed process left stays until the next start");
+        for swept in [scratch::sweep(&parent, PREFIX), Snapshots::sweep(state)] {
+            if let Err(error) = swept {
+                tracing::debug!(%error, "what a killed process left stays until the next start");
+            }
         }
         Folder::create(&parent, PREFIX)
     };

@@ -18,10 +18,13 @@ use super::blobs::index_entries;
 use super::{Git, Identity, Repo};
 use crate::config::Environment;
 use crate::fault::Fault;
-use crate::scratch::Folder;
+use crate::scratch::{self, Folder};
 
 /// Switches off whatever would change a file's bytes or run a program; stronger than any `.gitattributes`.
 const ATTRIBUTES: &str = "* -text -eol -filter -ident -working-tree-encoding -merge -diff\n";
+
+/// Where private folders are, below the state folder.
+const FOLDER: &str = "snapshots";
 
 /// How the names of private folders begin that are being made.
 const MAKING: &str = "making-";
@@ -51,6 +54,14 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
+    /// Removes what killed processes left below the state folder while they made a private folder; how many that were.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn sweep(state: &Path) -> std::io::Result<usize> {
+        scratch::sweep(&state.join(FOLDER), MAKING)
+    }
+
     /// Opens the private folder of the tree at `root` below the state folder, and makes it where there is none. `repo` is the
     /// repository that the tree belongs to, if any; its root must be `root`.
     ///
@@ -65,7 +76,7 @@ impl Snapshots {
         let root = root.canonicalize().with_context(|| format!("cannot open {}", root.display()))?;
         let format = repo.map_or("sha1", Repo::object_format);
         let name = hex::encode(&Sha256::digest(root.as_os_str().as_bytes())[..12]);
-        let private = state.join("snapshots").join(format!("{name}-{format}.git"));
+        let private = state.join(FOLDER).join(format!("{name}-{format}.git"));
         if !private.exists() {
             make_private(&private, format, environment).await?;
         }
@@ -298,7 +309,6 @@ impl Snapshots {
 async fn make_private(private: &Path, format: &str, environment: &Environment) -> Result<()> {
     let parent = private.parent().context("no state folder")?;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-    crate::scratch::sweep(parent, MAKING)?;
     let making = Folder::create(parent, MAKING)?;
     let folder = making.path().join("git");
     let format = format!("--object-format={format}");

@@ -102,14 +102,18 @@ fn what_a_killed_process_left_goes_though_no_run_is_open_any_more() {
     project.regreen(HEAL).expect(0);
     let state = project.home.join(".local/state/regreen");
     // A run that was killed when it was over and had not cleaned up, and a process.
-    let left = ["workspaces/0190a1b2c3d47890abcdef0123456789/attempt-1", "temporary/process-1"];
+    let left = [
+        "workspaces/0190a1b2c3d47890abcdef0123456789/attempt-1",
+        "temporary/process-1",
+        "snapshots/making-1",
+    ];
     for folder in left {
         std::fs::create_dir_all(state.join(folder).join("work")).expect("a folder");
         std::fs::write(state.join(folder).join("lock"), "").expect("a lock");
     }
     project.regreen(&["resume"]).expect(0);
-    for folder in ["workspaces", "temporary"] {
-        assert_eq!(std::fs::read_dir(state.join(folder)).expect("a folder").count(), 0, "{folder}");
+    for (folder, stays) in [("workspaces", 0), ("temporary", 0), ("snapshots", 1)] {
+        assert_eq!(std::fs::read_dir(state.join(folder)).expect("a folder").count(), stays, "{folder}");
     }
 }
 
