@@ -199,8 +199,13 @@ pub fn out_exact(text: &str) -> Result<()> {
 
 /// Writes a line for people to standard error; a failure to do so is nobody's concern.
 pub fn say(text: &str) {
+    hand_over(&redacted(text));
+}
+
+/// Writes a line with a token that was just made to standard error, as it is: it is for whoever reads that.
+pub fn hand_over(text: &str) {
     use std::io::Write;
-    let _ = writeln!(anstream::stderr().lock(), "{}", redacted(text));
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
 #[cfg(test)]

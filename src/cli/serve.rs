@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use tokio::net::TcpListener;
 
-use super::paint::{CARE, GOOD, NAME, paint, say};
+use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
 use super::session::Session;
 use crate::fault::{Exit, Fault};
 use crate::web::{self, Actions, Hosts, LOCAL, Scope, Service};
@@ -92,12 +92,15 @@ impl Serve {
         let all = BTreeSet::from([Scope::Admin]);
         let (secret, row) = web::mint(name, &all, session.clock.now(), None)?;
         session.store.add_token(&row).await?;
-        say(&format!(
+        hand_over(&format!(
             "{} open {}",
             paint(GOOD, "✔"),
             paint(NAME, format!("http://{address}/login?token={secret}"))
         ));
-        say(&format!("  the API takes the same token, until this process ends: {}", paint(NAME, &secret)));
+        hand_over(&format!(
+            "  the API takes the same token, until this process ends: {}",
+            paint(NAME, &secret)
+        ));
         say(&paint(CARE, "  whoever has it may do everything here"));
         Ok(())
     }
