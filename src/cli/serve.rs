@@ -25,7 +25,7 @@ pub(super) struct Serve {
     /// Where to listen; any other address than one of this machine's own needs tokens (`regreen token create`)
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4310")]
     listen: SocketAddr,
-    /// The address that browsers open, where a proxy stands before it: https://regreen.example.org
+    /// The address that browsers open, where a proxy stands before it: `https://regreen.example.org`
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
     /// Calls that a token may make in a minute

@@ -2,7 +2,7 @@
 //!
 //! Invariants: nothing is served to a caller without a valid token but the health checks, the API's description, the form that asks for a
 //! token and the style sheet; every change that is asked for stands in the audit log before it is made; a page's form changes nothing
-//! without the secret of its own session; text from a repo, a log or a model reaches a page as text ([`pages`]).
+//! without the secret of its own session; text from a repo, a log or a model reaches a page as text (`pages`).
 
 mod access;
 mod api;
