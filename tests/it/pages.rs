@@ -8,24 +8,6 @@ use crate::project::Project;
 const MISSPELT: &str = "pub fn shout(text: &str) -> String {\n    text.to_uppercas()\n}\n\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn shouts() {\n        assert_eq!(super::shout(\"a\"), \"A\");\n    }\n}\n";
 const HEAL: &[&str] = &["heal", "--no-model", "--", "cargo", "test", "--offline"];
 
-/// A module whose user imports it under a wrong name: what Python says of it names the file in full.
-fn python() -> Project {
-    Project::new(&[
-        (".gitignore", "__pycache__/\n"),
-        ("agenda/__init__.py", ""),
-        ("agenda/parsing.py", "def format_minute(minute):\n    return f\"{minute:02}\"\n"),
-        (
-            "agenda/day.py",
-            "from agenda.parsing import format_minutes\n\n\ndef show(minute):\n    return format_minutes(minute)\n",
-        ),
-        ("tests/__init__.py", ""),
-        (
-            "tests/test_day.py",
-            "import unittest\n\nfrom agenda.day import show\n\n\nclass Day(unittest.TestCase):\n    def test_show(self):\n        self.assertEqual(show(7), \"07\")\n",
-        ),
-    ])
-}
-
 #[test]
 fn a_run_is_told_in_plain_lines_where_nobody_watches() {
     let project = Project::rust(MISSPELT);
@@ -53,7 +35,7 @@ fn a_run_is_told_in_plain_lines_where_nobody_watches() {
 
 #[test]
 fn a_commit_says_what_was_wrong_in_72_columns_and_names_no_folder_of_this_machine() {
-    let project = python();
+    let project = Project::agenda();
     project.regreen(&["heal", "--no-model", "--land", "commit", "--", "python3", "-m", "unittest"]).expect(0);
     let message = project.git(&["log", "-1", "--format=%B"]);
     let subject = message.lines().next().expect("a subject");

@@ -84,6 +84,24 @@ impl Project {
         project
     }
 
+    /// A module whose user imports it under a wrong name: what Python says of it names the file in full.
+    pub fn agenda() -> Self {
+        Self::new(&[
+            (".gitignore", "__pycache__/\n"),
+            ("agenda/__init__.py", ""),
+            ("agenda/parsing.py", "def format_minute(minute):\n    return f\"{minute:02}\"\n"),
+            (
+                "agenda/day.py",
+                "from agenda.parsing import format_minutes\n\n\ndef show(minute):\n    return format_minutes(minute)\n",
+            ),
+            ("tests/__init__.py", ""),
+            (
+                "tests/test_day.py",
+                "import unittest\n\nfrom agenda.day import show\n\n\nclass Day(unittest.TestCase):\n    def test_show(self):\n        self.assertEqual(show(7), \"07\")\n",
+            ),
+        ])
+    }
+
     /// A library crate with this source, ignoring its target folder.
     pub fn rust(source: &str) -> Self {
         let manifest = "[package]\nname = \"sample\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";

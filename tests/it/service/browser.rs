@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
 
-use super::{Served, agenda, heal, id_of};
+use super::{Served, heal, id_of};
+use crate::project::Project;
 
 /// Chromium under its driver.
 struct Browser {
@@ -144,7 +145,7 @@ return found;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_can_use_every_page_in_light_and_dark_on_phones_and_wide_screens() {
-    let project = agenda();
+    let project = Project::agenda();
     let red = id_of(
         &project
             .regreen(&["heal", "--no-model", "--json", "--", "sh", "-c", "echo nothing works; exit 1"])
@@ -183,7 +184,7 @@ async fn everybody_can_use_every_page_in_light_and_dark_on_phones_and_wide_scree
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_approves_a_patch_with_the_keyboard_and_sees_it_land() {
-    let project = agenda();
+    let project = Project::agenda();
     let run = heal(&project, true);
     let served = Served::start(&project, &[]);
     let browser = Browser::open(1280, false).await;
@@ -211,7 +212,7 @@ async fn a_person_approves_a_patch_with_the_keyboard_and_sees_it_land() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_appear_by_themselves_and_what_is_typed_stays() {
-    let project = agenda();
+    let project = Project::agenda();
     let served = Served::start(&project, &[]);
     let browser = Browser::open(1280, false).await;
     let client = &browser.client;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, Served, agenda, heal, id_of};
+use super::{Answer, Served, heal, id_of};
+use crate::project::Project;
 
 /// Calls operations by their paths in the description, and holds the answers against it.
 struct Caller<'s> {
@@ -62,7 +63,7 @@ impl Caller<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_answers_as_it_is_described() {
-    let project = agenda();
+    let project = Project::agenda();
     let landed = heal(&project, false);
     project.git(&["checkout", "-q", "--", "."]);
     project.configure("");

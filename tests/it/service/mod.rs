@@ -142,24 +142,6 @@ pub fn form(request: reqwest::RequestBuilder, fields: &[(&str, &str)]) -> reqwes
     request.header("content-type", "application/x-www-form-urlencoded").body(body)
 }
 
-/// A module whose user imports it under a wrong name.
-pub fn agenda() -> Project {
-    Project::new(&[
-        (".gitignore", "__pycache__/\n"),
-        ("agenda/__init__.py", ""),
-        ("agenda/parsing.py", "def format_minute(minute):\n    return f\"{minute:02}\"\n"),
-        (
-            "agenda/day.py",
-            "from agenda.parsing import format_minutes\n\n\ndef show(minute):\n    return format_minutes(minute)\n",
-        ),
-        ("tests/__init__.py", ""),
-        (
-            "tests/test_day.py",
-            "import unittest\n\nfrom agenda.day import show\n\n\nclass Day(unittest.TestCase):\n    def test_show(self):\n        self.assertEqual(show(7), \"07\")\n",
-        ),
-    ])
-}
-
 /// Heals the project, and gives the run's id. Where `protected`, the patch waits for a person.
 pub fn heal(project: &Project, protected: bool) -> String {
     project.configure(if protected { "[guards]\nprotected = [\"agenda/**\"]\n" } else { "" });

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::{Served, agenda, answer, client, form, heal, id_of};
+use super::{Served, answer, client, form, heal, id_of};
 use crate::project::Project;
 
 /// Text that would do something in a page, in a terminal, or to a reader's eyes.
@@ -125,7 +125,7 @@ async fn secrets_of_the_environment_are_taken_out_of_logs_and_events() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_counts_only_from_a_page_of_the_same_session() {
-    let project = agenda();
+    let project = Project::agenda();
     let run = heal(&project, true);
     let served = Served::start(&project, &[]);
     let (mine, other) = (served.enter().await, served.enter().await);
@@ -174,7 +174,7 @@ async fn a_form_counts_only_from_a_page_of_the_same_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn buttons_are_there_for_who_may_press_them() {
-    let project = agenda();
+    let project = Project::agenda();
     let run = heal(&project, true);
     let reader = super::token(&project, "reader", "read");
     let served = Served::start(&project, &[]);
