@@ -192,6 +192,18 @@ pub async fn landing() -> tokio::sync::MutexGuard<'static, ()> {
     LANDING.lock().await
 }
 
+/// The name of the user that this process belongs to; where the machine's own list has none, their number.
+pub fn user() -> String {
+    let number = rustix::process::getuid().as_raw();
+    let list = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        (fields.nth(1)?.parse() == Ok(number)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("user {number}"))
+}
+
 /// Keeps other processes of the same user, what runs in sandboxes included, from reading this one's memory and environment, and keeps
 /// secrets out of core dumps.
 pub fn hide_memory() {

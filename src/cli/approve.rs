@@ -4,20 +4,27 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use super::halt::{refuse_halted, unless_halted};
 use super::heal::drive;
-use super::paint::say;
+use super::paint::{CARE, paint, say};
 use super::session::Session;
 use crate::fault::{Exit, Fault};
 use crate::run::Run;
 use crate::run::events::{Event, StopRule, Trigger};
 use crate::run::journal::{Journal, Listener};
-use crate::store::Decision;
+use crate::web::Answer;
 
 /// Land a proven patch that waits for a person.
 #[derive(Debug, clap::Args)]
 pub(super) struct Approve {
     /// The run: its id, the start or the end of it, or `last`
     run: String,
+    /// Only if this is the digest of the patch, or its first 16 characters or more: the one that was looked at
+    #[arg(long, value_name = "DIGEST")]
+    patch: Option<String>,
+    /// What to say to it, for the record
+    #[arg(long, value_name = "TEXT")]
+    remark: Option<String>,
     /// Print one event per line as JSON on standard output (docs/events.md)
     #[arg(long)]
     json: bool,
@@ -37,10 +44,16 @@ impl Approve {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
         super::resume::tidy(&session).await;
-        let by = person(&session);
         let listeners = session.listeners(self.json);
-        let journal = agree(&session, &self.run, by, None, None, listeners).await?;
-        let exit = drive(&session, &journal, self.json).await?;
+        let answer = Answer::Approve { patch: self.patch, remark: self.remark };
+        let journal = match answered(&session, &self.run, &crate::process::user(), answer, listeners).await? {
+            Answered::Lands(journal) => journal,
+            Answered::Waits(how) | Answered::Over(how) => {
+                say(&format!("{} {how}", paint(CARE, "⏸")));
+                return Ok(Exit::Policy);
+            }
+        };
+        let exit = unless_halted(&session, &journal, self.json, drive(&session, &journal, self.json)).await?;
         let run = journal.run();
         if let (Trigger::Subtask { ticket, .. }, Exit::Green, false) = (&run.spec.trigger, exit, self.json) {
             say(&format!("go on with the ticket: regreen resume {}", super::live::short(ticket)));
@@ -52,86 +65,111 @@ impl Approve {
 impl Reject {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
-        refuse(&session, &self.run, person(&session), &self.reason).await?;
+        let answer = Answer::Reject { reason: self.reason };
+        answered(&session, &self.run, &crate::process::user(), answer, Vec::new()).await?;
         say("rejected; nothing was changed");
         Ok(Exit::Green)
     }
 }
 
-/// Writes down that `by` agrees to the patch that waits in a run; where `patch` is given, only if that is its digest. What is left is to land
-/// it, with the journal that this gives.
+/// What came of an answer.
+pub(super) enum Answered {
+    /// As many people agreed as have to. What is left is to land the patch, with this journal.
+    Lands(Box<Journal>),
+    /// It goes on waiting: how it stands.
+    Waits(String),
+    /// It is over.
+    Over(String),
+}
+
+/// Writes down what `by` says to the patch that waits in a run.
 ///
 /// # Errors
-/// Where the run does not wait, another process has it, or its patch is another one.
-pub(super) async fn agree(
+/// Where the run does not wait, another process has it, its patch is another one than was looked at, the repo is halted, or `by` is not one
+/// who can agree to it. A question that is over is asked again before that is told.
+pub(super) async fn answered(
     session: &Session,
     name: &str,
     by: &str,
-    patch: Option<&str>,
-    remark: Option<&str>,
+    answer: Answer,
     listeners: Vec<Arc<dyn Listener>>,
-) -> Result<Journal> {
-    let run = waiting(session, name).await?;
+) -> Result<Answered> {
+    let run = session.find(Some(name)).await?;
+    if !waits(&run) {
+        return Err(does_not_wait(&run).into());
+    }
     let journal = session.reopen(&run.id, listeners).await?;
     // Looked at again now that nobody else can write to the run.
-    let run = still_waiting(&journal)?;
-    if patch.is_some_and(|patch| patch != run.kept.digest()) {
+    let run = journal.run();
+    if !waits(&run) {
+        return Err(does_not_wait(&run).into());
+    }
+    match answer {
+        Answer::Approve { patch, remark } => agree(session, journal, &run, by, patch, remark).await,
+        Answer::Reject { reason } => {
+            journal.record(Event::Rejected { by: by.to_owned(), reason: reason.clone() }).await?;
+            journal.record(Event::Resumed { why: "reject".into() }).await?;
+            let stopped = Event::Stopped { rule: StopRule::Rejected, why: reason, look_at: Vec::new() };
+            journal.record(stopped).await?;
+            session.end(&journal, Exit::Policy).await?;
+            Ok(Answered::Over("rejected; nothing was changed".to_owned()))
+        }
+    }
+}
+
+async fn agree(
+    session: &Session,
+    journal: Journal,
+    run: &Run,
+    by: &str,
+    patch: Option<String>,
+    remark: Option<String>,
+) -> Result<Answered> {
+    let digest = run.kept.digest();
+    if patch.is_some_and(|patch| !is_meant(&patch, &digest)) {
         return Err(Fault::policy("the patch is not the one that was looked at")
             .hint("look at the run again: its patch changed meanwhile")
             .into());
     }
-    super::paint::warn_of_no_sandbox(run.spec.sandbox);
-    decide(session, &run, Decision::Approved, by, remark).await?;
-    journal.record(Event::Resumed { why: "approve".into() }).await?;
-    journal.record(Event::Approved { by: by.to_owned() }).await?;
-    Ok(journal)
-}
-
-/// Writes down that `by` refuses what waits in a run, and ends it.
-///
-/// # Errors
-/// Where the run does not wait, or another process has it.
-pub(super) async fn refuse(session: &Session, name: &str, by: &str, reason: &str) -> Result<()> {
-    let run = waiting(session, name).await?;
-    let journal = session.reopen(&run.id, Vec::new()).await?;
-    let run = still_waiting(&journal)?;
-    decide(session, &run, Decision::Rejected, by, Some(reason)).await?;
-    journal.record(Event::Resumed { why: "reject".into() }).await?;
-    let stopped = Event::Stopped { rule: StopRule::Rejected, why: reason.to_owned(), look_at: Vec::new() };
-    journal.record(stopped).await?;
-    session.end(&journal, Exit::Policy).await
-}
-
-/// Who answers, as far as the environment tells.
-pub(super) fn person(session: &Session) -> &str {
-    let environment = &session.environment;
-    environment.get("USER").or_else(|| environment.get("LOGNAME")).unwrap_or("the user")
-}
-
-/// Writes the answer down where people query it. Of two answers at once only the first counts.
-async fn decide(
-    session: &Session,
-    run: &Run,
-    decision: Decision,
-    by: &str,
-    remark: Option<&str>,
-) -> Result<()> {
-    for asked in session.store.approvals(Some(&run.id)).await? {
-        if asked.decision.is_none() {
-            session.store.decide(&asked.id, decision, by, remark).await?;
-        }
+    refuse_halted(session, run).await?;
+    if run.has_lapsed(journal.now()) {
+        crate::heal::ask(&journal).await?;
+        session.end(&journal, Exit::Policy).await?;
+        return Err(Fault::policy(
+            "the time to approve it is over, so what anybody said before counts no more",
+        )
+        .hint("it is asked again now: look at the patch once more, and approve it then")
+        .into());
     }
-    Ok(())
-}
-
-async fn waiting(session: &Session, name: &str) -> Result<Run> {
-    let run = session.find(Some(name)).await?;
-    if waits(&run) { Ok(run) } else { Err(does_not_wait(&run).into()) }
-}
-
-fn still_waiting(journal: &Journal) -> Result<Arc<Run>> {
+    let except = run.question.as_ref().and_then(|question| question.except.as_deref());
+    if except == Some(by) {
+        return Err(Fault::policy(format!("{by} asked for this run, and somebody else has to agree to it"))
+            .hint("governance.other_person says so; whoever asked may reject it")
+            .into());
+    }
+    if run.supporters().contains(&by) {
+        let needed = run.people_needed();
+        return Err(Fault::policy(format!("{by} agreed already, and {needed} different people have to"))
+            .hint("governance.people says how many")
+            .into());
+    }
+    super::paint::warn_of_no_sandbox(run.spec.sandbox);
+    let remark = remark.map(|remark| session.redactor().redact(&remark).into_owned());
+    journal.record(Event::Approved { by: by.to_owned(), patch: Some(digest), remark }).await?;
     let run = journal.run();
-    if waits(&run) { Ok(run) } else { Err(does_not_wait(&run).into()) }
+    if run.awaits_approval() {
+        let (have, needed) = (run.supporters().len(), run.people_needed());
+        return Ok(Answered::Waits(format!("{have} of {needed} people agreed; it waits for the others")));
+    }
+    journal.record(Event::Resumed { why: "approve".into() }).await?;
+    Ok(Answered::Lands(Box::new(journal)))
+}
+
+/// The least of a digest that stands for the whole.
+const LEAST: usize = 16;
+
+fn is_meant(named: &str, digest: &str) -> bool {
+    named.len() >= LEAST && digest.starts_with(named)
 }
 
 fn waits(run: &Run) -> bool {

@@ -7,6 +7,7 @@ use super::paint::{out, say};
 use super::session::{Session, new_id};
 use super::worker::Loop;
 use crate::fault::{Exit, Fault};
+use crate::run::events::Request;
 use crate::run::queued::{self, Line};
 use crate::store::{Cancelled, Priority, RunRow, Standing, Status, short};
 use crate::worker::{CalledOff, Driver, Why};
@@ -44,7 +45,7 @@ impl Retry {
     pub(super) async fn run(self) -> Result<Exit> {
         let session = Session::open(None).await?;
         let row = session.store.run(&self.run).await?;
-        out(&retry(&session, &row, self.priority).await?)?;
+        out(&retry(&session, &row, &crate::process::user(), self.priority).await?)?;
         Ok(Exit::Green)
     }
 }
@@ -71,11 +72,16 @@ pub(super) async fn cancel(session: &Session, row: &RunRow, json: bool) -> Resul
     }
 }
 
-/// Puts a run into the queue again, and gives the run that it is there.
+/// Puts a run into the queue again for `by`, and gives the run that it is there.
 ///
 /// # Errors
 /// Where it is under way, waits for a person, or is no run that can be submitted.
-pub(super) async fn retry(session: &Session, row: &RunRow, priority: Option<Priority>) -> Result<String> {
+pub(super) async fn retry(
+    session: &Session,
+    row: &RunRow,
+    by: &str,
+    priority: Option<Priority>,
+) -> Result<String> {
     if let Some(queued) = session.store.queued(&row.id).await? {
         if session.store.unblock(&row.id).await? {
             return Ok(row.id.clone());
@@ -91,7 +97,8 @@ pub(super) async fn retry(session: &Session, row: &RunRow, priority: Option<Prio
     if row.status != Status::Finished {
         return Err(not_queued(row).into());
     }
-    let request = queued::request(&session.store, &row.id).await?;
+    // Whoever wants it again is the one who asks.
+    let request = Request { by: Some(by.to_owned()), ..queued::request(&session.store, &row.id).await? };
     let priority = priority.or(row.priority).unwrap_or_default();
     let line = Line { priority, ..Line::default() };
     let redactor = session.redactor_of(&request.repo, None).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::halt::unless_halted;
 use super::page::Page;
 use super::paint::{DIM, line, paint, say};
 use super::session::{Session, new_id, sweep};
@@ -78,6 +79,9 @@ pub(super) struct Options {
     /// Only find out whether it is really red: nothing is tried (exit 0 if green, 1 if red)
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Who asks, where that is not whoever this process belongs to.
+    #[arg(skip)]
+    pub(super) by: Option<String>,
 }
 
 impl Options {
@@ -91,7 +95,10 @@ impl Options {
             json: true,
         };
         let Request { max_attempts, sandbox, network: allow_net, no_model, .. } = *request;
-        Self { shared, tries: Tries { max_attempts, sandbox, allow_net }, no_model, dry_run: false }
+        let tries = Tries { max_attempts, sandbox, allow_net };
+        // One that was submitted before anybody was written down with it was nobody's in particular.
+        let by = Some(request.by.clone().unwrap_or_default());
+        Self { shared, tries, no_model, dry_run: false, by }
     }
 
     /// A request with these options.
@@ -108,6 +115,7 @@ impl Options {
             sandbox: self.tries.sandbox,
             network: self.tries.allow_net,
             no_model: self.no_model,
+            by: self.by.clone(),
         }
     }
 }
@@ -141,7 +149,8 @@ impl Heal {
         let id = new_id();
         let spec = ground.heal(&self.options, &id, self.command, &land).await?;
         let journal = session.begin(&id, spec, session.listeners(self.options.shared.json)).await?;
-        drive(session, &journal, self.options.shared.json).await
+        let json = self.options.shared.json;
+        unless_halted(session, &journal, json, drive(session, &journal, json)).await
     }
 }
 
@@ -399,6 +408,8 @@ impl Ground {
             },
             test_changes: Vec::new(),
             rules,
+            governance: user.governance.of(&self.root),
+            requester: options.by.clone().unwrap_or_else(crate::process::user),
         })
     }
 }

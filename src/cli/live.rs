@@ -14,6 +14,7 @@ use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, redacted, sa
 use crate::clock::human;
 use crate::guards::Weight;
 use crate::outcome::{Outcome, TestStatus, Verdict};
+use crate::policy::{Assessment, Reason, Risk, Ruling, Terms};
 use crate::run::Run;
 use crate::run::events::{Baseline, Decision, Event, Phase, Record, Trigger};
 use crate::run::journal::Listener;
@@ -217,6 +218,31 @@ pub fn lay_out(rows: &[Row], lead: &str, page: Page) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// How risky a patch is, and why.
+fn assessed(assessment: &Assessment, terms: &Terms) -> Vec<Row> {
+    let style = match assessment.risk {
+        Risk::Green => DIM,
+        Risk::Yellow => CARE,
+        Risk::Red => BAD,
+    };
+    let ruling = match terms.ruling {
+        Ruling::Auto => String::new(),
+        Ruling::Approve => format!("; {} asks for an approval", terms.environment.as_str()),
+        Ruling::Deny => format!("; {} denies it", terms.environment.as_str()),
+    };
+    let mut rows =
+        vec![Row::new(STEP, paint(style, format!("risk      {}{ruling}", assessment.risk.as_str())))];
+    let reason = |reason: &Reason| Row::new(INNER, String::new()).says(DIM, &reason.told());
+    rows.extend(assessment.reasons.iter().take(REASONS).map(reason));
+    if let Some(more @ 1..) = assessment.reasons.len().checked_sub(REASONS) {
+        rows.push(Row::new(INNER, paint(DIM, format!("and {more} more"))));
+    }
+    rows
+}
+
+/// Reasons of a risk that are told at most.
+const REASONS: usize = 6;
+
 /// Tells a run's events as rows of the tree. It has to hear all of them, in their order.
 #[derive(Debug, Default)]
 pub struct Teller {
@@ -245,6 +271,7 @@ impl Teller {
                 let told = reused.then(|| Row::new(STEP, "setup     reused from an earlier run".into()));
                 told.into_iter().collect()
             }
+            Event::Assessed { assessment, terms, .. } => assessed(assessment, terms),
             Event::Guarded { findings, .. } => findings
                 .iter()
                 .map(|finding| {
@@ -351,8 +378,12 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
             said(STEP, GOOD, "proven: ", &format!("green {rounds} of {rounds} times in fresh workspaces"))
         }
         Event::NotProven { reason } => said(STEP, BAD, "not proven: ", reason),
-        Event::ApprovalNeeded { reasons } => said(STEP, CARE, "waits for approval: ", &reasons.join("; ")),
-        Event::Approved { by } => said(STEP, GOOD, "approved by ", by),
+        Event::ApprovalNeeded { reasons, .. } => {
+            said(STEP, CARE, "waits for approval: ", &reasons.join("; "))
+        }
+        Event::Approved { by, .. } => said(STEP, GOOD, "approved by ", by),
+        Event::Rejected { by, .. } => said(STEP, BAD, "rejected by ", by),
+        Event::Halted { by, reason } => said(STEP, BAD, &format!("halted by {}: ", line(by, 60)), reason),
         Event::Moved { files, .. } => said(
             STEP,
             CARE,

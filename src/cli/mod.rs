@@ -7,6 +7,7 @@ mod cancel;
 mod demo;
 mod demo_content;
 mod doctor;
+mod halt;
 mod heal;
 mod init;
 mod keys;
@@ -86,6 +87,10 @@ enum Command {
     Approve(approve::Approve),
     /// Drop a proven patch that waits for a person
     Reject(approve::Reject),
+    /// Stop everything at once, or one repo
+    Halt(halt::Halt),
+    /// Lift a halt
+    Unhalt(halt::Unhalt),
     /// Take a landing back
     Rollback(rollback::Rollback),
     /// Replay the proof of a commit
@@ -217,6 +222,8 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Logs(command) => command.run().await?,
         Command::Approve(command) => command.run().await?,
         Command::Reject(command) => command.run().await?,
+        Command::Halt(command) => command.run().await?,
+        Command::Unhalt(command) => command.run().await?,
         Command::Rollback(command) => command.run().await?,
         Command::Verify(command) => command.run().await?,
         Command::Serve(command) => command.run().await?,
@@ -270,7 +277,8 @@ async fn interrupted(nth: u32) {
 
 /// Tells the person what is wrong and what to do, and returns the exit code.
 fn complain(error: &anyhow::Error) -> u8 {
-    let fault = error.chain().find_map(|cause| cause.downcast_ref::<Fault>());
+    let halted = crate::store::halt_in(error).map(crate::store::Halt::fault);
+    let fault = halted.as_ref().or_else(|| error.chain().find_map(|cause| cause.downcast_ref::<Fault>()));
     let chain: Vec<String> = error.chain().map(|cause| paint::plain(&cause.to_string())).collect();
     paint::say(&format!("{} {}", paint::paint(paint::BAD, "error:"), chain.join(": ")));
     if let Some(hint) = fault.and_then(|fault| fault.hint.as_ref()) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::halt::unless_halted;
 use super::heal::{Ground, Options, Shared, Tries, Want};
 use super::paint::{CARE, STRONG, out, paint, plain, say};
 use super::session::{Session, new_id};
@@ -17,7 +18,7 @@ use crate::plan::{Feedback, Plan, Planner, Ticket, outline};
 use crate::run::Run;
 use crate::run::events::{Event, Spec, StopRule, Trigger};
 use crate::run::journal::{Journal, load};
-use crate::store::RunFilter;
+use crate::store::{RunFilter, is_interruption};
 
 /// The longest that one answer is waited for.
 const ANSWER: Duration = Duration::from_secs(900);
@@ -38,8 +39,13 @@ impl PlanTicket {
     pub(super) async fn run(self) -> Result<Exit> {
         let ticket = read(&self.ticket)?;
         let json = self.shared.json;
-        let options =
-            Options { shared: self.shared, tries: Tries::default(), no_model: false, dry_run: false };
+        let options = Options {
+            shared: self.shared,
+            tries: Tries::default(),
+            no_model: false,
+            dry_run: false,
+            by: None,
+        };
         let ground = Ground::find(&options, Want::Repository).await?;
         let redactor = ground.session.redactor_of(&ground.root, ground.repo.as_ref()).await;
         let ticket = ticket.without_secrets(&redactor);
@@ -52,7 +58,7 @@ impl PlanTicket {
         let trigger = trigger(&ticket, true, feedback)?;
         let spec = spec(&ground, &options, &id, trigger, "none").await?;
         let journal = session.begin(&id, spec, session.listeners(json)).await?;
-        draw_up(&ground, &journal, &ticket, json).await
+        unless_halted(session, &journal, json, draw_up(&ground, &journal, &ticket, json)).await
     }
 }
 
@@ -96,6 +102,8 @@ pub(super) async fn close(
 ) -> Result<Exit> {
     let exit = match done {
         Ok(exit) => exit,
+        // It goes on from its last event.
+        Err(error) if is_interruption(error) => return Ok(Exit::CannotJudge),
         Err(error) => {
             let why = format!("{error:#}");
             journal.record(Event::Stopped { rule: StopRule::Fault, why, look_at: Vec::new() }).await?;

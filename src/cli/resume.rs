@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::halt::{refuse_halted, unless_halted};
 use super::heal::{drive, money, read_repo_file};
 use super::live::short;
 use super::paint::{BAD, CARE, paint, plain, say, warn_of_no_sandbox};
@@ -82,14 +83,18 @@ impl Resume {
             }
             _ => {}
         }
+        refuse_halted(session, &run).await?;
         warn_of_no_sandbox(run.spec.sandbox);
         let journal = session.reopen(id, session.listeners(self.json)).await?;
         journal.record(Event::Resumed { why: "resume".into() }).await?;
         self.allow(session, &journal).await?;
-        match journal.run().spec.trigger {
-            Trigger::Ticket { .. } => super::run::go_on(&journal, self.json).await,
-            _ => drive(session, &journal, self.json).await,
-        }
+        let work = async {
+            match journal.run().spec.trigger {
+                Trigger::Ticket { .. } => super::run::go_on(&journal, self.json).await,
+                _ => drive(session, &journal, self.json).await,
+            }
+        };
+        unless_halted(session, &journal, self.json, work).await
     }
 
     /// Gives the run the money that was asked for, or what the configuration allows more than when the run began. The repo may lower it.

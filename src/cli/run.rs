@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::halt::unless_halted;
 use super::heal::{Ground, Options, Shared, Tries, Want, drive};
 use super::live::short;
 use super::page::Page;
@@ -48,7 +49,8 @@ impl RunTicket {
         }
         let ticket = read(&self.ticket)?;
         let json = self.shared.json;
-        let options = Options { shared: self.shared, tries: self.tries, no_model: false, dry_run: false };
+        let options =
+            Options { shared: self.shared, tries: self.tries, no_model: false, dry_run: false, by: None };
         let ground = Ground::find(&options, Want::Repository).await?;
         let ticket =
             ticket.without_secrets(&ground.session.redactor_of(&ground.root, ground.repo.as_ref()).await);
@@ -57,7 +59,7 @@ impl RunTicket {
         let spec =
             ticket_spec(&ground, &options, &id, &ticket, self.land.unwrap_or(Land::Branch(None))).await?;
         let journal = session.begin(&id, spec, session.listeners(json)).await?;
-        work(&ground, &journal, &ticket, json).await
+        unless_halted(session, &journal, json, work(&ground, &journal, &ticket, json)).await
     }
 }
 
@@ -201,7 +203,7 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
                 short(&child.id),
                 short(&run.id)
             )];
-            journal.record(Event::ApprovalNeeded { reasons }).await?;
+            journal.record(Event::ApprovalNeeded { reasons, question: None }).await?;
             return Ok(Exit::Policy);
         }
         if child.finished != Some(Exit::Green) {

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::live::short;
 use super::page::Page;
-use super::paint::{BAD, CARE, GOOD, NAME, folder, line, out, paint, table};
+use super::paint::{BAD, CARE, GOOD, NAME, folder, line, out, paint, say, table};
 use super::session::Session;
 use crate::clock::human;
 use crate::fault::Exit;
@@ -64,6 +64,9 @@ impl Runs {
             } else {
                 table(&rows, Page::of_stdout())
             })?;
+            for halt in session.store.halts().await? {
+                say(&format!("{} {}", paint(BAD, "■"), line(&halt.to_string(), 400)));
+            }
         }
         Ok(Exit::Green)
     }

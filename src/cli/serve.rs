@@ -9,10 +9,11 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use tokio::net::TcpListener;
 
+use super::approve::{Answered, answered};
 use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
 use super::session::Session;
 use crate::fault::{Exit, Fault};
-use crate::web::{self, Actions, Hosts, LOCAL, Scope, Service};
+use crate::web::{self, Actions, Answer, Hosts, LOCAL, Scope, Service};
 
 /// Serve the API and the dashboard.
 #[derive(Debug, clap::Args)]
@@ -111,25 +112,27 @@ struct Hands(Arc<Session>);
 
 #[async_trait]
 impl Actions for Hands {
-    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<()> {
+    async fn answer(&self, run: &str, by: &str, answer: Answer) -> Result<String> {
         let session = self.0.clone();
         let row = session.store.run(run).await?;
-        let journal = super::approve::agree(&session, run, by, Some(patch), remark, Vec::new()).await?;
+        let journal = match answered(&session, run, by, answer, Vec::new()).await? {
+            Answered::Lands(journal) => journal,
+            Answered::Waits(how) | Answered::Over(how) => return Ok(how),
+        };
+        let done = "approved; it lands now".to_owned();
         if let Some(priority) = row.priority {
             // What came through the queue is a worker's to land.
             drop(journal);
-            return session.store.enqueue(&row.id, priority).await;
+            session.store.enqueue(&row.id, priority).await?;
+            return Ok(done);
         }
         on_one_thread(move || async move {
-            if let Err(error) = super::heal::drive(&session, &journal, true).await {
+            let work = super::heal::drive(&session, &journal, true);
+            if let Err(error) = super::halt::unless_halted(&session, &journal, true, work).await {
                 tracing::warn!(run = row.id, "an approved run came to an end: {error:#}");
             }
         });
-        Ok(())
-    }
-
-    async fn reject(&self, run: &str, by: &str, reason: &str) -> Result<()> {
-        super::approve::refuse(&self.0, run, by, reason).await
+        Ok(done)
     }
 
     async fn roll_back(&self, run: &str, reset: bool) -> Result<String> {
@@ -142,9 +145,9 @@ impl Actions for Hands {
         on_one_thread(move || async move { super::cancel::cancel(&session, &row, false).await }).await?
     }
 
-    async fn retry(&self, run: &str) -> Result<String> {
+    async fn retry(&self, run: &str, by: &str) -> Result<String> {
         let row = self.0.store.run(run).await?;
-        super::cancel::retry(&self.0, &row, None).await
+        super::cancel::retry(&self.0, &row, by, None).await
     }
 }
 

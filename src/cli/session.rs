@@ -124,8 +124,9 @@ impl Session {
     /// Begins a run.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// Where its repo is halted, or the store cannot be written.
     pub async fn begin(&self, id: &str, spec: Spec, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
+        self.store.must_not_be_halted(&spec.root.to_string_lossy()).await?;
         Ok(self
             .guarded(Journal::begin(self.store.clone(), self.clock.clone(), listeners, id, spec).await?)
             .await)

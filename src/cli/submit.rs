@@ -93,8 +93,13 @@ impl Submit {
                 .hint("use --land branch or --land branch=NAME")
                 .into());
         }
-        let options =
-            Options { shared: self.shared, tries: self.tries, no_model: self.no_model, dry_run: false };
+        let options = Options {
+            shared: self.shared,
+            tries: self.tries,
+            no_model: self.no_model,
+            dry_run: false,
+            by: Some(crate::process::user()),
+        };
         Ok(options.request(repo, dir, work, self.land.to_string()))
     }
 }

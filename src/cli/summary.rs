@@ -10,6 +10,7 @@ use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, diff, line, paint};
 use crate::clock::human;
 use crate::fault::Exit;
 use crate::outcome::Verdict;
+use crate::policy::Risk;
 use crate::run::events::{Baseline, Decision, StopRule};
 use crate::run::{AttemptState, Run};
 use crate::usage::Money;
@@ -25,6 +26,9 @@ const LABEL: usize = 12;
 
 /// Lines of the page that are not the diff's.
 const BESIDE_DIFF: usize = 12;
+
+/// Reasons of a risk that are shown.
+const RISKS: usize = 3;
 
 /// What is told of the attempts that came to nothing, at most.
 const TRIED: usize = 8;
@@ -146,6 +150,11 @@ fn healed(run: &Run, said: &mut Said) {
             said.field("", CARE, &how);
         }
     }
+    if let Some((assessment, _)) = run.assessed.as_ref().filter(|(found, _)| found.risk > Risk::Green) {
+        for (number, reason) in assessment.told().iter().take(RISKS).enumerate() {
+            said.field(if number == 0 { "risk" } else { "" }, CARE, reason);
+        }
+    }
     said.field("by", NAME, &run.credited().join(", "));
     match &run.landed {
         Some(Some(landed)) => {
@@ -199,6 +208,16 @@ fn waiting(run: &Run, said: &mut Said) {
     }
     said.diff(run);
     let id = short(&run.id);
+    if let Some(question) = &run.question {
+        if question.people > 1 {
+            let (have, needed) = (run.supporters().len(), question.people);
+            said.field("people", Style::new(), &format!("{have} of {needed} agreed"));
+        }
+        if let Some(except) = &question.except {
+            said.field("who", Style::new(), &format!("not {except}, who asked for it"));
+        }
+        said.field("until", Style::new(), &question.expires.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    }
     said.command("land it", &format!("regreen approve {id}"));
     said.command("drop it", &format!("regreen reject {id}"));
 }
@@ -246,6 +265,7 @@ fn failed(run: &Run, said: &mut Said) {
     said.field("stopped", Style::new(), why);
     if run.proof.is_some() {
         said.command("the patch", &format!("regreen show {id} --patch"));
+        go_on(run, rule, said);
         return;
     }
     tried(run, said);
@@ -290,6 +310,13 @@ fn go_on(run: &Run, rule: Option<StopRule>, said: &mut Said) {
             Style::new(),
             "let a model try, with ANTHROPIC_API_KEY or OPENAI_API_KEY set or a local one configured",
         ),
+        Some(StopRule::Denied) => {
+            let environment = run.assessed.as_ref().map_or("local", |(_, terms)| terms.environment.as_str());
+            let advice = format!(
+                "apply the patch yourself once you have looked at it, or let [governance.{environment}] say approve and begin a new run"
+            );
+            said.field("do", Style::new(), &advice);
+        }
         _ => {}
     }
 }
@@ -306,7 +333,9 @@ pub(super) fn resume(run: &Run) -> Option<String> {
             let more = more.unwrap_or(Money::from_usd(1.0));
             Some(format!("regreen resume {id} --budget {:.2}", more.usd()))
         }
-        StopRule::Day | StopRule::Time | StopRule::Attempts => Some(format!("regreen resume {id}")),
+        StopRule::Day | StopRule::Time | StopRule::Attempts | StopRule::Halted => {
+            Some(format!("regreen resume {id}"))
+        }
         _ => None,
     }
 }

@@ -137,8 +137,8 @@ async fn revoke(session: &Session, name: &str) -> Result<()> {
 
 /// Writes down what the command line changed, where the service writes down what it was asked for.
 async fn record(session: &Session, action: &str, target: &str) -> Result<()> {
-    let actor = super::approve::person(session);
-    let asked = Asked { actor, action, target, ..Asked::default() };
+    let actor = crate::process::user();
+    let asked = Asked { actor: &actor, action, target, ..Asked::default() };
     let id = session.store.audit_begin(&asked).await?;
     session.store.audit_end(&id, 200, None).await
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use async_trait::async_trait;
 
+use super::halt::end;
 use super::heal::{Ground, Options, Want, drive, duration, read_repo_file};
 use super::live::{Lines, Teller, lay_out};
 use super::page::Page;
@@ -17,7 +18,7 @@ use crate::run::events::{Event, Record, Request, Spec, StopRule, Trigger, Work};
 use crate::run::journal::{Journal, Listener, load};
 use crate::run::queued::{self, Progress};
 use crate::run::{Run, Step};
-use crate::store::{Claim, Store, is_interruption, short};
+use crate::store::{Claim, Store, halt_in, is_interruption, short};
 use crate::worker::{self, CalledOff, Driven, Driver, Settings, Why};
 
 /// Do what is in the queue.
@@ -136,7 +137,7 @@ impl Loop {
     /// Ends a run that has not begun, or leaves it to the next worker.
     async fn end(&self, claim: &Claim, why: Why) -> Result<Driven> {
         match ending(why) {
-            None => Ok(Driven::HandedOver),
+            None => self.handed_over(why, &claim.repo).await,
             Some((rule, why)) => {
                 queued::end(&self.store, &claim.lease, rule, &why).await?;
                 Ok(Driven::Over)
@@ -179,22 +180,29 @@ impl Loop {
             off.unless(work).await
         };
         let why = match done {
+            Ok(Err(error)) if halt_in(&error).is_some() => Why::Halted,
             Ok(done) => return done.map(|_exit| Driven::Over),
             Err(why) => why,
         };
         journal.settle("the run was called off").await?;
         sweep(&session.scratch(&run.id)).await;
-        let Some((rule, why)) = ending(why) else { return Ok(Driven::HandedOver) };
-        if run.plan.is_some() || matches!(run.spec.trigger, Trigger::Ticket { .. }) {
-            for child in super::run::children(session, &journal.run()).await? {
-                if child.finished.is_none() {
-                    let child = session.reopen(&child.id, self.listeners(&child.id)).await?;
-                    stop(session, &child, rule, &why).await?;
-                }
+        let Some((rule, words)) = ending(why) else {
+            if let (Why::Halted, Some(halt)) =
+                (why, self.store.halt_of(&run.spec.root.to_string_lossy()).await?)
+            {
+                journal.record(Event::Halted { by: halt.person, reason: halt.reason }).await?;
             }
-        }
-        stop(session, journal, rule, &why).await?;
+            return self.handed_over(why, &run.spec.root.to_string_lossy()).await;
+        };
+        end(session, journal, rule, &words).await?;
         Ok(Driven::Over)
+    }
+
+    /// How a run goes back to the queue that was called off but has no end.
+    async fn handed_over(&self, why: Why, repo: &str) -> Result<Driven> {
+        let halt = if why == Why::Halted { self.store.halt_of(repo).await? } else { None };
+        // One that is lifted already keeps nobody.
+        Ok(halt.map_or(Driven::HandedOver, |halt| Driven::Halted(halt.to_string())))
     }
 
     fn listeners(&self, run: &str) -> Vec<Arc<dyn Listener>> {
@@ -205,22 +213,10 @@ impl Loop {
     }
 }
 
-/// Ends a run that was called off, unless it came to its end meanwhile.
-async fn stop(session: &Session, journal: &Journal, rule: StopRule, why: &str) -> Result<()> {
-    if !matches!(journal.run().next(), Step::Done(_)) {
-        let stopped = Event::Stopped { rule, why: why.to_owned(), look_at: Vec::new() };
-        journal.record(stopped).await?;
-        if let Step::Finish(exit) = journal.run().next() {
-            session.end(journal, exit).await?;
-        }
-    }
-    Ok(())
-}
-
 /// How a run ends that is called off, if it ends.
 fn ending(why: Why) -> Option<(StopRule, String)> {
     match why {
-        Why::HandOver => None,
+        Why::HandOver | Why::Halted => None,
         Why::Cancelled => Some((StopRule::Cancelled, "a person cancelled it".to_owned())),
         Why::GivenUp { deaths } => {
             Some((StopRule::Fault, format!("{deaths} workers died or failed over it")))

@@ -25,6 +25,16 @@ pub(crate) fn files(user: &str, repo: &str) {
     assert!(user.repeat >= before.repeat && user.minimise == before.minimise && user.memory == before.memory);
     assert!(user.ladder.iter().all(|rung| before.ladder.contains(rung)));
     assert_eq!((&user.sandbox, &user.providers), (&before.sandbox, &before.providers));
+    let roots = before.governance.repos.keys().map(String::as_str).chain(["/srv/any"]);
+    for root in roots.map(Path::new) {
+        let (now, then) = (user.governance.of(root), before.governance.of(root));
+        assert!(now.people >= then.people && now.other_person >= then.other_person);
+        assert!(now.rules.starts_with(&then.rules), "rules are only added");
+        assert_eq!(
+            (now.environment, now.rulings, now.expires),
+            (then.environment, then.rulings, then.expires)
+        );
+    }
     let attempts = |user: &UserConfig| user.limits.attempts.unwrap_or(u32::MAX);
     assert!(attempts(&user) <= attempts(&before));
 }

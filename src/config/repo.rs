@@ -88,7 +88,8 @@ pub struct RepoConfig {
     pub tighter: Tighter,
 }
 
-const TOP: &[&str] = &["checks", "setup", "context", "guards", "governance", "budget", "limits", "proof", "models"];
+const TOP: &[&str] =
+    &["checks", "setup", "context", "guards", "governance", "budget", "limits", "proof", "models"];
 const CHECK: &[&str] = &["run", "timeout", "needs", "dir"];
 const SETUP: &[&str] = &["run", "network", "timeout", "dir"];
 const MOST_CHECKS: usize = 64;

@@ -36,6 +36,7 @@ pub(super) fn holds(lines: &str) {
     }
     let Ok(mut run) = Run::fold(&records) else { return };
     let _ = (run.next(), run.base(), run.history(), run.credited(), run.awaits_approval());
+    let _ = (run.supporters(), run.has_lapsed(Timestamp::UNIX_EPOCH), run.is_asked(Timestamp::UNIX_EPOCH));
     for record in &records {
         run.apply(record);
         run.next();

@@ -36,6 +36,8 @@ impl landing::Journal for Intent<'_> {
 pub(super) async fn land(journal: &Journal, tools: &Tools) -> Result<()> {
     let _uncut = crate::process::landing().await;
     let run = journal.run();
+    // Another landing may have been waited for.
+    journal.store().must_not_be_halted(&run.spec.root.to_string_lossy()).await?;
     let place = &tools.place;
     let to: Land = run.spec.land.parse().map_err(|fault: Fault| anyhow::Error::from(fault))?;
     let story = story(&run);

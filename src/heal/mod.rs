@@ -30,6 +30,7 @@ use crate::verify::{Progress, Verifier};
 use crate::workspace::{Attempt, Workspaces};
 
 pub use setup::{Bench, as_check as setup_check};
+pub use stop::ask;
 
 /// What the loop works with.
 pub struct Tools {
@@ -66,16 +67,21 @@ pub async fn settle(journal: &Journal, place: &Place) -> Result<()> {
 /// Drives a run to its end.
 ///
 /// # Errors
-/// Where Regreen itself cannot go on (the store cannot be written, the sandbox fails). What the repo does is never an error.
+/// Where Regreen itself cannot go on (the store cannot be written, the sandbox fails, somebody halted it). What the repo does is never an error.
 pub async fn heal(journal: &Journal, tools: &Tools) -> Result<Exit> {
     loop {
         let run = journal.run();
         tools.workspaces.hide(&run.spec.hidden);
-        match run.next() {
+        let step = run.next();
+        if matches!(step, Step::Baseline | Step::Attempt { .. } | Step::Prove | Step::Land) {
+            journal.store().must_not_be_halted(&run.spec.root.to_string_lossy()).await?;
+        }
+        match step {
             Step::Baseline => limited(journal, baseline::take(journal, tools)).await?,
             Step::Attempt { rung } => limited(journal, attempt::make(journal, tools, rung)).await?,
             Step::Prove => limited(journal, prove::prove(journal, tools)).await?,
             Step::Wait => stop::wait_for_approval(journal, tools).await?,
+            Step::Land if run.has_lapsed(journal.now()) => stop::wait_for_approval(journal, tools).await?,
             Step::Land => land::land(journal, tools).await?,
             Step::Recover => land::recover(journal, &tools.place).await?,
             Step::Learn => land::learn(journal, tools).await?,

@@ -9,6 +9,9 @@ use super::judge::{self, Beside};
 use super::{Tools, Turn, check, others};
 use crate::guards::refuses;
 use crate::outcome::{Check, Outcome};
+use crate::patch::Tree;
+use crate::policy;
+use crate::run::Run;
 use crate::run::events::{Decision, Event, Phase, Proof, Proven};
 use crate::run::journal::Journal;
 use crate::verify::minimise::minimise;
@@ -28,9 +31,20 @@ pub(super) async fn prove(journal: &Journal, tools: &Tools) -> Result<()> {
         drop_needless_hunks(journal, tools).await?;
     }
     match hold(journal, tools).await? {
-        Ok((proof, doubts)) => journal.record(Event::Proven { proof: Box::new(proof), doubts }).await,
+        Ok((proof, doubts)) => {
+            journal.record(judged(&journal.run())).await?;
+            journal.record(Event::Proven { proof: Box::new(proof), doubts }).await
+        }
         Err(reason) => journal.record(Event::NotProven { reason }).await,
     }
+}
+
+/// What policy says of what is kept, as it would land.
+fn judged(run: &Run) -> Event {
+    let tree = Tree { root: &run.spec.root, patch: &run.spec.base };
+    let assessment = policy::assess(tree, &run.kept, &run.spec.governance);
+    let terms = policy::rule(&run.spec.governance, &assessment);
+    Event::Assessed { patch: run.kept.digest(), assessment, terms }
 }
 
 async fn drop_needless_hunks(journal: &Journal, tools: &Tools) -> Result<()> {

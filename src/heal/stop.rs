@@ -9,7 +9,7 @@ use super::judge::headline;
 use crate::diagnostic::Severity;
 use crate::fault::Exit;
 use crate::run::Run;
-use crate::run::events::{Event, StopRule};
+use crate::run::events::{Event, Question, StopRule};
 use crate::run::journal::Journal;
 
 /// Stops the run by `rule`, and says where a person should look first.
@@ -18,12 +18,32 @@ pub(super) async fn stop(journal: &Journal, rule: StopRule, why: String) -> Resu
     journal.record(Event::Stopped { rule, why, look_at }).await
 }
 
-/// Leaves the run until a person has looked.
+/// Leaves the run until people have looked. They are asked once, and once more where the question is over.
 pub(super) async fn wait_for_approval(journal: &Journal, tools: &Tools) -> Result<()> {
-    let reasons = journal.run().approval.clone();
-    journal.store().request_approval(&journal.run().id, "land", &reasons.join("; ")).await?;
-    journal.record(Event::ApprovalNeeded { reasons }).await?;
+    if !journal.run().is_asked(journal.now()) {
+        ask(journal).await?;
+    }
     super::finish(journal, tools, Exit::Policy).await
+}
+
+/// Asks people about what the run keeps. Whoever agreed before has to look again.
+///
+/// # Errors
+/// Where the store cannot be written.
+pub async fn ask(journal: &Journal) -> Result<()> {
+    let run = journal.run();
+    let governance = &run.spec.governance;
+    let (people, other_person, expires) = match &run.assessed {
+        Some((_, terms)) => (terms.people, terms.other_person, terms.expires),
+        None => (governance.people, governance.other_person, governance.expires),
+    };
+    let question = Question {
+        patch: run.kept.digest(),
+        people: people.max(1),
+        except: other_person.then(|| run.spec.requester.clone()),
+        expires: journal.now().checked_add(expires)?,
+    };
+    journal.record(Event::ApprovalNeeded { reasons: run.approval.clone(), question: Some(question) }).await
 }
 
 /// How many places a person is pointed to.

@@ -12,6 +12,7 @@ use crate::landing::Base;
 use crate::models::ledger::Call;
 use crate::outcome::{Check, Outcome};
 use crate::patch::{Patch, RelPath};
+use crate::policy::{Assessment, Governance, Terms};
 use crate::redact::Redactor;
 use crate::sandbox::Network;
 use crate::usage::Money;
@@ -103,6 +104,9 @@ pub struct Request {
     /// Whether no model is asked.
     #[serde(default)]
     pub no_model: bool,
+    /// Who asks: the name of a token, or the user of the command line.
+    #[serde(default)]
+    pub by: Option<String>,
 }
 
 /// What a request is about.
@@ -191,6 +195,12 @@ pub struct Spec {
     /// The house's and the repo's rules for models.
     #[serde(default)]
     pub rules: String,
+    /// What may land by itself.
+    #[serde(default)]
+    pub governance: Governance,
+    /// Who asked for the run: the name of a token, or the user of the command line.
+    #[serde(default)]
+    pub requester: String,
 }
 
 /// What prepares the tree before checks can run.
@@ -287,8 +297,12 @@ pub enum StopRule {
     DryRun,
     /// The tree moved and the patch does not fit it any more.
     Moved,
-    /// A guard wants a person to look, and that person said no.
+    /// A guard or policy wants a person to look, and that person said no.
     Rejected,
+    /// Policy lets nobody land it.
+    Denied,
+    /// Regreen is halted, or the repo is.
+    Halted,
     /// A person cancelled it.
     Cancelled,
     /// Something broke that is not the repo's fault.
@@ -300,9 +314,28 @@ impl StopRule {
     pub fn can_go_on(self) -> bool {
         matches!(
             self,
-            StopRule::Budget | StopRule::Day | StopRule::Time | StopRule::Attempts | StopRule::Fault
+            StopRule::Budget
+                | StopRule::Day
+                | StopRule::Time
+                | StopRule::Attempts
+                | StopRule::Fault
+                | StopRule::Halted
         )
     }
+}
+
+/// What people are asked who have to agree to a patch. An answer counts for this patch only, and only until the question is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The digest of the patch.
+    pub patch: String,
+    /// How many people have to agree.
+    pub people: u32,
+    /// Who may not: whoever asked for the run, where somebody else has to agree.
+    #[serde(default)]
+    pub except: Option<String>,
+    /// When it is over, and has to be asked again.
+    pub expires: Timestamp,
 }
 
 /// What was proven, and how anyone can do it again.
@@ -476,6 +509,15 @@ pub enum Event {
         #[serde(default)]
         approval: Vec<String>,
     },
+    /// How risky the patch is, and what policy says of it.
+    Assessed {
+        /// The digest of the patch.
+        patch: String,
+        /// Its risk, and why.
+        assessment: Assessment,
+        /// What follows from it where the run's repo is.
+        terms: Terms,
+    },
     /// The patch holds in a fresh workspace.
     Proven {
         /// The proof.
@@ -493,11 +535,34 @@ pub enum Event {
     ApprovalNeeded {
         /// Why.
         reasons: Vec<String>,
+        /// What is asked of whom; nothing where it is a ticket's sub-task that waits.
+        #[serde(default)]
+        question: Option<Question>,
     },
-    /// A person looked.
+    /// A person looked and agrees.
     Approved {
         /// Who.
         by: String,
+        /// The digest of the patch that they agree to; in the events of older versions the one that was kept then.
+        #[serde(default)]
+        patch: Option<String>,
+        /// What they remark.
+        #[serde(default)]
+        remark: Option<String>,
+    },
+    /// A person looked and refuses.
+    Rejected {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Regreen was halted while the run was under way: it goes back to the queue as it is.
+    Halted {
+        /// Who halted it.
+        by: String,
+        /// Why.
+        reason: String,
     },
     /// The tree moved since the snapshot; the patch is proven again on this one.
     Moved {
@@ -611,10 +676,13 @@ impl Event {
             Event::Guarded { .. } => "guarded",
             Event::Decided { .. } => "decided",
             Event::Minimised { .. } => "minimised",
+            Event::Assessed { .. } => "assessed",
             Event::Proven { .. } => "proven",
             Event::NotProven { .. } => "not-proven",
             Event::ApprovalNeeded { .. } => "approval-needed",
             Event::Approved { .. } => "approved",
+            Event::Rejected { .. } => "rejected",
+            Event::Halted { .. } => "halted",
             Event::Moved { .. } => "moved",
             Event::LandingStarted { .. } => "landing-started",
             Event::Landed { .. } => "landed",

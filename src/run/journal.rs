@@ -15,7 +15,7 @@ use crate::fault::{Exit, Fault};
 use crate::models::Answer;
 use crate::models::ledger::{Call, Pending, Purse};
 use crate::redact::Redactor;
-use crate::store::{AttemptRow, Lease, NewRun, Projection, RunPatch, Spent, Status, Store};
+use crate::store::{AttemptRow, Lease, NewRun, Projection, RunPatch, Spent, Status, Store, Voice};
 use crate::usage::Money;
 
 /// Says of a limit that it is the money for 24 hours, which no run can be given more of.
@@ -266,6 +266,7 @@ impl Pages {
 impl Purse for Journal {
     async fn reserve(&self, call: Pending) -> Result<()> {
         self.settle("it was cut off").await?;
+        self.store().must_not_be_halted(&self.run().spec.root.to_string_lossy()).await?;
         let (run, most) = (self.run(), call.most());
         if run.spent + most > run.spec.budget {
             return Err(Fault::limit(format!(
@@ -396,6 +397,24 @@ fn projection(event: &Event, run: &Run) -> Projection {
         Event::Decided { .. } => {
             projection.attempt = run.attempts.last().map(|attempt| attempt_row(run, attempt))
         }
+        Event::ApprovalNeeded { reasons, question: Some(question) } => {
+            projection.voice = Some(Voice::Asked {
+                action: "land".to_owned(),
+                reason: reasons.join("; "),
+                patch: question.patch.clone(),
+                people: question.people,
+                not_by: question.except.clone(),
+                expires: question.expires,
+            });
+        }
+        Event::Approved { by, remark, .. } => {
+            let enough = !run.awaits_approval();
+            projection.voice = Some(Voice::Agreed { by: by.clone(), remark: remark.clone(), enough });
+            projection.run.status = enough.then_some(Status::Running);
+        }
+        Event::Rejected { by, reason } => {
+            projection.voice = Some(Voice::Refused { by: by.clone(), reason: reason.clone() });
+        }
         Event::Landed { record: Some(record) } => projection.run.landed = Some(record.place()),
         Event::Finished { exit, .. } => {
             let waits = *exit == Exit::Policy && run.awaits_approval();
@@ -423,6 +442,7 @@ fn outcome(run: &Run, exit: Exit) -> &'static str {
         Exit::Usage => "usage",
         Exit::Policy if run.awaits_approval() => "waiting",
         Exit::Policy if matches!(run.stopped, Some((StopRule::Cancelled, ..))) => "cancelled",
+        Exit::Policy if matches!(run.stopped, Some((StopRule::Halted, ..))) => "halted",
         Exit::Policy => "refused",
         Exit::Limit => "limit",
         Exit::CannotJudge => match run.baseline {

@@ -17,9 +17,10 @@ use crate::fault::{Exit, Fault};
 use crate::fixers::Tried;
 use crate::outcome::Outcome;
 use crate::patch::Patch;
+use crate::policy::{Assessment, Ruling, Terms};
 use crate::store::short;
 use crate::usage::{Money, Usage};
-use events::{Baseline, Decision, Event, Phase, Proof, Record, Rung, Spec, StopRule, Trigger};
+use events::{Baseline, Decision, Event, Phase, Proof, Question, Record, Rung, Spec, StopRule, Trigger};
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,10 +133,14 @@ pub struct Run {
     pub minimised: bool,
     /// The proof.
     pub proof: Option<Proof>,
-    /// Why a person has to look: what guards say of the whole patch, and checks that nobody can compare.
+    /// How risky what was kept is, and what policy says of it.
+    pub assessed: Option<(Assessment, Terms)>,
+    /// Why a person has to look: what guards say of the whole patch, checks that nobody can compare, and policy.
     pub approval: Vec<String>,
-    /// The digest of the patch that a person agreed to: another one needs to be looked at again.
-    pub approved: Option<String>,
+    /// What people were asked last.
+    pub question: Option<Question>,
+    /// Who agreed to it, and to the patch with which digest: another one needs to be looked at again.
+    pub agreed: Vec<(String, String)>,
     /// A landing that has begun.
     pub landing: Option<crate::landing::Record>,
     /// The landing; `Some(None)` where the proven patch was to go nowhere.
@@ -219,8 +224,10 @@ impl Run {
             green: false,
             minimised: false,
             proof: None,
+            assessed: None,
             approval: Vec::new(),
-            approved: None,
+            question: None,
+            agreed: Vec::new(),
             landing: None,
             landed: None,
             moves: 0,
@@ -308,20 +315,31 @@ impl Run {
             Event::Minimised { patch, approval, .. } => {
                 self.kept = patch.clone();
                 self.approval.clone_from(approval);
+                self.assessed = None;
                 self.minimised = true;
             }
+            Event::Assessed { assessment, terms, .. } => self.assessed(assessment, terms),
             Event::Proven { proof, doubts } => {
                 self.proof = Some((**proof).clone());
                 self.approval.retain(|reason| !doubts.contains(reason));
                 self.approval.extend(doubts.iter().cloned());
             }
             Event::NotProven { reason } => self.not_proven(reason),
-            Event::ApprovalNeeded { reasons } => {
+            Event::ApprovalNeeded { reasons, question } => {
                 // A ticket's run waits for what its sub-task waits for.
                 self.approval.clone_from(reasons);
+                self.question.clone_from(question);
+                self.agreed.clear();
                 self.finished = None;
             }
-            Event::Approved { .. } => self.approved = Some(self.kept.digest()),
+            Event::Approved { by, patch, .. } => {
+                let patch = patch.clone().unwrap_or_else(|| self.kept.digest());
+                self.agreed.push((by.clone(), patch));
+                if self.is_agreed() {
+                    self.finished = None;
+                }
+            }
+            Event::Rejected { .. } | Event::Halted { .. } => {}
             Event::Moved { from, base, hidden, .. } => {
                 self.spec.from = (**from).clone();
                 self.spec.base = base.clone();
@@ -381,7 +399,11 @@ impl Run {
             Some(Baseline::Green | Baseline::Red) => {}
         }
         if self.proof.is_some() {
-            return if self.awaits_approval() { Step::Wait } else { Step::Land };
+            return match self.denied() {
+                Some(why) => Step::Stop { rule: StopRule::Denied, why },
+                None if self.awaits_approval() => Step::Wait,
+                None => Step::Land,
+            };
         }
         if self.green {
             return Step::Prove;
@@ -394,10 +416,67 @@ impl Run {
         matches!(self.spec.trigger, Trigger::Subtask { .. })
     }
 
-    /// Whether a person has to look and has not yet.
+    /// Whether people have to look, and not as many agreed yet as have to.
     pub fn awaits_approval(&self) -> bool {
-        let agreed = self.approved.as_ref().is_some_and(|digest| *digest == self.kept.digest());
-        !self.approval.is_empty() && !agreed && self.stopped.is_none()
+        !self.approval.is_empty() && !self.is_agreed() && self.stopped.is_none()
+    }
+
+    /// The people who agreed to what is kept, in the order in which they did.
+    pub fn supporters(&self) -> Vec<&str> {
+        if self.agreed.is_empty() {
+            return Vec::new();
+        }
+        let digest = self.kept.digest();
+        let mut people: Vec<&str> = Vec::new();
+        for (by, patch) in &self.agreed {
+            if *patch == digest && !people.contains(&by.as_str()) {
+                people.push(by);
+            }
+        }
+        people
+    }
+
+    /// How many people have to agree to what is kept.
+    pub fn people_needed(&self) -> usize {
+        self.question.as_ref().map_or(1, |question| question.people.max(1) as usize)
+    }
+
+    fn is_agreed(&self) -> bool {
+        let supporters = self.supporters().len();
+        supporters > 0 && supporters >= self.people_needed()
+    }
+
+    /// Whether the question that people were asked stands: it is about what is kept, and not over.
+    pub fn is_asked(&self, now: Timestamp) -> bool {
+        let stands = |question: &Question| question.expires > now && question.patch == self.kept.digest();
+        self.question.as_ref().is_some_and(stands)
+    }
+
+    /// Whether people agreed so long ago that it does not count any more.
+    pub fn has_lapsed(&self, now: Timestamp) -> bool {
+        !self.approval.is_empty() && self.question.is_some() && !self.is_asked(now)
+    }
+
+    /// Why policy lets nobody land the patch, if it does not.
+    fn denied(&self) -> Option<String> {
+        let (assessment, terms) = self.assessed.as_ref().filter(|(_, terms)| terms.ruling == Ruling::Deny)?;
+        let told = assessment.told();
+        let told = if told.is_empty() { String::new() } else { format!(": {}", told.join("; ")) };
+        Some(format!(
+            "policy denies a patch of risk {} in {}{told}",
+            assessment.risk.as_str(),
+            terms.environment.as_str()
+        ))
+    }
+
+    /// Takes what policy says in the place of what it said before.
+    fn assessed(&mut self, assessment: &Assessment, terms: &Terms) {
+        if let Some((before, under)) = self.assessed.take() {
+            let asked = under.asks(&before);
+            self.approval.retain(|reason| !asked.contains(reason));
+        }
+        self.approval.extend(terms.asks(assessment));
+        self.assessed = Some((assessment.clone(), terms.clone()));
     }
 
     /// Whether the run may still go on: it is under way or was cut off, waits for a person, or stopped by something that may pass.
@@ -507,6 +586,7 @@ impl Run {
         self.kept = Patch::new();
         self.minimised = false;
         self.approval.clear();
+        self.assessed = None;
         self.red = self.before.iter().filter(|outcome| !outcome.is_green()).cloned().collect();
         // All that was kept goes, so nobody is credited with a part of it.
         for attempt in self.attempts.iter_mut().filter(|attempt| attempt.worked()) {
@@ -635,7 +715,9 @@ pub(crate) fn all_made(most: u32) -> String {
 fn exit_of(rule: StopRule) -> Exit {
     match rule {
         StopRule::Attempts | StopRule::Budget | StopRule::Day | StopRule::Time => Exit::Limit,
-        StopRule::Moved | StopRule::Rejected | StopRule::Cancelled => Exit::Policy,
+        StopRule::Moved | StopRule::Rejected | StopRule::Denied | StopRule::Halted | StopRule::Cancelled => {
+            Exit::Policy
+        }
         StopRule::LadderExhausted
         | StopRule::SamePatch
         | StopRule::SameDiagnostics

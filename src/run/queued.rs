@@ -124,6 +124,7 @@ fn of_spec(spec: &Spec) -> Result<Request> {
         sandbox: Some(spec.sandbox),
         network: Some(spec.network),
         no_model: !spec.ladder.iter().any(|rung| rung.model),
+        by: Some(spec.requester.clone()),
     })
 }
 

@@ -8,6 +8,7 @@ use crate::config::{NetworkAccess, SandboxMode};
 use crate::diagnostic::Fingerprint;
 use crate::outcome::{Check, CommandLine, End, TestReport, Verdict};
 use crate::patch::{Change, FileState, RelPath};
+use crate::policy::{Assessment, Environment, Governance, Reason, Risk, Ruling, Terms};
 
 fn check(name: &str) -> Check {
     Check {
@@ -53,6 +54,8 @@ fn spec() -> Spec {
         limits: crate::guards::Limits::default(),
         test_changes: Vec::new(),
         rules: String::new(),
+        governance: Governance::default(),
+        requester: "anna".into(),
     }
 }
 
@@ -256,7 +259,7 @@ fn an_approval_is_for_one_patch() {
     story.attempt(Some("good"), Decision::Green, "");
     story.tell(minimised("good"));
     story.tell(proof());
-    story.tell(Event::Approved { by: "somebody".into() });
+    story.tell(Event::Approved { by: "somebody".into(), patch: None, remark: None });
     assert_eq!(story.0.next(), Step::Land);
     story.tell(Event::Moved {
         from: Box::new(base("6")),
@@ -270,6 +273,100 @@ fn an_approval_is_for_one_patch() {
     story.tell(minimised("another"));
     story.tell(proof());
     assert_eq!(story.0.next(), Step::Wait);
+}
+
+/// What policy says of the patch: a risk, in production.
+fn assessed(ruling: Ruling, people: u32) -> Event {
+    let path = RelPath::new("a.txt").unwrap();
+    let reason = Reason { rule: "ci".into(), risk: Risk::Red, text: "CI".into(), paths: vec![path] };
+    let terms = Terms {
+        environment: Environment::Production,
+        ruling,
+        people,
+        other_person: true,
+        expires: Duration::from_secs(60),
+    };
+    let assessment = Assessment { risk: Risk::Red, reasons: vec![reason] };
+    Event::Assessed { patch: patch("good").digest(), assessment, terms }
+}
+
+fn asks(story: &Story, people: u32) -> Event {
+    let expires = story.0.last.checked_add(Duration::from_secs(3600)).unwrap();
+    let question = Question { patch: story.0.kept.digest(), people, except: Some("anna".into()), expires };
+    Event::ApprovalNeeded { reasons: story.0.approval.clone(), question: Some(question) }
+}
+
+fn agrees(by: &str, patch: &Patch) -> Event {
+    Event::Approved { by: by.into(), patch: Some(patch.digest()), remark: None }
+}
+
+#[test]
+fn as_many_different_people_agree_to_this_patch_as_have_to() {
+    let mut story = Story::red();
+    story.attempt(Some("good"), Decision::Green, "");
+    story.tell(assessed(Ruling::Approve, 2));
+    story.tell(proof());
+    assert_eq!(story.0.next(), Step::Wait);
+    assert!(
+        story.0.approval[0].contains("risk red needs an approval in production"),
+        "{:?}",
+        story.0.approval
+    );
+    story.tell(asks(&story, 2));
+    story.tell(Event::Finished { exit: Exit::Policy, ran: Duration::ZERO });
+    for event in
+        [agrees("bert", &patch("good")), agrees("bert", &patch("good")), agrees("carl", &patch("other"))]
+    {
+        story.tell(event);
+        assert_eq!((story.0.next(), story.0.supporters().len()), (Step::Done(Exit::Policy), 1));
+        assert!(story.0.awaits_approval());
+    }
+    story.tell(agrees("carl", &patch("good")));
+    assert_eq!((story.0.next(), story.0.supporters()), (Step::Land, vec!["bert", "carl"]));
+    let (soon, late) = (story.0.last, story.0.last.checked_add(Duration::from_secs(7200)).unwrap());
+    assert!(!story.0.has_lapsed(soon) && story.0.has_lapsed(late));
+    // Asked again, nobody has agreed.
+    story.tell(asks(&story, 2));
+    assert_eq!((story.0.next(), story.0.supporters().len()), (Step::Wait, 0));
+}
+
+#[test]
+fn what_policy_denies_stops_with_its_reasons() {
+    let mut story = Story::red();
+    story.attempt(Some("good"), Decision::Green, "");
+    story.tell(assessed(Ruling::Deny, 1));
+    story.tell(proof());
+    let Step::Stop { rule: StopRule::Denied, why } = story.0.next() else { panic!("{:?}", story.0.next()) };
+    assert!(why.contains("production") && why.contains("a.txt") && why.contains("[ci]"), "{why}");
+    story.tell(Event::Stopped { rule: StopRule::Denied, why, look_at: Vec::new() });
+    assert_eq!(story.0.next(), Step::Finish(Exit::Policy));
+}
+
+#[test]
+fn what_policy_said_first_makes_room_for_what_it_says_next() {
+    let mut story = Story::red();
+    story.attempt(Some("good"), Decision::Green, "");
+    story.tell(minimised("good"));
+    story.tell(assessed(Ruling::Approve, 1));
+    story.tell(proof());
+    assert_eq!(story.0.approval.len(), 3);
+    story.tell(assessed(Ruling::Approve, 1));
+    assert_eq!(story.0.approval.len(), 3, "{:?}", story.0.approval);
+    story.tell(assessed(Ruling::Auto, 1));
+    assert_eq!(story.0.approval, ["it adds a dependency"], "what guards say stays");
+}
+
+#[test]
+fn a_run_that_was_halted_goes_on() {
+    let mut story = Story::red();
+    story.attempt(Some("good"), Decision::Green, "");
+    story.tell(proof());
+    story.tell(Event::Stopped { rule: StopRule::Halted, why: "x".into(), look_at: Vec::new() });
+    assert_eq!(story.0.next(), Step::Finish(Exit::Policy));
+    story.tell(Event::Finished { exit: Exit::Policy, ran: Duration::ZERO });
+    assert!(story.0.may_go_on());
+    story.tell(Event::Resumed { why: "resume".into() });
+    assert_eq!(story.0.next(), Step::Land);
 }
 
 #[test]
@@ -299,11 +396,11 @@ fn what_needs_approval_waits_for_it_and_then_lands() {
     story.tell(minimised("good"));
     story.tell(proof());
     assert_eq!(story.0.next(), Step::Wait);
-    story.tell(Event::ApprovalNeeded { reasons: story.0.approval.clone() });
+    story.tell(Event::ApprovalNeeded { reasons: story.0.approval.clone(), question: None });
     story.tell(Event::Finished { exit: Exit::Policy, ran: Duration::ZERO });
     assert_eq!(story.0.next(), Step::Done(Exit::Policy));
     story.tell(Event::Resumed { why: "approve".into() });
-    story.tell(Event::Approved { by: "somebody".into() });
+    story.tell(Event::Approved { by: "somebody".into(), patch: None, remark: None });
     assert_eq!(story.0.next(), Step::Land);
 }
 
@@ -357,7 +454,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(proof()),
         Just(Event::NotProven { reason: String::new() }),
         Just(Event::Warned { what: "w".into(), advice: "a".into() }),
-        Just(Event::Approved { by: "somebody".into() }),
+        Just(Event::Approved { by: "somebody".into(), patch: None, remark: None }),
         Just(Event::Resumed { why: "resume".into() }),
         Just(Event::Stopped { rule: StopRule::Time, why: String::new(), look_at: Vec::new() }),
         Just(Event::Finished { exit: Exit::Red, ran: Duration::ZERO }),

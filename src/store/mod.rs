@@ -10,6 +10,7 @@ mod audit;
 mod database;
 mod feed;
 mod figures;
+mod halts;
 mod lease;
 mod listing;
 pub mod measure;
@@ -33,10 +34,11 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
 
-pub use approvals::{Approval, Decision};
+pub use approvals::{Agreement, Approval, Decision, Voice};
 pub use audit::{Asked, AuditRow, Known};
 pub use feed::Fed;
 pub use figures::{CategorySum, CostSum, DayOutcome, FixerSum};
+pub use halts::{Halt, Halted, halt_in};
 pub use lease::{Lease, Lock, run_dir};
 pub use listing::{Listing, Mark, SeenRepo};
 pub use queue::{
@@ -94,10 +96,10 @@ pub struct LeaseLost {
     pub run: String,
 }
 
-/// Whether an error says nothing about what was being done: the database was out of reach, or the lease was lost. Whoever works on a run stops
-/// then and records nothing: it goes on from its last event.
+/// Whether an error says nothing about what was being done: the database was out of reach, the lease was lost, or Regreen was halted. Whoever
+/// works on a run stops then and records nothing: it goes on from its last event.
 pub fn is_interruption(error: &anyhow::Error) -> bool {
-    error.is::<LeaseLost>() || database::was_out_of_reach(error)
+    error.is::<LeaseLost>() || halt_in(error).is_some() || database::was_out_of_reach(error)
 }
 
 /// The text of a moment: RFC 3339 in UTC with milliseconds, so that the order of texts is the order of time.

@@ -141,6 +141,11 @@ pub struct Claim {
 pub enum Back {
     /// Its worker is to end; another one goes on.
     HandedOver,
+    /// Its repo is halted; somebody goes on once that is lifted.
+    Halted {
+        /// By whom, and why.
+        reason: String,
+    },
     /// Something failed that may pass: again after this time. Counts as a death.
     Failed {
         /// How long to wait.
@@ -281,7 +286,7 @@ impl Store {
     }
 
     /// Makes the repo's row where there is none, and locks it. A new repo comes last in the round.
-    async fn know(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
+    pub(super) async fn know(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
         query(
             "INSERT INTO repos (repo, served) SELECT $1, COALESCE(MAX(served), 0) + 1 FROM repos WHERE true \
              ON CONFLICT (repo) DO NOTHING",
@@ -292,7 +297,7 @@ impl Store {
         self.lock_repo(transaction, repo).await
     }
 
-    async fn lock_repo(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
+    pub(super) async fn lock_repo(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
         query("SELECT repo FROM repos WHERE repo = $1 @lock").bind(repo).first(transaction).await.map(drop)
     }
 
@@ -338,12 +343,28 @@ impl Store {
     async fn follow(&self, transaction: &mut Transaction, repo: &str) -> Result<bool> {
         let followed = query(
             "UPDATE repos SET running = (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running'), \
-             head = CASE WHEN paused OR concurrency <= (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running') \
+             head = CASE WHEN paused OR EXISTS (SELECT 1 FROM halts WHERE halts.repo = $1 OR halts.repo = '') \
+             OR concurrency <= (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running') \
              THEN NULL ELSE (SELECT MIN(due) FROM queue WHERE repo = $1 AND state = 'queued') END WHERE repo = $1 \
              RETURNING head",
         );
         let row = followed.bind(repo).first(transaction).await?;
         Ok(row.map(|row| row.get::<Option<i64>>("head")).transpose()?.flatten().is_some())
+    }
+
+    /// What follows from a halt, or its end, of a repo or of all, for whoever looks for work and whoever works.
+    pub(super) async fn follow_halt(&self, transaction: &mut Transaction, repo: Option<&str>) -> Result<()> {
+        if let Some(repo) = repo {
+            return self.changed(transaction, repo).await;
+        }
+        query(
+            "UPDATE repos SET head = CASE WHEN paused OR EXISTS (SELECT 1 FROM halts WHERE halts.repo = repos.repo OR halts.repo = '') \
+             OR concurrency <= (SELECT COUNT(*) FROM queue WHERE queue.repo = repos.repo AND state = 'running') \
+             THEN NULL ELSE (SELECT MIN(due) FROM queue WHERE queue.repo = repos.repo AND state = 'queued') END",
+        )
+        .execute(&mut *transaction)
+        .await?;
+        self.ring(transaction).await
     }
 
     /// Claims the run whose turn it is for `worker`, with a lease on it; `None` where there is none. Two claims never give the same run.
@@ -455,6 +476,7 @@ impl Store {
     pub async fn give_back(&self, claim: Claim, how: &Back) -> Result<()> {
         let (standing, wait, died, reason) = match how {
             Back::HandedOver => (Standing::Queued, Duration::ZERO, 0, None),
+            Back::Halted { reason } => (Standing::Queued, Duration::ZERO, 0, Some(reason.as_str())),
             Back::Failed { wait, reason } => (Standing::Delayed, *wait, 1, Some(reason.as_str())),
             Back::Blocked { reason } => (Standing::Blocked, Duration::ZERO, 0, Some(reason.as_str())),
         };

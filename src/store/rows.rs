@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::approvals::Voice;
 use super::queue::Priority;
 use super::sql::{Row, Transaction, query, signed};
 use crate::usage::{Money, Usage};
@@ -192,6 +193,8 @@ pub struct Projection {
     pub settles: bool,
     /// Why what looked like a success was none: the attempts so far that count as one count no more.
     pub unproven: Option<String>,
+    /// What people were asked, or said.
+    pub voice: Option<Voice>,
 }
 
 impl Projection {
@@ -244,6 +247,9 @@ impl Projection {
                 .bind(why)
                 .execute(&mut *transaction)
                 .await?;
+        }
+        if let Some(voice) = &self.voice {
+            voice.write(transaction, run, now).await?;
         }
         match &self.attempt {
             Some(attempt) => attempt.insert(transaction, run, now).await,

@@ -438,17 +438,68 @@ async fn any_text_is_kept(place: Place) {
     assert_eq!(goal.replace('\u{fffd}', "\0"), odd.goal);
 }
 
-async fn approvals_are_asked_once_and_decided_once(place: Place) {
+/// Appends an event after which people are asked, or said something.
+async fn voice(store: &Store, seq: u64, voice: Voice) {
+    let projection = Projection { voice: Some(voice), ..Projection::default() };
+    store.append(None, "r1", store.now(), seq, "voice", &json!({}), &projection).await.unwrap();
+}
+
+fn asked(store: &Store, patch: &str) -> Voice {
+    Voice::Asked {
+        action: "land".to_owned(),
+        reason: "production".to_owned(),
+        patch: patch.to_owned(),
+        people: 2,
+        not_by: Some("anna".to_owned()),
+        expires: store.now().checked_add(Duration::from_secs(60)).unwrap(),
+    }
+}
+
+fn agreed(by: &str, enough: bool) -> Voice {
+    Voice::Agreed { by: by.to_owned(), remark: Some("fine".to_owned()), enough }
+}
+
+async fn a_question_is_answered_by_people_that_differ(place: Place) {
     let store = place.store().await;
     begin(&store, &new_run("r1")).await.unwrap();
-    let id = store.request_approval("r1", "land", "production").await.unwrap();
-    assert_eq!(store.request_approval("r1", "land", "production").await.unwrap(), id);
-    assert_eq!(store.approvals(None).await.unwrap().len(), 1);
-    store.decide(&id, Decision::Approved, "ann", Some("fine")).await.unwrap();
-    assert!(store.decide(&id, Decision::Rejected, "bob", None).await.is_err());
+    voice(&store, 1, asked(&store, "p1")).await;
+    voice(&store, 2, agreed("bert", false)).await;
+    voice(&store, 3, agreed("bert", false)).await;
+    let waiting = store.approvals(None).await.unwrap();
+    let people = |asked: &Approval| asked.agreed.iter().map(|one| one.person.clone()).collect::<Vec<_>>();
+    assert_eq!((waiting.len(), people(&waiting[0])), (1, vec!["bert".to_owned()]));
+    assert_eq!((waiting[0].people, waiting[0].not_by.as_deref()), (2, Some("anna")));
+    // Asked again: what was said before stays with the question that it was said to.
+    voice(&store, 4, asked(&store, "p2")).await;
+    voice(&store, 5, agreed("carl", true)).await;
     assert!(store.approvals(None).await.unwrap().is_empty());
     let all = store.approvals(Some("r1")).await.unwrap();
-    assert_eq!((all[0].decision, all[0].decided_by.as_deref()), (Some(Decision::Approved), Some("ann")));
+    let told: Vec<_> =
+        all.iter().map(|one| (one.patch.as_deref().unwrap(), one.decision, people(one))).collect();
+    assert_eq!(
+        told,
+        [
+            ("p1", Some(Decision::Expired), vec!["bert".to_owned()]),
+            ("p2", Some(Decision::Approved), vec!["carl".to_owned()])
+        ]
+    );
+    assert_eq!(all[1].decided_by.as_deref(), Some("carl"));
+    // What is decided stays so.
+    voice(&store, 6, Voice::Refused { by: "dora".to_owned(), reason: "late".to_owned() }).await;
+    assert_eq!(store.approvals(Some("r1")).await.unwrap(), all);
+}
+
+async fn a_question_of_an_older_version_can_be_answered(place: Place) {
+    let store = place.store().await;
+    begin(&store, &new_run("r1")).await.unwrap();
+    place
+        .sql("INSERT INTO approvals (id, run, action, reason, status, requested_at) VALUES ('a', 'r1', 'land', 'x', 'waiting', '2026-01-01T00:00:00.000Z')")
+        .await
+        .unwrap();
+    let old = &store.approvals(None).await.unwrap()[0];
+    assert_eq!((old.people, &old.patch, old.expires_at), (1, &None, None));
+    voice(&store, 1, agreed("anna", true)).await;
+    assert_eq!(store.approvals(Some("r1")).await.unwrap()[0].decision, Some(Decision::Approved));
 }
 
 const FULL: &str = "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full'); END";
@@ -552,7 +603,8 @@ on_both!(
     runs_are_in_the_order_in_which_they_were_made_whatever_the_clock_says,
     runs_are_found_by_either_end_of_their_id,
     a_run_has_one_process_at_a_time,
-    approvals_are_asked_once_and_decided_once,
+    a_question_is_answered_by_people_that_differ,
+    a_question_of_an_older_version_can_be_answered,
     a_run_begins_with_its_first_event_or_not_at_all,
     every_event_of_a_long_run_is_read,
     runs_side_by_side_do_not_pass_a_cap_together,

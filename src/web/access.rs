@@ -72,6 +72,11 @@ impl Caller {
         Self { token: row.id.clone(), name: row.name.clone(), scopes: known.collect(), seal }
     }
 
+    /// Who it is, where it matters that people differ. Whoever has a token that the service printed sat at this machine.
+    pub(crate) fn person(&self) -> String {
+        if self.name.starts_with(super::LOCAL) { crate::process::user() } else { self.name.clone() }
+    }
+
     /// Whether the caller may do this.
     pub(crate) fn may(&self, scope: Scope) -> bool {
         let all = self.scopes.contains(&Scope::Admin);

@@ -46,11 +46,8 @@ pub const LOCAL: &str = "printed at ";
 /// Errors are [`Fault`](crate::fault::Fault)s where the run does not allow it as it stands.
 #[async_trait]
 pub trait Actions: Send + Sync {
-    /// `by` agrees to the patch whose digest is `patch`. Its landing goes on behind this call.
-    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<()>;
-
-    /// `by` refuses what waits in the run.
-    async fn reject(&self, run: &str, by: &str, reason: &str) -> Result<()>;
+    /// `by` says something to the patch that waits in the run. What is agreed to lands behind this call. Says what came of it.
+    async fn answer(&self, run: &str, by: &str, answer: Answer) -> Result<String>;
 
     /// Takes the run's landing back; with `reset` the branch moves back instead of getting a commit that reverts. Says what was done.
     async fn roll_back(&self, run: &str, reset: bool) -> Result<String>;
@@ -58,8 +55,25 @@ pub trait Actions: Send + Sync {
     /// Calls a run of the queue off. Says what was done.
     async fn cancel(&self, run: &str) -> Result<String>;
 
-    /// Puts a run into the queue again, and gives the run that it is there.
-    async fn retry(&self, run: &str) -> Result<String>;
+    /// Puts a run into the queue again for `by`, and gives the run that it is there.
+    async fn retry(&self, run: &str, by: &str) -> Result<String>;
+}
+
+/// What a person says to a patch that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It may land.
+    Approve {
+        /// The digest of the patch that they looked at, or how it begins (16 characters at least); any where it is not said.
+        patch: Option<String>,
+        /// What they remark.
+        remark: Option<String>,
+    },
+    /// It may not.
+    Reject {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What the service works with.

@@ -7,6 +7,7 @@ use crate::clock::human;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::guards::Weight;
 use crate::outcome::{Outcome, Verdict};
+use crate::policy::Risk;
 use crate::redact::Redactor;
 use crate::run::Run;
 use crate::run::events::{Baseline, Decision, Event, Phase, Record};
@@ -343,10 +344,22 @@ impl Teller<'_> {
                 (Good, format!("proven: the goal was green {rounds} of {rounds} times in fresh workspaces"))
             }
             Event::NotProven { reason } => (Bad, format!("not proven: {reason}")),
-            Event::ApprovalNeeded { reasons } => {
+            Event::Assessed { assessment, terms, .. } => {
+                let tone = match assessment.risk {
+                    Risk::Green => Good,
+                    Risk::Yellow => Care,
+                    Risk::Red => Bad,
+                };
+                let (risk, ruling) = (assessment.risk.as_str(), terms.ruling.as_str());
+                (tone, format!("risk {risk}: {ruling} in {}", terms.environment.as_str()))
+            }
+            Event::ApprovalNeeded { reasons, .. } => {
                 (Care, format!("waits for a person: {}", reasons.join("; ")))
             }
-            Event::Approved { by } => (Good, format!("approved by {by}")),
+            Event::Approved { by, remark: None, .. } => (Good, format!("approved by {by}")),
+            Event::Approved { by, remark: Some(remark), .. } => (Good, format!("approved by {by}: {remark}")),
+            Event::Rejected { by, .. } => (Bad, format!("rejected by {by}")),
+            Event::Halted { by, reason } => (Bad, format!("halted by {by}: {reason}")),
             Event::Moved { files, .. } => {
                 (Care, format!("the tree moved meanwhile, proving again: {}", files.join(", ")))
             }

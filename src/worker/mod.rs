@@ -41,6 +41,8 @@ pub enum Driven {
     Blocked(String),
     /// It was called off to be gone on with by another worker.
     HandedOver,
+    /// It was called off as its repo is halted, and by whom and why.
+    Halted(String),
 }
 
 /// How a worker works.
@@ -104,7 +106,7 @@ async fn claim_and_drive(
             biased;
             () = &mut stop => break,
             done = hands.next() => hands.under_way.retain(|run, _| *run != done),
-            () = wake.changed() => hands.pass_on_cancellations(&settings.name).await,
+            () = wake.changed() => hands.pass_on(&settings.name).await,
             () = tokio::time::sleep(idle) => {}
         }
     }
@@ -160,17 +162,23 @@ impl Hands {
         }
     }
 
-    async fn pass_on_cancellations(&self, name: &str) {
+    /// Tells the runs under way what somebody wants of them.
+    async fn pass_on(&self, name: &str) {
         if self.under_way.is_empty() {
             return;
         }
-        match self.store.cancelled(name).await {
+        self.call_off(Why::Cancelled, self.store.cancelled(name).await);
+        self.call_off(Why::Halted, self.store.halted(name).await);
+    }
+
+    fn call_off(&self, reason: Why, runs: Result<Vec<String>>) {
+        match runs {
             Ok(runs) => {
                 for say in runs.iter().filter_map(|run| self.under_way.get(run)) {
-                    say.send_if_modified(|why| why.is_none() && why.replace(Why::Cancelled).is_none());
+                    say.send_if_modified(|why| why.is_none() && why.replace(reason).is_none());
                 }
             }
-            Err(error) => tracing::warn!("cannot see what was cancelled: {error:#}"),
+            Err(error) => tracing::warn!("cannot see what is called off: {error:#}"),
         }
     }
 
@@ -182,7 +190,7 @@ impl Hands {
             tokio::select! {
                 biased;
                 done = self.next() => self.under_way.retain(|run, _| *run != done),
-                () = wake.changed() => self.pass_on_cancellations(name).await,
+                () = wake.changed() => self.pass_on(name).await,
                 () = &mut late => break,
             }
         }
@@ -217,6 +225,10 @@ async fn have_driven(store: &Store, driver: &dyn Driver, claim: Claim, off: Call
         Ok(Driven::HandedOver) => {
             driver.tell(&run, "given back to the queue; another worker goes on with it");
             store.give_back(claim, &Back::HandedOver).await
+        }
+        Ok(Driven::Halted(reason)) => {
+            driver.tell(&run, &format!("given back to the queue: {reason}"));
+            store.give_back(claim, &Back::Halted { reason }).await
         }
         Ok(Driven::Blocked(reason)) => {
             driver.tell(&run, &format!("cannot be done here: {reason}"));

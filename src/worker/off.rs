@@ -14,6 +14,8 @@ pub enum Why {
     },
     /// Its worker has to go: another one goes on.
     HandOver,
+    /// Its repo is halted: somebody goes on once that is lifted.
+    Halted,
 }
 
 /// Whether a run is called off.

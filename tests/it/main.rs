@@ -9,6 +9,7 @@ mod bad_input;
 mod canaries;
 mod durability;
 mod faults;
+mod governance;
 mod heal;
 mod injection;
 mod landing;

@@ -56,6 +56,57 @@ async fn the_urgent_go_first_and_nobody_waits_for_ever(place: Place) {
     assert_eq!(drain(&store).await, ["old", "young"]);
 }
 
+async fn nothing_is_claimed_that_is_halted(place: Place) {
+    let store = place.store().await;
+    for repo in ["/a", "/b"] {
+        for n in 0..2 {
+            submit(&store, &format!("{}{n}", &repo[1..]), repo, Priority::Normal).await;
+        }
+    }
+    assert!(store.halt(Some("/a"), "anna", "release").await.unwrap());
+    assert!(!store.halt(Some("/a"), "bert", "me too").await.unwrap(), "the first one counts");
+    let other = claim(&store).await.unwrap();
+    assert_eq!(other.run, "b0");
+    assert!(store.must_not_be_halted("/b").await.is_ok());
+    let error = store.must_not_be_halted("/a").await.unwrap_err();
+    assert!(is_interruption(&error) && error.to_string().contains("anna"), "{error}");
+    assert!(store.halted("w").await.unwrap().is_empty());
+
+    store.halt(None, "dora", "everything").await.unwrap();
+    assert_eq!(store.halted("w").await.unwrap(), ["b0"]);
+    assert_eq!(store.halt_of("/b").await.unwrap().unwrap().person, "dora");
+    // What comes meanwhile is kept, and so is what is given back; a new process finds it as it is.
+    submit(&store, "c0", "/c", Priority::Urgent).await;
+    store.give_back(other, &Back::Halted { reason: "dora halted it".into() }).await.unwrap();
+    store.close().await;
+    let store = place.store().await;
+    assert!(claim(&store).await.is_none());
+    let back = store.queued("b0").await.unwrap().unwrap();
+    assert_eq!(
+        (back.standing, back.deaths, back.reason.as_deref()),
+        (Standing::Queued, 0, Some("dora halted it"))
+    );
+    let repos: Vec<_> = store.halts().await.unwrap().into_iter().map(|halt| halt.repo).collect();
+    assert_eq!(repos, [None, Some("/a".to_owned())]);
+
+    assert_eq!(store.unhalt(None).await.unwrap().unwrap().reason, "everything");
+    assert!(store.unhalt(None).await.unwrap().is_none());
+    assert_eq!(drain(&store).await, ["c0", "b0", "b1"], "/a is still halted");
+    store.unhalt(Some("/a")).await.unwrap().unwrap();
+    assert_eq!(drain(&store).await, ["a0", "a1"]);
+}
+
+async fn a_halt_is_heard_at_once(place: Place) {
+    let (store, other) = (place.store().await, place.store().await);
+    let (heard, halted) = tokio::join!(store.until_halted("/a"), async {
+        other.halt(Some("/b"), "anna", "not this one").await.unwrap();
+        other.halt(None, "bert", "all").await
+    });
+    assert!(halted.unwrap());
+    assert_eq!(heard.unwrap().person, "bert");
+    assert_eq!(store.until_halted("/b").await.unwrap().repo, None, "at once, where it is halted already");
+}
+
 async fn repos_take_turns(place: Place) {
     let store = place.store().await;
     for n in 0..4 {
@@ -286,6 +337,8 @@ async fn clocks_that_differ_change_nothing() {
 on_both!(
     the_urgent_go_first_and_nobody_waits_for_ever,
     repos_take_turns,
+    nothing_is_claimed_that_is_halted,
+    a_halt_is_heard_at_once,
     a_repo_has_so_many_runs_at_once_and_no_more,
     the_same_key_is_the_same_run,
     at_once_the_same_key_is_one_run,

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::App;
-use super::super::access::Caller;
+use super::super::access::{Caller, Scope};
 use super::super::problem::Problem;
+use super::super::{Answer, App, Shared};
 use super::{Body, Path};
 
 /// What waits for a person.
@@ -24,8 +24,18 @@ pub(super) struct Waiting {
     action: String,
     /// Why it needs a person.
     reason: String,
+    /// The digest of the patch that it is about.
+    patch: Option<String>,
+    /// How many people have to agree.
+    people: u64,
+    /// Who agreed so far.
+    agreed: Vec<String>,
+    /// Who may not agree: whoever asked for the run, where somebody else has to.
+    not_by: Option<String>,
     /// When it was asked.
     requested_at: Timestamp,
+    /// When it has to be asked again.
+    expires_at: Option<Timestamp>,
 }
 
 /// Everything that waits.
@@ -66,11 +76,11 @@ pub(super) struct TakeBack {
 
 /// What was done.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Done {
+pub(crate) struct Done {
     /// The run.
-    pub(super) run: String,
+    pub(crate) run: String,
     /// What was done, for people.
-    pub(super) done: String,
+    pub(crate) done: String,
 }
 
 /// What waits for a person, oldest first.
@@ -84,12 +94,17 @@ pub(super) async fn list(State(shared): App) -> Result<Json<AllWaiting>, Problem
         run: asked.run,
         action: asked.action,
         reason: asked.reason,
+        patch: asked.patch,
+        people: asked.people,
+        agreed: asked.agreed.into_iter().map(|one| one.person).collect(),
+        not_by: asked.not_by,
         requested_at: asked.requested_at,
+        expires_at: asked.expires_at,
     });
     Ok(Json(AllWaiting { items: items.collect() }))
 }
 
-/// Agree to the proven patch of a run. It lands behind this call; follow the run's events.
+/// Agree to the proven patch of a run. Where as many people agreed as have to, it lands behind this call; follow the run's events.
 #[utoipa::path(
     post, path = "/runs/{run}/approve", tag = "approvals", security(("token" = ["approve"])),
     params(
@@ -97,7 +112,7 @@ pub(super) async fn list(State(shared): App) -> Result<Json<AllWaiting>, Problem
         ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
     ),
     request_body = Approval,
-    responses((status = 202, description = "Agreed; it lands now", body = Done))
+    responses((status = 202, description = "Agreed; it lands now, or waits for others to agree", body = Done))
 )]
 pub(super) async fn approve(
     State(shared): App,
@@ -105,11 +120,11 @@ pub(super) async fn approve(
     Path(run): Path<String>,
     Body(approval): Body<Approval>,
 ) -> Result<(StatusCode, Json<Done>), Problem> {
-    let run = shared.store.run(&run).await.map_err(Problem::of_lookup)?.id;
     let remark = approval.remark.as_deref().map(|remark| said(remark, "remark")).transpose()?;
-    let approved = shared.actions.approve(&run, &caller.name, &approval.patch, remark).await;
-    approved.map_err(Problem::of_action)?;
-    Ok((StatusCode::ACCEPTED, Json(Done { run, done: "approved; it lands now".to_owned() })))
+    let remark = remark.map(str::to_owned);
+    let done =
+        answer(&shared, &caller, &run, Answer::Approve { patch: Some(approval.patch), remark }).await?;
+    Ok((StatusCode::ACCEPTED, Json(done)))
 }
 
 /// Refuse the patch of a run that waits. Nothing is changed.
@@ -128,10 +143,21 @@ pub(super) async fn reject(
     Path(run): Path<String>,
     Body(rejection): Body<Rejection>,
 ) -> Result<Json<Done>, Problem> {
-    let run = shared.store.run(&run).await.map_err(Problem::of_lookup)?.id;
-    let reason = said(&rejection.reason, "reason")?;
-    shared.actions.reject(&run, &caller.name, reason).await.map_err(Problem::of_action)?;
-    Ok(Json(Done { run, done: "rejected; nothing was changed".to_owned() }))
+    let reason = said(&rejection.reason, "reason")?.to_owned();
+    answer(&shared, &caller, &run, Answer::Reject { reason }).await.map(Json)
+}
+
+/// Passes on what a person says to a patch.
+pub(crate) async fn answer(
+    shared: &Shared,
+    caller: &Caller,
+    run: &str,
+    answer: Answer,
+) -> Result<Done, Problem> {
+    caller.needs(Scope::Approve)?;
+    let run = shared.store.run(run).await.map_err(Problem::of_lookup)?.id;
+    let done = shared.actions.answer(&run, &caller.person(), answer).await.map_err(Problem::of_action)?;
+    Ok(Done { run, done })
 }
 
 /// Take the landing of a run back.

@@ -2,6 +2,7 @@
 
 pub(super) mod approvals;
 mod events;
+pub(super) mod halts;
 mod overview;
 mod queue;
 pub(super) mod runs;
@@ -74,6 +75,7 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(events::of_all))
         .routes(routes!(approvals::list))
         .routes(routes!(queue::list))
+        .routes(routes!(halts::list))
         .routes(routes!(overview::repos))
         .routes(routes!(overview::stats))
         .routes(routes!(service::settings))
@@ -91,6 +93,8 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .route_layer(from_fn_with_state(Scope::Approve, scoped));
     let admin = OpenApiRouter::new()
         .routes(routes!(queue::pause))
+        .routes(routes!(halts::halt))
+        .routes(routes!(halts::unhalt))
         .routes(routes!(service::tokens))
         .routes(routes!(service::audit))
         .route_layer(from_fn_with_state(Scope::Admin, scoped));

@@ -270,6 +270,7 @@ async fn request(shared: &Shared, caller: &Caller, asked: Submission) -> Result<
         sandbox: None,
         network: None,
         no_model: asked.no_model,
+        by: Some(caller.person()),
     })
 }
 
@@ -311,9 +312,13 @@ pub(super) async fn cancel(State(shared): App, Path(run): Path<String>) -> Resul
     ),
     responses((status = 200, description = "It is in the queue; the run that it is now", body = Done))
 )]
-pub(super) async fn retry(State(shared): App, Path(run): Path<String>) -> Result<Json<Done>, Problem> {
+pub(super) async fn retry(
+    State(shared): App,
+    caller: Caller,
+    Path(run): Path<String>,
+) -> Result<Json<Done>, Problem> {
     let run = shared.store.run(&run).await.map_err(Problem::of_lookup)?.id;
-    let again = shared.actions.retry(&run).await.map_err(Problem::of_action)?;
+    let again = shared.actions.retry(&run, &caller.person()).await.map_err(Problem::of_action)?;
     let done = if again == run { "it may be begun at once" } else { "it is in the queue as a new run" };
     Ok(Json(Done { run: again, done: done.to_owned() }))
 }

@@ -15,6 +15,7 @@ use super::super::problem::Problem;
 use super::super::{App, Shared, log, standing};
 use super::queue::Priority as Urgency;
 use super::{Path, Query};
+use crate::policy::{self, Assessment, Terms};
 use crate::run::AttemptState;
 use crate::run::journal::records;
 use crate::store::{self, Listing, Mark, RunRow};
@@ -200,6 +201,59 @@ pub(super) struct Question {
     reasons: Vec<String>,
     /// The digest of the patch that is to be looked at.
     patch: String,
+    /// How many people have to agree.
+    people: u64,
+    /// Who agreed so far.
+    agreed: Vec<String>,
+    /// Who may not agree: whoever asked for the run, where somebody else has to.
+    not_by: Option<String>,
+    /// When it has to be asked again.
+    expires_at: Option<Timestamp>,
+}
+
+/// How risky a patch is, and what policy says of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RiskItem {
+    /// `green`, `yellow`, `red`.
+    #[schema(example = "yellow")]
+    risk: String,
+    /// Why, the gravest first.
+    reasons: Vec<RiskReason>,
+    /// Where what is healed runs: `local`, `dev`, `staging`, `production`.
+    environment: String,
+    /// What follows: `auto`, `approve`, `deny`.
+    ruling: String,
+}
+
+/// Why a patch has its risk.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RiskReason {
+    /// The rule's id (docs/governance.md).
+    #[schema(example = "migration")]
+    rule: String,
+    /// What the patch is at least, by this rule.
+    risk: String,
+    /// Why, in words.
+    text: String,
+    /// The files that it is about, at most 50.
+    paths: Vec<String>,
+}
+
+impl RiskItem {
+    fn of((assessment, terms): &(Assessment, Terms)) -> Self {
+        let reason = |reason: &policy::Reason| RiskReason {
+            rule: reason.rule.clone(),
+            risk: reason.risk.as_str().to_owned(),
+            text: reason.text.clone(),
+            paths: reason.paths.iter().map(ToString::to_string).collect(),
+        };
+        Self {
+            risk: assessment.risk.as_str().to_owned(),
+            reasons: assessment.reasons.iter().map(reason).collect(),
+            environment: terms.environment.as_str().to_owned(),
+            ruling: terms.ruling.as_str().to_owned(),
+        }
+    }
 }
 
 /// Why a run stopped.
@@ -234,6 +288,10 @@ pub(super) struct RunDetail {
     /// What the untouched tree was found to be: `green`, `red`, `flaky`, `infra`.
     baseline: Option<String>,
     attempts_made: Vec<AttemptItem>,
+    /// Who asked for it: a token's name, or a user of the command line.
+    requester: Option<String>,
+    /// How risky what it keeps is; nothing before that is proven.
+    risk: Option<RiskItem>,
     /// What a person has to decide.
     waiting: Option<Question>,
     /// Why it stopped without a green tree.
@@ -368,6 +426,8 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
         budget_micro_usd: None,
         baseline: None,
         attempts_made: Vec::new(),
+        requester: None,
+        risk: None,
         waiting: None,
         stopped: None,
         proof: None,
@@ -383,7 +443,16 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
     detail.budget_micro_usd = Some(run.spec.budget.0);
     detail.baseline = baseline.and_then(|found| Some(found.get("baseline")?.as_str()?.to_owned()));
     detail.attempts_made = run.attempts.iter().map(AttemptItem::of).collect();
-    let question = || Question { reasons: run.approval.clone(), patch: run.kept.digest() };
+    let question = || Question {
+        reasons: run.approval.clone(),
+        patch: run.kept.digest(),
+        people: run.people_needed() as u64,
+        agreed: run.supporters().into_iter().map(str::to_owned).collect(),
+        not_by: run.question.as_ref().and_then(|question| question.except.clone()),
+        expires_at: run.question.as_ref().map(|question| question.expires),
+    };
+    detail.requester = Some(run.spec.requester.clone()).filter(|name| !name.is_empty());
+    detail.risk = run.assessed.as_ref().map(RiskItem::of);
     detail.waiting = standing::waits(&run).then(question);
     detail.stopped = run.stopped.as_ref().map(|(rule, why, look_at)| Stop {
         rule: word(rule).unwrap_or_default(),

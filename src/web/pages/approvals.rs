@@ -19,7 +19,9 @@ pub(super) async fn page(State(shared): App, caller: Caller) -> Result<Response,
         items.push(context! {
             id => row.id, goal => row.goal, repo => row.repo, action => asked.action, reason => asked.reason,
             at => asked.requested_at.to_string(), reasons => run.approval, files => stat.files,
-            added => stat.added, removed => stat.removed, credited => run.credited(), waits => standing::waits(&run),
+            people => asked.people, agreed => asked.agreed.len(),
+            risk => run.assessed.as_ref().map(|(found, _)| found.risk.as_str()),
+            over => asked.expires_at.is_some_and(|end| end <= shared.clock.now()), added => stat.added, removed => stat.removed, credited => run.credited(), waits => standing::waits(&run),
         });
     }
     let values = context! { items, may => caller.may(Scope::Approve) };

@@ -27,6 +27,7 @@ use super::Shared;
 use super::access::{Caller, Scope};
 use super::door::BODY;
 use super::problem::Problem;
+use crate::store;
 
 /// The pages, for who has a session.
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -35,6 +36,8 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/overview", get(overview::page))
         .route("/approvals", get(approvals::page))
         .route("/settings", get(settings::page))
+        .route("/settings/halt", post(settings::halt))
+        .route("/settings/unhalt", post(settings::unhalt))
         .route("/runs/{run}", get(run::page))
         .route("/runs/{run}/logs/{seq}", get(run::log))
         .route("/runs/{run}/approve", post(run::approve))
@@ -109,8 +112,13 @@ fn html(status: StatusCode, text: String) -> Response {
 async fn page(shared: &Shared, caller: &Caller, name: &str, values: Value) -> Result<Response, Broken> {
     caller.needs(Scope::Read)?;
     let waiting = shared.store.approvals(None).await?.len();
+    let halt = |halt: store::Halt| {
+        context! { repo => halt.repo, at => halt.at.to_string(), by => halt.person, reason => halt.reason }
+    };
+    let halts: Vec<Value> = shared.store.halts().await?.into_iter().map(halt).collect();
     let common = context! {
         here => name, caller => caller.name, seal => caller.seal, waiting, now => shared.clock.now().to_string(),
+        halts, may_halt => caller.may(Scope::Admin),
     };
     Ok(html(StatusCode::OK, render(name, context! { ..values, ..common })?))
 }

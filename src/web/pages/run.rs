@@ -2,18 +2,21 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
-use minijinja::context;
+use minijinja::{Value, context};
 use serde::Deserialize;
 
 use super::{Broken, Nothing, Sealed, page as respond, shown};
 use crate::clock::human;
+use crate::patch::RelPath;
+use crate::policy::{Assessment, Reason, Risk, Terms};
+use crate::run::Run;
 use crate::run::journal::records;
 use crate::store::Status;
 use crate::web::access::{Caller, Scope};
-use crate::web::api::approvals::said;
+use crate::web::api::approvals::{answer as answered, said};
 use crate::web::api::{Path, Query};
 use crate::web::problem::Problem;
-use crate::web::{App, Shared, log, standing, story};
+use crate::web::{Answer, App, Shared, log, standing, story};
 
 /// What was just done, for the line that says so.
 #[derive(Debug, Default, Deserialize)]
@@ -39,6 +42,9 @@ pub(super) async fn page(
     let actions = standing::actions(begun.as_ref(), &row, queued.as_ref());
     let actions: Vec<&str> = actions.into_iter().filter(allowed).collect();
     let done = match after.done.as_str() {
+        "approved" if begun.as_ref().is_some_and(standing::waits) => {
+            "You approved the patch; it waits for others to agree."
+        }
         "approved" => "You approved the patch; it lands now.",
         "rejected" => "You rejected the patch; nothing was changed.",
         "rolled-back" => "The landing was taken back.",
@@ -64,6 +70,7 @@ pub(super) async fn page(
         base => row.base, land => run.spec.land, took => human(run.took), ran => human(run.ran),
         budget => run.spec.budget.0, cost => run.own.0, complaints => run.complaints(),
         reasons => if standing::waits(&run) { run.approval.clone() } else { Vec::new() },
+        question => question(&shared, &run), risk => run.assessed.as_ref().map(risk),
         patch => run.kept.digest(), parent => standing::parent(&run),
         stopped => run.stopped.as_ref().map(|(_, why, look_at)| context! { why, look_at }),
         warnings => run.warnings, rolled_back => run.rolled_back,
@@ -72,6 +79,39 @@ pub(super) async fn page(
             .is_some_and(|landed| landed.commit().is_some()),
     };
     respond(&shared, &caller, "run.html", context! { ..common, ..values }).await
+}
+
+/// How the question stands that people are asked.
+fn question(shared: &Shared, run: &Run) -> Option<Value> {
+    let question = run.question.as_ref().filter(|_| standing::waits(run))?;
+    Some(context! {
+        people => question.people, agreed => run.supporters(), except => question.except,
+        expires => question.expires.to_string(), over => run.has_lapsed(shared.clock.now()),
+    })
+}
+
+/// Files of a reason that are shown.
+const PATHS: usize = 8;
+
+/// How risky the patch is, and why.
+fn risk((assessment, terms): &(Assessment, Terms)) -> Value {
+    let tone = |risk: Risk| match risk {
+        Risk::Green => "good",
+        Risk::Yellow => "care",
+        Risk::Red => "bad",
+    };
+    let reason = |reason: &Reason| {
+        let paths: Vec<&str> = reason.paths.iter().take(PATHS).map(RelPath::as_str).collect();
+        context! {
+            risk => reason.risk.as_str(), tone => tone(reason.risk), text => reason.text, rule => reason.rule,
+            more => reason.paths.len() - paths.len(), paths,
+        }
+    };
+    let reasons: Vec<Value> = assessment.reasons.iter().map(reason).collect();
+    context! {
+        risk => assessment.risk.as_str(), tone => tone(assessment.risk), reasons,
+        environment => terms.environment.as_str(), ruling => terms.ruling.as_str(),
+    }
 }
 
 /// What one has to be allowed to do this.
@@ -154,10 +194,8 @@ pub(super) async fn approve(
     Path(name): Path<String>,
     Sealed { caller, form }: Sealed<Approval>,
 ) -> Result<Response, Broken> {
-    let run = known(&shared, &caller, &name, "approve").await?;
-    let approved = shared.actions.approve(&run, &caller.name, &form.patch, None).await;
-    approved.map_err(Problem::of_action)?;
-    Ok(back(&run, "approved"))
+    let answer = Answer::Approve { patch: Some(form.patch), remark: None };
+    Ok(back(&answered(&shared, &caller, &name, answer).await?.run, "approved"))
 }
 
 /// Refuses a patch.
@@ -166,10 +204,8 @@ pub(super) async fn reject(
     Path(name): Path<String>,
     Sealed { caller, form }: Sealed<Rejection>,
 ) -> Result<Response, Broken> {
-    let run = known(&shared, &caller, &name, "reject").await?;
-    let reason = said(&form.reason, "reason")?;
-    shared.actions.reject(&run, &caller.name, reason).await.map_err(Problem::of_action)?;
-    Ok(back(&run, "rejected"))
+    let reason = said(&form.reason, "reason")?.to_owned();
+    Ok(back(&answered(&shared, &caller, &name, Answer::Reject { reason }).await?.run, "rejected"))
 }
 
 /// Takes a landing back.
@@ -201,6 +237,6 @@ pub(super) async fn retry(
     Sealed { caller, .. }: Sealed<Nothing>,
 ) -> Result<Response, Broken> {
     let run = known(&shared, &caller, &name, "retry").await?;
-    let again = shared.actions.retry(&run).await.map_err(Problem::of_action)?;
+    let again = shared.actions.retry(&run, &caller.person()).await.map_err(Problem::of_action)?;
     Ok(back(&again, "retried"))
 }

@@ -1,12 +1,14 @@
 //! What is in force, who may call, and who asked for what.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use minijinja::{Value, context};
+use serde::Deserialize;
 
-use super::{Broken, page as respond};
+use super::{Broken, Sealed, page as respond};
 use crate::web::App;
 use crate::web::access::{Caller, Scope};
+use crate::web::api::halts::{halted, lifted};
 
 /// Lines of the audit log that are shown.
 const ENTRIES: u32 = 50;
@@ -19,6 +21,7 @@ pub(super) async fn page(State(shared): App, caller: Caller) -> Result<Response,
         .map(|line| context! { key => line.key, value => line.value, origin => line.origin.to_string() })
         .collect();
     let (mut tokens, mut audit) = (Vec::new(), Vec::new());
+    let repos: Vec<String> = shared.store.seen_repos().await?.into_iter().map(|seen| seen.repo).collect();
     let admin = caller.may(Scope::Admin);
     if admin {
         let now = shared.clock.now();
@@ -37,5 +40,45 @@ pub(super) async fn page(State(shared): App, caller: Caller) -> Result<Response,
             });
         }
     }
-    respond(&shared, &caller, "settings.html", context! { lines, tokens, audit, admin }).await
+    respond(&shared, &caller, "settings.html", context! { lines, tokens, audit, repos, admin }).await
+}
+
+/// What is to be halted, and why.
+#[derive(Debug, Deserialize)]
+pub(super) struct Stop {
+    #[serde(default)]
+    repo: String,
+    reason: String,
+}
+
+/// Which halt is to be lifted.
+#[derive(Debug, Deserialize)]
+pub(super) struct Lift {
+    #[serde(default)]
+    repo: String,
+}
+
+/// A repo, where the form names one.
+fn named(repo: &str) -> Option<&str> {
+    Some(repo.trim()).filter(|repo| !repo.is_empty())
+}
+
+/// Halts a repo, or everything.
+pub(super) async fn halt(
+    State(shared): App,
+    Sealed { caller, form }: Sealed<Stop>,
+) -> Result<Response, Broken> {
+    caller.needs(Scope::Admin)?;
+    halted(&shared, &caller, named(&form.repo), &form.reason).await?;
+    Ok(Redirect::to("/settings#halt").into_response())
+}
+
+/// Lifts a halt.
+pub(super) async fn unhalt(
+    State(shared): App,
+    Sealed { caller, form }: Sealed<Lift>,
+) -> Result<Response, Broken> {
+    caller.needs(Scope::Admin)?;
+    lifted(&shared, named(&form.repo)).await?;
+    Ok(Redirect::to("/settings#halt").into_response())
 }

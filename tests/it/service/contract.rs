@@ -110,7 +110,20 @@ async fn every_operation_answers_as_it_is_described() {
         caller.call("get", "/api/v1/runs/{run}", &[("run", &waiting)], "", None).await.expect(200).json();
     let patch = asked["waiting"]["patch"].as_str().expect("a patch");
     assert_eq!(asked["actions"], json!(["approve", "reject"]));
+    let halts = "/api/v1/halts";
+    caller.call("get", halts, &[], "", None).await.expect(200);
+    let (all, why) = (json!({ "reason": "for the test" }), json!({ "reason": " " }));
+    caller.call("post", halts, &[], "", Some(why)).await.expect(400);
+    let nowhere = json!({ "repo": "/nowhere", "reason": "x" });
+    caller.call("post", halts, &[], "", Some(nowhere)).await.expect(404);
+    let halted = caller.call("post", halts, &[], "", Some(all)).await.expect(200).json();
+    assert_eq!(halted["items"][0]["repo"], json!(null), "{halted}");
     let approve = "/api/v1/runs/{run}/approve";
+    let meanwhile = Some(json!({ "patch": patch }));
+    let told = caller.call("post", approve, &[("run", &waiting)], "", meanwhile).await.expect(409);
+    assert!(told.text.contains("for the test"), "{}", told.text);
+    caller.call("post", "/api/v1/halts/lift", &[], "", Some(json!({}))).await.expect(200);
+    caller.call("post", "/api/v1/halts/lift", &[], "", Some(json!({}))).await.expect(404);
     let wrong = Some(json!({ "patch": "0".repeat(64) }));
     caller.call("post", approve, &[("run", &waiting)], "", wrong).await.expect(409);
     let right = Some(json!({ "patch": patch, "remark": "looks right" }));
@@ -175,6 +188,8 @@ async fn every_operation_answers_as_it_is_described() {
         ("POST /api/v1/runs/{run}/cancel", 200),
         ("POST /api/v1/runs", 201),
         ("POST /api/v1/repos/pause", 200),
+        ("POST /api/v1/halts", 200),
+        ("POST /api/v1/halts/lift", 200),
     ] {
         assert!(said(action, status), "{action} {status} is not in the audit log: {audit}");
     }
