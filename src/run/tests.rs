@@ -69,6 +69,7 @@ fn outcome(verdict: Verdict, print: &str) -> Outcome {
         log_digest: String::new(),
         log_bytes: 0,
         log: None,
+        connections: Vec::new(),
     }
 }
 
