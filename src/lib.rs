@@ -30,6 +30,7 @@ pub mod guards;
 pub mod landing;
 pub mod verify;
 
+pub mod alerts;
 pub mod memory;
 
 pub mod edits;
@@ -63,7 +64,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["models", "context"],
     &["landing", "guards"],
     &["verify"],
-    &["memory"],
+    &["memory", "alerts"],
     &["workspace"],
     &["sandbox"],
     &["store", "edits"],
