@@ -26,6 +26,8 @@ pub mod fixers;
 pub mod context;
 pub mod models;
 
+pub mod policy;
+
 pub mod guards;
 pub mod landing;
 pub mod verify;
@@ -62,6 +64,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["run"],
     &["fixers"],
     &["models", "context"],
+    &["policy"],
     &["landing", "guards"],
     &["verify"],
     &["memory", "alerts"],
