@@ -20,7 +20,7 @@ use std::path::PathBuf;
 pub use detect::{Detected, Programs, detect, render_toml};
 pub use environment::{Environment, open_state_dir};
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
-pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter};
+pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter, read_repo_file};
 pub use user::{
     Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking, Tier,
     UserConfig,

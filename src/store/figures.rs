@@ -21,6 +21,28 @@ pub struct DayOutcome {
     pub runs: u64,
 }
 
+/// What an outcome says of Regreen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// It was red and went green, proven; or a ticket was finished.
+    Healed,
+    /// It was red and did not, by whatever was in the way.
+    NotHealed,
+    /// It is not over, was green already, flaky, or not to be judged.
+    Other,
+}
+
+impl Class {
+    /// The class of a run's outcome.
+    pub fn of(outcome: Option<&str>) -> Self {
+        match outcome {
+            Some("healed" | "implemented") => Class::Healed,
+            Some("red" | "limit" | "waiting" | "refused" | "bug") => Class::NotHealed,
+            _ => Class::Other,
+        }
+    }
+}
+
 /// What one fixer brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FixerSum {

@@ -14,6 +14,7 @@ mod lease;
 mod listing;
 pub mod measure;
 mod queue;
+mod repos;
 mod reservations;
 mod rows;
 pub(crate) mod sql;
@@ -36,13 +37,14 @@ use serde_json::Value;
 pub use approvals::{Approval, Decision};
 pub use audit::{Asked, AuditRow, Known};
 pub use feed::Fed;
-pub use figures::{CategorySum, CostSum, DayOutcome, FixerSum};
+pub use figures::{CategorySum, Class, CostSum, DayOutcome, FixerSum};
 pub use lease::{Lease, Lock, run_dir};
-pub use listing::{Listing, Mark, SeenRepo};
+use listing::escaped;
+pub use listing::{Listing, Mark};
 pub use queue::{
-    Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, RepoRow, STEP, Standing, Submission,
-    Submitted,
+    Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, STEP, Standing, Submission, Submitted,
 };
+pub use repos::{Pause, RepoRow};
 pub use reservations::Taken;
 pub use rows::{AttemptRow, Event, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status};
 pub use tokens::TokenRow;
@@ -206,6 +208,7 @@ impl Store {
     ) -> Result<Lease> {
         lease::check_id(&run.id)?;
         let mut transaction = self.begin().await?;
+        self.note_repo(&mut transaction, &run.repo).await?;
         self.insert(&mut transaction, run, at, None, None).await?;
         self.push(&mut transaction, None, &run.id, at, 0, kind, payload, projection).await?;
         let lease = self.first_lease(&mut transaction, &run.id).await?;

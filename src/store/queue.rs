@@ -198,19 +198,6 @@ pub struct Queued {
     pub reason: Option<String>,
 }
 
-/// A row of `repos`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RepoRow {
-    /// The repo, as runs name it.
-    pub repo: String,
-    /// How many of its runs may be under way at once.
-    pub concurrency: u32,
-    /// Whether no more of its runs are begun.
-    pub paused: bool,
-    /// How many are under way.
-    pub running: u64,
-}
-
 /// How many runs of each standing there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Depth {
@@ -280,15 +267,9 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Makes the repo's row where there is none, and locks it. A new repo comes last in the round.
-    async fn know(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
-        query(
-            "INSERT INTO repos (repo, served) SELECT $1, COALESCE(MAX(served), 0) + 1 FROM repos WHERE true \
-             ON CONFLICT (repo) DO NOTHING",
-        )
-        .bind(repo)
-        .execute(&mut *transaction)
-        .await?;
+    /// Makes the repo's row where there is none, and locks it.
+    pub(super) async fn know(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
+        self.note_repo(transaction, repo).await?;
         self.lock_repo(transaction, repo).await
     }
 
@@ -321,7 +302,7 @@ impl Store {
     }
 
     /// Writes what follows for the repo from the queue, and wakes whoever waits for it.
-    async fn changed(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
+    pub(super) async fn changed(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
         self.follow(transaction, repo).await?;
         self.ring(transaction).await
     }
@@ -632,56 +613,6 @@ impl Store {
         self.changed(&mut transaction, &repo).await?;
         transaction.commit().await?;
         Ok(freed > 0)
-    }
-
-    /// Pauses a repo, or lets it go on. What is under way goes on to its end.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn pause(&self, repo: &str, paused: bool) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        self.know(&mut transaction, repo).await?;
-        query("UPDATE repos SET paused = $2 WHERE repo = $1")
-            .bind(repo)
-            .bind(paused)
-            .execute(&mut transaction)
-            .await?;
-        self.changed(&mut transaction, repo).await?;
-        transaction.commit().await
-    }
-
-    /// Sets how many runs of a repo may be under way at once, at least one.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn limit_repo(&self, repo: &str, concurrency: u32) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        self.know(&mut transaction, repo).await?;
-        query("UPDATE repos SET concurrency = $2 WHERE repo = $1")
-            .bind(repo)
-            .bind(i64::from(concurrency.max(1)))
-            .execute(&mut transaction)
-            .await?;
-        self.changed(&mut transaction, repo).await?;
-        transaction.commit().await
-    }
-
-    /// The repos that runs were submitted for, by name.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn repos(&self) -> Result<Vec<RepoRow>> {
-        let rows =
-            query("SELECT repo, concurrency, paused, running FROM repos ORDER BY repo").all(self).await?;
-        let repo = |row: &Row| {
-            Ok(RepoRow {
-                repo: row.get("repo")?,
-                concurrency: row.count("concurrency")?.try_into().unwrap_or(u32::MAX),
-                paused: row.get("paused")?,
-                running: row.count("running")?,
-            })
-        };
-        rows.iter().map(repo).collect()
     }
 
     /// The runs in the queue, those under way first, then by when they are due.

@@ -76,7 +76,7 @@ impl Standing {
 
 /// A run in a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RunItem {
+pub(crate) struct RunItem {
     /// Its id. Calls take any unambiguous start or end of it, too.
     id: String,
     /// The repo's root.

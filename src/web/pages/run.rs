@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{Broken, Nothing, Sealed, page as respond, shown};
 use crate::clock::human;
 use crate::run::journal::records;
-use crate::store::Status;
+use crate::store::{Standing, Status};
 use crate::web::access::{Caller, Scope};
 use crate::web::api::approvals::said;
 use crate::web::api::{Path, Query};
@@ -46,7 +46,13 @@ pub(super) async fn page(
         "retried" => "The run is in the queue.",
         _ => "",
     };
+    let paused = match &queued {
+        Some(queued) if queued.standing != Standing::Running => shared.store.repo(&row.repo).await?,
+        _ => None,
+    };
+    let paused = paused.and_then(|repo| repo.paused);
     let common = context! {
+        paused => paused.map(|pause| context! { reason => pause.reason, by => pause.by }),
         run => shown::row(&row, cut_off), word, tone, done, actions, cut_off,
         finished => row.status == Status::Finished,
         queued => queued.map(|queued| context! {
