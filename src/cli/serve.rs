@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use tokio::net::TcpListener;
 
+use super::approve::Patch;
 use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
 use super::session::Session;
 use crate::fault::{Exit, Fault};
@@ -117,21 +118,23 @@ struct Hands {
 
 #[async_trait]
 impl Actions for Hands {
-    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<()> {
+    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<Option<usize>> {
         let session = self.session.clone();
         let row = session.store.run(run).await?;
-        let journal = super::approve::agree(&session, run, by, Some(patch), remark, Vec::new()).await?;
+        let (journal, other) =
+            super::approve::agree(&session, run, by, Patch::Digest(patch), remark, Vec::new()).await?;
         if let Some(priority) = row.priority {
             // What came through the queue is a worker's to land.
             drop(journal);
-            return session.store.enqueue(&row.id, priority).await;
+            session.store.enqueue(&row.id, priority).await?;
+            return Ok(other);
         }
         on_one_thread(move || async move {
             if let Err(error) = super::heal::drive(&session, &journal, true).await {
                 tracing::warn!(run = row.id, "an approved run came to an end: {error:#}");
             }
         });
-        Ok(())
+        Ok(other)
     }
 
     async fn reject(&self, run: &str, by: &str, reason: &str) -> Result<()> {

@@ -7,6 +7,7 @@
 mod access;
 mod api;
 mod chart;
+mod colour;
 mod diff;
 mod door;
 mod figures;
@@ -47,8 +48,9 @@ pub const LOCAL: &str = "printed at ";
 /// Errors are [`Fault`](crate::fault::Fault)s where the run, or the folder, does not allow it as it stands.
 #[async_trait]
 pub trait Actions: Send + Sync {
-    /// `by` agrees to the patch whose digest is `patch`. Its landing goes on behind this call.
-    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<()>;
+    /// `by` agrees to the patch whose digest is `patch`: the one that waits, or another candidate, whose number this gives. Its landing, and
+    /// before that the proof of another candidate, goes on behind this call.
+    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<Option<usize>>;
 
     /// `by` refuses what waits in the run.
     async fn reject(&self, run: &str, by: &str, reason: &str) -> Result<()>;

@@ -40,6 +40,7 @@ pub(super) async fn page(
     let actions: Vec<&str> = actions.into_iter().filter(allowed).collect();
     let done = match after.done.as_str() {
         "approved" => "You approved the patch; it lands now.",
+        "chosen" => "You chose this candidate; it is proven first, and lands if it holds.",
         "rejected" => "You rejected the patch; nothing was changed.",
         "rolled-back" => "The landing was taken back.",
         "cancelled" => "You called the run off.",
@@ -162,8 +163,8 @@ pub(super) async fn approve(
 ) -> Result<Response, Broken> {
     let run = known(&shared, &caller, &name, "approve").await?;
     let approved = shared.actions.approve(&run, &caller.name, &form.patch, None).await;
-    approved.map_err(Problem::of_action)?;
-    Ok(back(&run, "approved"))
+    let other = approved.map_err(Problem::of_action)?;
+    Ok(back(&run, if other.is_some() { "chosen" } else { "approved" }))
 }
 
 /// Refuses a patch.
