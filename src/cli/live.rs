@@ -373,6 +373,12 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
         }
         Event::NotProven { reason } => said(STEP, BAD, "not proven: ", reason),
         Event::ApprovalNeeded { reasons } => said(STEP, CARE, "waits for approval: ", &reasons.join("; ")),
+        Event::Chosen { by, candidate } => said(
+            STEP,
+            CARE,
+            &format!("candidate {candidate} chosen by "),
+            &format!("{by}; it is proven first"),
+        ),
         Event::Approved { by } => said(STEP, GOOD, "approved by ", by),
         Event::Moved { files, .. } => said(
             STEP,

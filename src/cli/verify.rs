@@ -322,7 +322,15 @@ mod tests {
     use super::*;
 
     fn replayed(was_green: bool, is_green: Option<bool>, tests: Option<u64>) -> Replayed {
-        Replayed { check: "goal".into(), was_green, is_green, reason: None, had_tests: None, tests, seconds: 0.0 }
+        Replayed {
+            check: "goal".into(),
+            was_green,
+            is_green,
+            reason: None,
+            had_tests: None,
+            tests,
+            seconds: 0.0,
+        }
     }
 
     fn replay(checks: Vec<Replayed>) -> Replay {

@@ -25,7 +25,7 @@ pub use governance::{
 };
 pub(crate) use governance::{glob_of, pattern_of};
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
-pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter};
+pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter, read_repo_file};
 pub use user::{
     AlertRules, Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking,
     Tier, UserConfig,
@@ -223,14 +223,20 @@ impl Settings {
             add(&format!("governance.{tier}"), rulings.join(", "), &[]);
         }
         let rules: Vec<&str> = governance.rules.iter().map(|rule| rule.id.as_str()).collect();
-        let rules = if rules.is_empty() { "built in".to_owned() } else { format!("built in, {}", rules.join(", ")) };
+        let rules =
+            if rules.is_empty() { "built in".to_owned() } else { format!("built in, {}", rules.join(", ")) };
         add("governance.rules", rules, &[]);
         add("governance.expires", render_duration(governance.expires), &[]);
         add("governance.other_person", governance.other_person.to_string(), &[]);
         add("governance.people", governance.people.to_string(), &[]);
         for repo in governance.repos.keys() {
             let own = governance.of(std::path::Path::new(repo));
-            let value = format!("{}, {} people, another person {}", own.environment.as_str(), own.people, own.other_person);
+            let value = format!(
+                "{}, {} people, another person {}",
+                own.environment.as_str(),
+                own.people,
+                own.other_person
+            );
             add(&format!("governance.repos.{repo}"), value, &[]);
         }
         add("sandbox.mode", user.sandbox.mode.as_str().to_owned(), &[]);

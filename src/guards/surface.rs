@@ -178,7 +178,10 @@ mod tests {
         let rust = "pub struct P {\n    pub x: u8,\n    y: u8,\n}\nimpl P {\n    pub fn new(x: u8) -> Self {\n        Self { x, y: 0 }\n    }\n    fn own(&self) {}\n}\n";
         assert_eq!(gone("src/a.rs", rust, &rust.replace("y: 0", "y: 1")), Vec::<String>::new(), "a body");
         assert_eq!(gone("src/a.rs", rust, &rust.replace("fn own", "fn other")), Vec::<String>::new());
-        assert_eq!(gone("src/a.rs", rust, &rust.replace("(x: u8)", "(x: u16)")), ["P.pub fn new(x: u8) -> Self"]);
+        assert_eq!(
+            gone("src/a.rs", rust, &rust.replace("(x: u8)", "(x: u16)")),
+            ["P.pub fn new(x: u8) -> Self"]
+        );
         assert_eq!(gone("src/a.rs", rust, &rust.replace("pub x", "x")), ["P.pub x: u8"]);
         assert_eq!(gone("src/a.rs", rust, "").len(), 3);
         assert_eq!(gone("tests/a.rs", rust, "").len(), 0, "tests are nobody's interface");
@@ -192,8 +195,14 @@ mod tests {
         assert_eq!(gone("a.py", python, ""), ["C.def m(self, a)", "class C", "def f(a=1)"]);
         let script = "export function f(a: I): void { g(); }\nexport const h = (a: number) => a + 1;\nexport interface I { a: string }\nfunction own() {}\n";
         assert_eq!(gone("a.ts", script, &script.replace("g()", "k()").replace("a + 1", "a + 2")).len(), 0);
-        assert_eq!(gone("a.ts", script, &script.replace("a: string", "b: string")), ["export interface I { a: string }"]);
-        assert_eq!(gone("a.ts", script, &script.replace("(a: number)", "()")), ["export const h = (a: number) =>"]);
+        assert_eq!(
+            gone("a.ts", script, &script.replace("a: string", "b: string")),
+            ["export interface I { a: string }"]
+        );
+        assert_eq!(
+            gone("a.ts", script, &script.replace("(a: number)", "()")),
+            ["export const h = (a: number) =>"]
+        );
         let go = "package a\n\nfunc Open(x int) int { return x }\n\nfunc own() {}\n";
         assert_eq!(gone("a.go", go, &go.replace("x int", "x string")), ["func Open(x int) int"]);
         let java = "public class A {\n  public int size() { return 1; }\n  private void own() {}\n}\n";
@@ -202,7 +211,8 @@ mod tests {
 
     #[test]
     fn broken_and_hostile_files_are_survived() {
-        for text in ["pub fn (((", "class", "\0", "export", "export default", "impl {", &"(".repeat(100_000)] {
+        for text in ["pub fn (((", "class", "\0", "export", "export default", "impl {", &"(".repeat(100_000)]
+        {
             for path in ["a.rs", "a.py", "a.ts", "a.go", "A.java"] {
                 gone(path, text, "");
                 gone(path, "", text);

@@ -63,7 +63,9 @@ impl<'p> Facts<'p> {
             Fact::OwnCode => self.is_own(file.path),
             Fact::PublicItem => !self.lost(file).is_empty(),
             Fact::Removed => file.change.after.is_none(),
-            Fact::MixedName => file.change.before.is_none() && file.path.as_str().split('/').any(mixes_scripts),
+            Fact::MixedName => {
+                file.change.before.is_none() && file.path.as_str().split('/').any(mixes_scripts)
+            }
         }
     }
 
@@ -188,7 +190,15 @@ mod tests {
     #[test]
     fn the_words_of_a_path() {
         let has = |path: &str, word: &str| words(path).contains(word);
-        for path in ["src/AuthService.java", "src/auth/x.rs", "userAuth.ts", "HTTPAuth.go", "aUtH.rs", "AUTH_x", "ａuth.py"] {
+        for path in [
+            "src/AuthService.java",
+            "src/auth/x.rs",
+            "userAuth.ts",
+            "HTTPAuth.go",
+            "aUtH.rs",
+            "AUTH_x",
+            "ａuth.py",
+        ] {
             assert!(has(path, "auth"), "{path}: {:?}", words(path));
         }
         for path in ["src/author.rs", "authority/x", "oauthor.ts"] {

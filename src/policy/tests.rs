@@ -44,9 +44,17 @@ fn settings(user: &str, repo: Option<&str>) -> crate::config::UserConfig {
 
 #[test]
 fn an_ordinary_repair_is_green() {
-    let fix = of(&[("src/cart.py", "def total(items):\n    return 0\n", "def total(items):\n    return sum(items)\n")]);
+    let fix = of(&[(
+        "src/cart.py",
+        "def total(items):\n    return 0\n",
+        "def total(items):\n    return sum(items)\n",
+    )]);
     assert_eq!(fix, Assessment::default());
-    assert_eq!(of(&[("docs/auth.md", "a\n", "verify_password\n")]).risk, Risk::Green, "words about it are not it");
+    assert_eq!(
+        of(&[("docs/auth.md", "a\n", "verify_password\n")]).risk,
+        Risk::Green,
+        "words about it are not it"
+    );
     assert_eq!(of(&[("src/author.py", "a = 1\n", "a = 2\n")]).risk, Risk::Green);
 }
 
@@ -72,7 +80,11 @@ fn each_kind_of_change_has_its_risk() {
         ("dependency", Risk::Yellow, ("Cargo.toml", manifest, &more)),
         ("lock-file", Risk::Yellow, ("Cargo.lock", "a\n", "b\n")),
         ("test-edit", Risk::Yellow, ("tests/test_a.py", test, &test.replace("a() == 1", "a() == 2"))),
-        ("public-api", Risk::Yellow, ("src/x.py", "def total(a):\n    pass\n", "def total(a, b):\n    pass\n")),
+        (
+            "public-api",
+            Risk::Yellow,
+            ("src/x.py", "def total(a):\n    pass\n", "def total(a, b):\n    pass\n"),
+        ),
         ("unsafe-code", Risk::Yellow, ("src/x.rs", "fn a() {}\n", "fn a() { unsafe { b() } }\n")),
         ("removed", Risk::Yellow, ("notes/old.dat", "a\n", "")),
         ("mixed-name", Risk::Yellow, ("src/\u{430}ccount.py", "", "a = 1\n")),
@@ -93,7 +105,12 @@ fn each_kind_of_change_has_its_risk() {
 
 #[test]
 fn other_spellings_and_places_do_not_lower_the_risk() {
-    for path in [".GITHUB/Workflows/a.yml", ".git\u{ad}hub/workflows/a.yml", "sub/.github/workflows/a.yml", ".ｇithub/workflows/a.yml"] {
+    for path in [
+        ".GITHUB/Workflows/a.yml",
+        ".git\u{ad}hub/workflows/a.yml",
+        "sub/.github/workflows/a.yml",
+        ".ｇithub/workflows/a.yml",
+    ] {
         assert!(has(&of(&[(path, "", "on: push\n")]), "ci"), "{path}");
     }
     // What is moved away from a risky place was there, and what is moved into one is there.
@@ -121,7 +138,8 @@ fn a_big_patch_is_big_however_it_is_folded() {
     let binary = format!("\0{}", "x".repeat(200_000));
     assert_eq!(of(&[("a.bin", "", &binary)]).risk, Risk::Red);
     let names: Vec<String> = (0..31).map(|n| format!("src/f{n}.py")).collect();
-    let many = |n: usize| names[..n].iter().map(|name| (name.as_str(), "a = 1\n", "a = 2\n")).collect::<Vec<_>>();
+    let many =
+        |n: usize| names[..n].iter().map(|name| (name.as_str(), "a = 1\n", "a = 2\n")).collect::<Vec<_>>();
     assert!(!has(&of(&many(10)), "wide") && has(&of(&many(11)), "wide"));
     assert_eq!((of(&many(30)).risk, of(&many(31)).risk), (Risk::Yellow, Risk::Red));
 }
@@ -160,7 +178,10 @@ fn the_environment_decides_what_a_risk_means() {
     assert_eq!(table("dev", ""), [Auto, Auto, Approve]);
     assert_eq!(table("staging", ""), [Auto, Approve, Approve]);
     assert_eq!(table("production", ""), [Auto, Approve, Approve]);
-    assert_eq!(table("production", "[governance.production]\ngreen = \"approve\"\nred = \"deny\"\n"), [Approve, Approve, Deny]);
+    assert_eq!(
+        table("production", "[governance.production]\ngreen = \"approve\"\nred = \"deny\"\n"),
+        [Approve, Approve, Deny]
+    );
     assert_eq!(table("staging", "[governance.staging]\nyellow = \"auto\"\n"), [Auto, Auto, Approve]);
     let mut forced = governance("production", "");
     forced.rulings = [Auto; 3];
@@ -217,7 +238,10 @@ fn what_cannot_be_configured_away_is_refused_with_its_line() {
     assert!(auto.contains("line 2") && auto.contains("in production somebody always agrees"), "{auto}");
     assert!(told("[governance.repos.shop]\npeople = 2\n").contains("absolute path"));
     assert!(told("[governance]\npeople = 0\n").contains("from 1 to 10"));
-    assert!(told("[[governance.rules]]\nid = \"a\"\nrisk = \"red\"\nsays = \"b\"\nguard = \"test\"\n").contains("did you mean \"tests\"?"));
+    assert!(
+        told("[[governance.rules]]\nid = \"a\"\nrisk = \"red\"\nsays = \"b\"\nguard = \"test\"\n")
+            .contains("did you mean \"tests\"?")
+    );
 }
 
 #[test]
@@ -236,7 +260,8 @@ fn any_patch() -> impl Strategy<Value = Vec<(String, String, String)>> {
         Just("db/migrations/1.sql".to_owned()),
         "\\PC{1,8}",
     ];
-    let text = prop_oneof![Just(String::new()), "(\\PC{0,20}\n){0,6}", Just("def a(b):\n    pass\n".to_owned())];
+    let text =
+        prop_oneof![Just(String::new()), "(\\PC{0,20}\n){0,6}", Just("def a(b):\n    pass\n".to_owned())];
     proptest::collection::vec((path, text.clone(), text), 1..6)
 }
 
