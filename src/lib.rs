@@ -17,6 +17,7 @@ pub mod web;
 
 pub mod heal;
 pub mod plan;
+pub mod repos;
 pub mod worker;
 
 pub mod run;
@@ -32,6 +33,7 @@ pub mod guards;
 pub mod landing;
 pub mod verify;
 
+pub mod alerts;
 pub mod memory;
 
 pub mod edits;
@@ -57,7 +59,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["web"],
-    &["worker"],
+    &["worker", "repos"],
     &["plan"],
     &["heal"],
     &["run"],
@@ -66,7 +68,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["policy"],
     &["landing", "guards"],
     &["verify"],
-    &["memory"],
+    &["memory", "alerts"],
     &["workspace"],
     &["sandbox"],
     &["store", "edits"],

@@ -12,7 +12,7 @@ use crate::fault::{Exit, Fault};
 use crate::run::Run;
 use crate::run::events::{Event, StopRule, Trigger};
 use crate::run::journal::{Journal, Listener};
-use crate::web::Answer;
+use crate::web::{Answer, Came, Which};
 
 /// Land a proven patch that waits for a person.
 #[derive(Debug, clap::Args)]
@@ -20,11 +20,14 @@ pub(super) struct Approve {
     /// The run: its id, the start or the end of it, or `last`
     run: String,
     /// Only if this is the digest of the patch, or its first 16 characters or more: the one that was looked at
-    #[arg(long, value_name = "DIGEST")]
+    #[arg(long, value_name = "DIGEST", conflicts_with = "candidate")]
     patch: Option<String>,
     /// What to say to it, for the record
     #[arg(long, value_name = "TEXT")]
     remark: Option<String>,
+    /// Take this one of the green candidates that `regreen show` lists: it is proven first, and lands if it holds
+    #[arg(long, value_name = "N")]
+    candidate: Option<usize>,
     /// Print one event per line as JSON on standard output (docs/events.md)
     #[arg(long)]
     json: bool,
@@ -45,11 +48,16 @@ impl Approve {
         let session = Session::open(None).await?;
         super::resume::tidy(&session).await;
         let listeners = session.listeners(self.json);
-        let answer = Answer::Approve { patch: self.patch, remark: self.remark };
+        let patch = match (self.candidate, self.patch) {
+            (Some(number), _) => Which::Numbered(number),
+            (None, Some(digest)) => Which::Digest(digest),
+            (None, None) => Which::Waiting,
+        };
+        let answer = Answer::Approve { patch, remark: self.remark };
         let journal = match answered(&session, &self.run, &crate::process::user(), answer, listeners).await? {
-            Answered::Lands(journal) => journal,
-            Answered::Waits(how) | Answered::Over(how) => {
-                say(&format!("{} {how}", paint(CARE, "⏸")));
+            Answered::Goes(journal, _) => journal,
+            Answered::Stays(came) => {
+                say(&format!("{} {}", paint(CARE, "⏸"), came.told()));
                 return Ok(Exit::Policy);
             }
         };
@@ -74,12 +82,10 @@ impl Reject {
 
 /// What came of an answer.
 pub(super) enum Answered {
-    /// As many people agreed as have to. What is left is to land the patch, with this journal.
-    Lands(Box<Journal>),
-    /// It goes on waiting: how it stands.
-    Waits(String),
-    /// It is over.
-    Over(String),
+    /// The run goes on, with this journal: what is left is to land the patch, or to prove another candidate first.
+    Goes(Box<Journal>, Came),
+    /// It waits, or is over.
+    Stays(Came),
 }
 
 /// Writes down what `by` says to the patch that waits in a run.
@@ -112,7 +118,7 @@ pub(super) async fn answered(
             let stopped = Event::Stopped { rule: StopRule::Rejected, why: reason, look_at: Vec::new() };
             journal.record(stopped).await?;
             session.end(&journal, Exit::Policy).await?;
-            Ok(Answered::Over("rejected; nothing was changed".to_owned()))
+            Ok(Answered::Stays(Came::Refused))
         }
     }
 }
@@ -122,47 +128,79 @@ async fn agree(
     journal: Journal,
     run: &Run,
     by: &str,
-    patch: Option<String>,
+    which: Which,
     remark: Option<String>,
 ) -> Result<Answered> {
-    let digest = run.kept.digest();
-    if patch.is_some_and(|patch| !is_meant(&patch, &digest)) {
-        return Err(Fault::policy("the patch is not the one that was looked at")
-            .hint("look at the run again: its patch changed meanwhile")
-            .into());
-    }
+    let other = other(&which, run)?;
     refuse_halted(session, run).await?;
     if run.has_lapsed(journal.now()) {
         crate::heal::ask(&journal).await?;
         session.end(&journal, Exit::Policy).await?;
-        return Err(Fault::policy(
-            "the time to approve it is over, so what anybody said before counts no more",
-        )
-        .hint("it is asked again now: look at the patch once more, and approve it then")
-        .into());
+        let over = "the time to approve it is over, so what anybody said before counts no more";
+        return Err(Fault::policy(over)
+            .hint("it is asked again now: look at the patch once more, and approve it then")
+            .into());
     }
-    let except = run.question.as_ref().and_then(|question| question.except.as_deref());
-    if except == Some(by) {
+    if run.excepted() == Some(by) {
         return Err(Fault::policy(format!("{by} asked for this run, and somebody else has to agree to it"))
             .hint("governance.other_person says so; whoever asked may reject it")
             .into());
     }
-    if run.supporters().contains(&by) {
+    if other.is_none() && run.supporters().contains(&by) {
         let needed = run.people_needed();
         return Err(Fault::policy(format!("{by} agreed already, and {needed} different people have to"))
             .hint("governance.people says how many")
             .into());
     }
     super::paint::warn_of_no_sandbox(run.spec.sandbox);
-    let remark = remark.map(|remark| session.redactor().redact(&remark).into_owned());
-    journal.record(Event::Approved { by: by.to_owned(), patch: Some(digest), remark }).await?;
-    let run = journal.run();
-    if run.awaits_approval() {
-        let (have, needed) = (run.supporters().len(), run.people_needed());
-        return Ok(Answered::Waits(format!("{have} of {needed} people agreed; it waits for the others")));
+    if let Some(candidate) = other {
+        journal.record(Event::Chosen { by: by.to_owned(), candidate }).await?;
+        // What was asked and said was about another patch.
+        crate::heal::ask(&journal).await?;
     }
+    let remark = remark.map(|remark| session.redactor().redact(&remark).into_owned());
+    let patch = Some(journal.run().kept.digest());
+    journal.record(Event::Approved { by: by.to_owned(), patch, remark }).await?;
+    let run = journal.run();
+    let came = match other {
+        Some(candidate) => Came::Proves(candidate),
+        None if run.is_agreed() => Came::Lands,
+        None => {
+            let (have, needed) = (run.supporters().len(), run.people_needed());
+            return Ok(Answered::Stays(Came::Waits { have, needed }));
+        }
+    };
     journal.record(Event::Resumed { why: "approve".into() }).await?;
-    Ok(Answered::Lands(Box::new(journal)))
+    Ok(Answered::Goes(Box::new(journal), came))
+}
+
+/// The number of the candidate that is meant, if it is not the one that waits.
+fn other(which: &Which, run: &Run) -> Result<Option<usize>> {
+    let choices = run.choices();
+    let number = match which {
+        Which::Waiting => return Ok(None),
+        Which::Digest(digest) if is_meant(digest, &run.kept.digest()) => return Ok(None),
+        Which::Digest(digest) => {
+            let found = choices.iter().position(|candidate| is_meant(digest, &candidate.patch.digest()));
+            found.map(|at| at + 1).ok_or_else(|| {
+                Fault::policy("the patch is not the one that was looked at")
+                    .hint("look at the run again: its patch changed meanwhile")
+            })?
+        }
+        Which::Numbered(number) => *number,
+    };
+    let id = super::live::short(&run.id);
+    let count = choices.len().max(1);
+    let candidate = number.checked_sub(1).filter(|at| *at < count).ok_or_else(|| {
+        Fault::usage(format!("run {id} has no candidate {number}: it has {count}"))
+            .hint(format!("`regreen show {id}` lists them"))
+    })?;
+    if let Some(why) = choices.get(candidate).and_then(|candidate| candidate.failed.as_ref()) {
+        return Err(Fault::policy(format!("candidate {number} was tried and did not hold: {why}"))
+            .hint(format!("`regreen approve {id}` lands the one that waits"))
+            .into());
+    }
+    Ok(Some(number).filter(|number| *number != run.choice()))
 }
 
 /// The least of a digest that stands for the whole.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -13,7 +14,8 @@ use super::approve::{Answered, answered};
 use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
 use super::session::Session;
 use crate::fault::{Exit, Fault};
-use crate::web::{self, Actions, Answer, Hosts, LOCAL, Scope, Service};
+use crate::repos::{self, Look, Need};
+use crate::web::{self, Actions, Answer, Came, Hosts, LOCAL, Scope, Service};
 
 /// Serve the API and the dashboard.
 #[derive(Debug, clap::Args)]
@@ -61,11 +63,13 @@ impl Serve {
             clock: session.clock.clone(),
             redactor: session.redactor(),
             settings: session.settings.effective(),
-            actions: Arc::new(Hands(session.clone())),
+            actions: Arc::new(Hands { session: session.clone(), machine: OnceLock::new() }),
             hosts,
             rate: self.rate,
         };
+        let alerts = session.watch_alerts();
         web::serve(listener, service, signals.next()).await?;
+        alerts.abort();
         if local {
             session.store.revoke_token(&name).await?;
         }
@@ -108,23 +112,26 @@ impl Serve {
 }
 
 /// Does to runs what the service is asked for.
-struct Hands(Arc<Session>);
+struct Hands {
+    session: Arc<Session>,
+    /// That the sandbox works here, once it was seen to.
+    machine: OnceLock<Need>,
+}
 
 #[async_trait]
 impl Actions for Hands {
-    async fn answer(&self, run: &str, by: &str, answer: Answer) -> Result<String> {
-        let session = self.0.clone();
+    async fn answer(&self, run: &str, by: &str, answer: Answer) -> Result<Came> {
+        let session = self.session.clone();
         let row = session.store.run(run).await?;
-        let journal = match answered(&session, run, by, answer, Vec::new()).await? {
-            Answered::Lands(journal) => journal,
-            Answered::Waits(how) | Answered::Over(how) => return Ok(how),
+        let (journal, came) = match answered(&session, run, by, answer, Vec::new()).await? {
+            Answered::Goes(journal, came) => (journal, came),
+            Answered::Stays(came) => return Ok(came),
         };
-        let done = "approved; it lands now".to_owned();
         if let Some(priority) = row.priority {
             // What came through the queue is a worker's to land.
             drop(journal);
             session.store.enqueue(&row.id, priority).await?;
-            return Ok(done);
+            return Ok(came);
         }
         on_one_thread(move || async move {
             let work = super::heal::drive(&session, &journal, true);
@@ -132,22 +139,39 @@ impl Actions for Hands {
                 tracing::warn!(run = row.id, "an approved run came to an end: {error:#}");
             }
         });
-        Ok(done)
+        Ok(came)
     }
 
     async fn roll_back(&self, run: &str, reset: bool) -> Result<String> {
-        let run = self.0.find(Some(run)).await?;
-        super::rollback::take_back(&self.0, &run, reset).await
+        let run = self.session.find(Some(run)).await?;
+        super::rollback::take_back(&self.session, &run, reset).await
     }
 
     async fn cancel(&self, run: &str) -> Result<String> {
-        let (session, row) = (self.0.clone(), self.0.store.run(run).await?);
+        let (session, row) = (self.session.clone(), self.session.store.run(run).await?);
         on_one_thread(move || async move { super::cancel::cancel(&session, &row, false).await }).await?
     }
 
     async fn retry(&self, run: &str, by: &str) -> Result<String> {
-        let row = self.0.store.run(run).await?;
-        super::cancel::retry(&self.0, &row, by, None).await
+        let row = self.session.store.run(run).await?;
+        super::cancel::retry(&self.session, &row, by, None).await
+    }
+
+    async fn root_of(&self, named: &Path) -> Result<String> {
+        repos::root_of(named, &self.session.environment).await
+    }
+
+    async fn look(&self, repo: &str) -> Look {
+        let user = &self.session.settings.user;
+        let machine = match self.machine.get() {
+            Some(known) => known.clone(),
+            None => {
+                let found = repos::machine(user).await;
+                // What does not work is tried again: a person may mend it meanwhile.
+                if found.works { self.machine.get_or_init(|| found).clone() } else { found }
+            }
+        };
+        repos::look(repo.as_ref(), &self.session.environment, user, machine).await
     }
 }
 

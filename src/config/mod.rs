@@ -25,10 +25,10 @@ pub use governance::{
 };
 pub(crate) use governance::{glob_of, pattern_of};
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
-pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter};
+pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter, read_repo_file};
 pub use user::{
-    Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking, Tier,
-    UserConfig,
+    AlertRules, Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking,
+    Tier, UserConfig,
 };
 
 use crate::fault::Fault;
@@ -268,6 +268,15 @@ impl Settings {
         add("memory.enabled", user.memory.to_string(), &[]);
         add("proof.repeat", user.repeat.to_string(), &[]);
         add("proof.minimise", user.minimise.to_string(), &[]);
+        let alerts = &user.alerts;
+        add("alerts.enabled", alerts.enabled.to_string(), &[]);
+        add("alerts.window", render_duration(alerts.window), &[]);
+        add("alerts.sample", format!("{} red runs", alerts.sample), &[]);
+        add("alerts.escalated_percent", alerts.escalated.to_string(), &[]);
+        add("alerts.exhausted_percent", alerts.exhausted.to_string(), &[]);
+        add("alerts.provider_errors", alerts.provider_errors.to_string(), &[]);
+        add("alerts.spend_percent", alerts.spend.to_string(), &[]);
+        add("alerts.queue_age", render_duration(alerts.queue_age), &[]);
         add("state", self.state.display().to_string(), &["REGREEN_STATE_DIR", "XDG_STATE_HOME"]);
         all
     }

@@ -270,6 +270,42 @@ pub struct GuardRules {
     pub file_bytes: u64,
 }
 
+/// From when on something is wrong with the service as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlertRules {
+    /// Whether they are looked at.
+    pub enabled: bool,
+    /// The time that shares are taken over: runs made since then.
+    pub window: Duration,
+    /// The fewest red runs of that time that a share says something of.
+    pub sample: u64,
+    /// The share of the red runs that may end with a person, in percent.
+    pub escalated: u64,
+    /// The share of the red runs for which nothing that was tried may help, in percent.
+    pub exhausted: u64,
+    /// Calls of a provider that have to fail one after the other.
+    pub provider_errors: u64,
+    /// The share of the money for 24 hours that may be spent, in percent.
+    pub spend: u64,
+    /// How long a run may wait for a worker.
+    pub queue_age: Duration,
+}
+
+impl Default for AlertRules {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            window: Duration::from_secs(24 * 3600),
+            sample: 10,
+            escalated: 20,
+            exhausted: 15,
+            provider_errors: 5,
+            spend: 90,
+            queue_age: Duration::from_secs(3600),
+        }
+    }
+}
+
 /// What the user's file says; absent keys have their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserConfig {
@@ -293,10 +329,22 @@ pub struct UserConfig {
     pub repeat: u32,
     /// Whether hunks that are not needed are dropped.
     pub minimise: bool,
+    /// From when on something is wrong with the service as a whole.
+    pub alerts: AlertRules,
 }
 
-const TOP: &[&str] =
-    &["providers", "ladder", "budget", "governance", "sandbox", "limits", "guards", "memory", "proof"];
+const TOP: &[&str] = &[
+    "providers",
+    "ladder",
+    "budget",
+    "governance",
+    "sandbox",
+    "limits",
+    "guards",
+    "memory",
+    "proof",
+    "alerts",
+];
 const PROVIDER: &[&str] =
     &["kind", "base_url", "key_env", "key_file", "command", "recording", "timeout", "window"];
 const RUNG: &[&str] = &["fixer", "provider", "model", "attempts", "effort"];
@@ -304,6 +352,17 @@ const LIMITS: &[&str] = &["memory", "processes", "file_size", "output", "check",
 const GUARDS: &[&str] = &["protected", "files", "lines", "file_size"];
 const SANDBOX: &[&str] =
     &["mode", "network", "registries", "private_registries", "read_only", "install_scripts"];
+
+const ALERTS: &[&str] = &[
+    "enabled",
+    "window",
+    "sample",
+    "escalated_percent",
+    "exhausted_percent",
+    "provider_errors",
+    "spend_percent",
+    "queue_age",
+];
 
 const PRIMARY_MODEL: &str = "claude-sonnet-5-5";
 const SECONDARY_MODEL: &str = "gpt-6.2-sol";
@@ -338,6 +397,7 @@ impl UserConfig {
             memory: true,
             repeat: 2,
             minimise: true,
+            alerts: AlertRules::default(),
         }
     }
 
@@ -376,6 +436,9 @@ impl UserConfig {
         if let Some(section) = top.section("proof", &["repeat", "minimise"])? {
             set(&mut config.repeat, section.integer("repeat", 0..=100)?.map(|times| times as u32));
             set(&mut config.minimise, section.boolean("minimise")?);
+        }
+        if let Some(section) = top.section("alerts", ALERTS)? {
+            alerts(&mut config.alerts, &section)?;
         }
         Ok(config)
     }
@@ -614,6 +677,18 @@ fn confinement(
             return Err(section.wrong("read_only", "must be absolute folders"));
         }
     }
+    Ok(())
+}
+
+fn alerts(target: &mut AlertRules, section: &Section<'_, '_>) -> Result<(), Fault> {
+    set(&mut target.enabled, section.boolean("enabled")?);
+    set(&mut target.window, section.duration("window")?);
+    set(&mut target.sample, section.integer("sample", 1..=1_000_000)?);
+    set(&mut target.escalated, section.integer("escalated_percent", 0..=100)?);
+    set(&mut target.exhausted, section.integer("exhausted_percent", 0..=100)?);
+    set(&mut target.provider_errors, section.integer("provider_errors", 1..=1_000_000)?);
+    set(&mut target.spend, section.integer("spend_percent", 1..=1000)?);
+    set(&mut target.queue_age, section.duration("queue_age")?);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! done; the loop in [`crate::heal`] does it and records what came of it. A process that dies loses at most the step it was in, and another
 //! one goes on from [`Run::next`].
 
+mod candidates;
 pub mod events;
 pub mod journal;
 pub mod queued;
@@ -11,6 +12,8 @@ pub mod queued;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+
+pub use candidates::{Candidate, SetAside};
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::fault::{Exit, Fault};
@@ -129,6 +132,12 @@ pub struct Run {
     pub tries: u32,
     /// Whether `kept` is green and waits for its proof.
     pub green: bool,
+    /// The green patches that a person may choose among ([`Run::choices`]).
+    candidates: Vec<Candidate>,
+    /// Which of them is kept, from 0.
+    chosen: usize,
+    /// What waited before another one was chosen.
+    set_aside: Option<SetAside>,
     /// Whether the patch was minimised.
     pub minimised: bool,
     /// The proof.
@@ -222,6 +231,9 @@ impl Run {
             rung: 0,
             tries: 0,
             green: false,
+            candidates: Vec::new(),
+            chosen: 0,
+            set_aside: None,
             minimised: false,
             proof: None,
             assessed: None,
@@ -320,11 +332,19 @@ impl Run {
             }
             Event::Assessed { assessment, terms, .. } => self.assessed(assessment, terms),
             Event::Proven { proof, doubts } => {
+                // Who agreed before it was proven did not know of these.
+                if doubts.iter().any(|doubt| !self.approval.contains(doubt)) {
+                    self.agreed.clear();
+                }
                 self.proof = Some((**proof).clone());
                 self.approval.retain(|reason| !doubts.contains(reason));
                 self.approval.extend(doubts.iter().cloned());
             }
-            Event::NotProven { reason } => self.not_proven(reason),
+            Event::NotProven { reason } => {
+                if !self.fall_back(reason) {
+                    self.not_proven(reason);
+                }
+            }
             Event::ApprovalNeeded { reasons, question } => {
                 // A ticket's run waits for what its sub-task waits for.
                 self.approval.clone_from(reasons);
@@ -332,6 +352,7 @@ impl Run {
                 self.agreed.clear();
                 self.finished = None;
             }
+            Event::Chosen { candidate, .. } => self.choose(*candidate),
             Event::Approved { by, patch, .. } => {
                 let patch = patch.clone().unwrap_or_else(|| self.kept.digest());
                 self.agreed.push((by.clone(), patch));
@@ -347,6 +368,7 @@ impl Run {
                 self.moves += 1;
                 self.proof = None;
                 self.landing = None;
+                self.unprove_set_aside();
             }
             Event::LandingStarted { record } => self.landing = Some((**record).clone()),
             Event::Landed { record } => self.landed = Some(record.as_deref().cloned()),
@@ -438,10 +460,20 @@ impl Run {
 
     /// How many people have to agree to what is kept.
     pub fn people_needed(&self) -> usize {
-        self.question.as_ref().map_or(1, |question| question.people.max(1) as usize)
+        let asked = self.question.as_ref().map(|question| question.people);
+        asked.unwrap_or(self.spec.governance.people).max(1) as usize
     }
 
-    fn is_agreed(&self) -> bool {
+    /// Who may not agree: whoever asked for the run, where somebody else has to.
+    pub fn excepted(&self) -> Option<&str> {
+        match &self.question {
+            Some(question) => question.except.as_deref(),
+            None => self.spec.governance.other_person.then_some(self.spec.requester.as_str()),
+        }
+    }
+
+    /// Whether as many people agreed to what is kept as have to.
+    pub fn is_agreed(&self) -> bool {
         let supporters = self.supporters().len();
         supporters > 0 && supporters >= self.people_needed()
     }
@@ -471,11 +503,16 @@ impl Run {
 
     /// Takes what policy says in the place of what it said before.
     fn assessed(&mut self, assessment: &Assessment, terms: &Terms) {
+        let asks = terms.asks(assessment);
+        // Who agreed before this was known looks again.
+        if asks.iter().any(|ask| !self.approval.contains(ask)) {
+            self.agreed.clear();
+        }
         if let Some((before, under)) = self.assessed.take() {
             let asked = under.asks(&before);
             self.approval.retain(|reason| !asked.contains(reason));
         }
-        self.approval.extend(terms.asks(assessment));
+        self.approval.extend(asks);
         self.assessed = Some((assessment.clone(), terms.clone()));
     }
 
@@ -551,10 +588,16 @@ impl Run {
         attempt.decision = Some((decision, reason.to_owned()));
         attempt.red = red.to_vec();
         attempt.ended = Some(at);
+        let attempt = attempt.clone();
         let patch = attempt.patch.clone().unwrap_or_default();
         match decision {
             Decision::Keep | Decision::Green => {
-                self.kept = self.kept.then(&patch);
+                let before = std::mem::take(&mut self.kept);
+                match decision {
+                    Decision::Green => self.offer(&before, &attempt),
+                    _ => self.candidates.clear(),
+                }
+                self.kept = before.then(&patch);
                 self.red = red.to_vec();
                 self.green = decision == Decision::Green;
                 self.minimised = false;
@@ -584,6 +627,8 @@ impl Run {
     fn not_proven(&mut self, reason: &str) {
         self.green = false;
         self.kept = Patch::new();
+        self.candidates.clear();
+        self.chosen = 0;
         self.minimised = false;
         self.approval.clear();
         self.assessed = None;

@@ -1,7 +1,7 @@
 //! The kill switch: while a repo is halted, or everything, nothing of it is begun and what is under way stops.
 //!
 //! It stands in the database, so that it holds for everybody who shares it and survives every process. Whoever works on a run hears of it as of
-//! any change of the queue ([`Store::wake`]) and asks once more before each step.
+//! any change of the queue ([`Store::until_halted`]) and asks once more before each step.
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -136,7 +136,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn until_halted(&self, repo: &str) -> Result<Halt> {
-        let mut wake = self.wake().await?;
+        let mut changes = self.changes().await?;
         loop {
             match self.halt_of(repo).await {
                 Ok(Some(halt)) => return Ok(halt),
@@ -144,7 +144,10 @@ impl Store {
                 // Whoever works on the run finds out by himself that the database is out of reach.
                 Err(error) => tracing::debug!("cannot see whether the repo is halted: {error:#}"),
             }
-            wake.changed().await;
+            if changes.changed().await.is_err() {
+                // The store is closed, and whoever works on the run ends.
+                std::future::pending::<()>().await;
+            }
         }
     }
 

@@ -7,6 +7,9 @@ use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgListener;
 
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
 use super::Store;
 use super::database::explain;
 use super::sql::{Pool, Transaction, query};
@@ -61,7 +64,47 @@ impl Wake {
     }
 }
 
+/// One [`Wake`] for many who listen.
+#[derive(Debug)]
+pub(super) struct Changes {
+    told: watch::Sender<()>,
+    task: AbortHandle,
+}
+
+impl Changes {
+    /// Gives its connection back.
+    pub(super) fn end(&self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 impl Store {
+    /// Hears of changes from now on, as [`Store::wake`] does, with no connection of its own.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub(super) async fn changes(&self) -> Result<watch::Receiver<()>> {
+        let listening = async {
+            let mut wake = self.wake().await?;
+            let (told, _) = watch::channel(());
+            let tell = told.clone();
+            let task = tokio::spawn(async move {
+                loop {
+                    wake.changed().await;
+                    tell.send_replace(());
+                }
+            });
+            Ok::<_, anyhow::Error>(Changes { told, task: task.abort_handle() })
+        };
+        Ok(self.changes.get_or_try_init(|| listening).await?.told.subscribe())
+    }
+
     /// Hears when the queue changes from now on.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 mod access;
 mod api;
 mod chart;
+mod colour;
 mod diff;
 mod door;
 mod figures;
@@ -36,18 +37,20 @@ pub use server::serve;
 use crate::clock::Clock;
 use crate::config::Effective;
 use crate::redact::Redactor;
+use crate::repos::Look;
 use crate::store::Store;
 
 /// What the names of tokens begin with that `regreen serve` makes and prints by itself, for this machine only.
 pub const LOCAL: &str = "printed at ";
 
-/// What the service can do to a run. The command line has the tools for it.
+/// What the service can do to runs, and see of repos. The command line has the tools for it.
 ///
-/// Errors are [`Fault`](crate::fault::Fault)s where the run does not allow it as it stands.
+/// Errors are [`Fault`](crate::fault::Fault)s where the run, or the folder, does not allow it as it stands.
 #[async_trait]
 pub trait Actions: Send + Sync {
-    /// `by` says something to the patch that waits in the run. What is agreed to lands behind this call. Says what came of it.
-    async fn answer(&self, run: &str, by: &str, answer: Answer) -> Result<String>;
+    /// `by` says something to the patch that waits in the run, or to another candidate. What is agreed to lands behind this call, another candidate
+    /// once it is proven.
+    async fn answer(&self, run: &str, by: &str, answer: Answer) -> Result<Came>;
 
     /// Takes the run's landing back; with `reset` the branch moves back instead of getting a commit that reverts. Says what was done.
     async fn roll_back(&self, run: &str, reset: bool) -> Result<String>;
@@ -57,6 +60,12 @@ pub trait Actions: Send + Sync {
 
     /// Puts a run into the queue again for `by`, and gives the run that it is there.
     async fn retry(&self, run: &str, by: &str) -> Result<String>;
+
+    /// The root of the git repository that a folder of this machine is or lies in.
+    async fn root_of(&self, named: &std::path::Path) -> Result<String>;
+
+    /// Looks at a repo of this machine.
+    async fn look(&self, repo: &str) -> Look;
 }
 
 /// What a person says to a patch that waits.
@@ -64,8 +73,8 @@ pub trait Actions: Send + Sync {
 pub enum Answer {
     /// It may land.
     Approve {
-        /// The digest of the patch that they looked at, or how it begins (16 characters at least); any where it is not said.
-        patch: Option<String>,
+        /// Which patch they mean.
+        patch: Which,
         /// What they remark.
         remark: Option<String>,
     },
@@ -74,6 +83,51 @@ pub enum Answer {
         /// Why.
         reason: String,
     },
+}
+
+/// Which patch of a run that waits is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// The one that waits.
+    Waiting,
+    /// The candidate with this number, from 1.
+    Numbered(usize),
+    /// The one that has this digest, or whose digest begins so (16 characters at least): what waits, or another candidate.
+    Digest(String),
+}
+
+/// What came of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// It lands now.
+    Lands,
+    /// Another candidate than the one that waited is proven now, the one with this number.
+    Proves(usize),
+    /// More people have to agree.
+    Waits {
+        /// How many did.
+        have: usize,
+        /// How many have to.
+        needed: usize,
+    },
+    /// Nothing lands.
+    Refused,
+}
+
+impl Came {
+    /// The same for people.
+    pub fn told(&self) -> String {
+        match self {
+            Came::Lands => "approved; it lands now".to_owned(),
+            Came::Proves(number) => {
+                format!("candidate {number} is approved; it is proven first, and lands if it holds")
+            }
+            Came::Waits { have, needed } => {
+                format!("approved; {have} of {needed} people agreed, and it waits for the others")
+            }
+            Came::Refused => "rejected; nothing was changed".to_owned(),
+        }
+    }
 }
 
 /// What the service works with.

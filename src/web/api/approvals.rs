@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::super::access::{Caller, Scope};
 use super::super::problem::Problem;
-use super::super::{Answer, App, Shared};
+use super::super::{Answer, App, Came, Shared, Which};
 use super::{Body, Path};
 
 /// What waits for a person.
@@ -48,7 +48,8 @@ pub(super) struct AllWaiting {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Approval {
-    /// The digest of the patch that was looked at (`waiting.patch` of the run): another one is not agreed to.
+    /// The digest of the patch that was looked at: `waiting.patch` of the run, or that of one of its `candidates`, which is proven first and
+    /// lands if it holds. Another one is not agreed to.
     patch: String,
     /// What they remark.
     #[serde(default)]
@@ -76,11 +77,11 @@ pub(super) struct TakeBack {
 
 /// What was done.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Done {
+pub(super) struct Done {
     /// The run.
-    pub(crate) run: String,
+    pub(super) run: String,
     /// What was done, for people.
-    pub(crate) done: String,
+    pub(super) done: String,
 }
 
 /// What waits for a person, oldest first.
@@ -104,7 +105,8 @@ pub(super) async fn list(State(shared): App) -> Result<Json<AllWaiting>, Problem
     Ok(Json(AllWaiting { items: items.collect() }))
 }
 
-/// Agree to the proven patch of a run. Where as many people agreed as have to, it lands behind this call; follow the run's events.
+/// Agree to the patch of a run that waits, or to another one of its green candidates. Where as many people agreed as have to, it lands behind
+/// this call; follow the run's events.
 #[utoipa::path(
     post, path = "/runs/{run}/approve", tag = "approvals", security(("token" = ["approve"])),
     params(
@@ -122,9 +124,9 @@ pub(super) async fn approve(
 ) -> Result<(StatusCode, Json<Done>), Problem> {
     let remark = approval.remark.as_deref().map(|remark| said(remark, "remark")).transpose()?;
     let remark = remark.map(str::to_owned);
-    let done =
-        answer(&shared, &caller, &run, Answer::Approve { patch: Some(approval.patch), remark }).await?;
-    Ok((StatusCode::ACCEPTED, Json(done)))
+    let answered = Answer::Approve { patch: Which::Digest(approval.patch), remark };
+    let (run, came) = answer(&shared, &caller, &run, answered).await?;
+    Ok((StatusCode::ACCEPTED, Json(Done { run, done: came.told() })))
 }
 
 /// Refuse the patch of a run that waits. Nothing is changed.
@@ -144,20 +146,21 @@ pub(super) async fn reject(
     Body(rejection): Body<Rejection>,
 ) -> Result<Json<Done>, Problem> {
     let reason = said(&rejection.reason, "reason")?.to_owned();
-    answer(&shared, &caller, &run, Answer::Reject { reason }).await.map(Json)
+    let (run, came) = answer(&shared, &caller, &run, Answer::Reject { reason }).await?;
+    Ok(Json(Done { run, done: came.told() }))
 }
 
-/// Passes on what a person says to a patch.
+/// Passes on what a person says to a patch. Gives the run, and what came of it.
 pub(crate) async fn answer(
     shared: &Shared,
     caller: &Caller,
     run: &str,
     answer: Answer,
-) -> Result<Done, Problem> {
+) -> Result<(String, Came), Problem> {
     caller.needs(Scope::Approve)?;
     let run = shared.store.run(run).await.map_err(Problem::of_lookup)?.id;
-    let done = shared.actions.answer(&run, &caller.person(), answer).await.map_err(Problem::of_action)?;
-    Ok(Done { run, done })
+    let came = shared.actions.answer(&run, &caller.person(), answer).await.map_err(Problem::of_action)?;
+    Ok((run, came))
 }
 
 /// Take the landing of a run back.

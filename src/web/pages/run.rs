@@ -11,12 +11,12 @@ use crate::patch::RelPath;
 use crate::policy::{Assessment, Reason, Risk, Terms};
 use crate::run::Run;
 use crate::run::journal::records;
-use crate::store::Status;
+use crate::store::{Standing, Status};
 use crate::web::access::{Caller, Scope};
 use crate::web::api::approvals::{answer as answered, said};
 use crate::web::api::{Path, Query};
 use crate::web::problem::Problem;
-use crate::web::{Answer, App, Shared, log, standing, story};
+use crate::web::{Answer, App, Came, Shared, Which, log, standing, story};
 
 /// What was just done, for the line that says so.
 #[derive(Debug, Default, Deserialize)]
@@ -42,17 +42,22 @@ pub(super) async fn page(
     let actions = standing::actions(begun.as_ref(), &row, queued.as_ref());
     let actions: Vec<&str> = actions.into_iter().filter(allowed).collect();
     let done = match after.done.as_str() {
-        "approved" if begun.as_ref().is_some_and(standing::waits) => {
-            "You approved the patch; it waits for others to agree."
-        }
+        "agreed" => "You approved the patch; it waits for others to agree.",
         "approved" => "You approved the patch; it lands now.",
+        "chosen" => "You chose this candidate; it is proven first, and lands if it holds.",
         "rejected" => "You rejected the patch; nothing was changed.",
         "rolled-back" => "The landing was taken back.",
         "cancelled" => "You called the run off.",
         "retried" => "The run is in the queue.",
         _ => "",
     };
+    let paused = match &queued {
+        Some(queued) if queued.standing != Standing::Running => shared.store.repo(&row.repo).await?,
+        _ => None,
+    };
+    let paused = paused.and_then(|repo| repo.paused);
     let common = context! {
+        paused => paused.map(|pause| context! { reason => pause.reason, by => pause.by }),
         run => shown::row(&row, cut_off), word, tone, done, actions, cut_off,
         finished => row.status == Status::Finished,
         queued => queued.map(|queued| context! {
@@ -194,8 +199,14 @@ pub(super) async fn approve(
     Path(name): Path<String>,
     Sealed { caller, form }: Sealed<Approval>,
 ) -> Result<Response, Broken> {
-    let answer = Answer::Approve { patch: Some(form.patch), remark: None };
-    Ok(back(&answered(&shared, &caller, &name, answer).await?.run, "approved"))
+    let answer = Answer::Approve { patch: Which::Digest(form.patch), remark: None };
+    let (run, came) = answered(&shared, &caller, &name, answer).await?;
+    let done = match came {
+        Came::Proves(_) => "chosen",
+        Came::Waits { .. } => "agreed",
+        Came::Lands | Came::Refused => "approved",
+    };
+    Ok(back(&run, done))
 }
 
 /// Refuses a patch.
@@ -205,7 +216,7 @@ pub(super) async fn reject(
     Sealed { caller, form }: Sealed<Rejection>,
 ) -> Result<Response, Broken> {
     let reason = said(&form.reason, "reason")?.to_owned();
-    Ok(back(&answered(&shared, &caller, &name, Answer::Reject { reason }).await?.run, "rejected"))
+    Ok(back(&answered(&shared, &caller, &name, Answer::Reject { reason }).await?.0, "rejected"))
 }
 
 /// Takes a landing back.

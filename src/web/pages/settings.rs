@@ -21,7 +21,8 @@ pub(super) async fn page(State(shared): App, caller: Caller) -> Result<Response,
         .map(|line| context! { key => line.key, value => line.value, origin => line.origin.to_string() })
         .collect();
     let (mut tokens, mut audit) = (Vec::new(), Vec::new());
-    let repos: Vec<String> = shared.store.seen_repos().await?.into_iter().map(|seen| seen.repo).collect();
+    let repos: Vec<String> =
+        shared.store.repos(None, None, 1000).await?.into_iter().map(|row| row.repo).collect();
     let admin = caller.may(Scope::Admin);
     if admin {
         let now = shared.clock.now();
@@ -36,7 +37,7 @@ pub(super) async fn page(State(shared): App, caller: Caller) -> Result<Response,
         for row in shared.store.audit(None, ENTRIES).await? {
             audit.push(context! {
                 at => row.at.to_string(), actor => row.actor, action => row.action, target => row.target,
-                remote => row.remote, status => row.status,
+                remote => row.remote, status => row.status, detail => row.detail,
             });
         }
     }
