@@ -19,6 +19,9 @@ pub mod heal;
 pub mod plan;
 pub mod worker;
 
+pub mod retention;
+pub mod telemetry;
+
 pub mod run;
 
 pub mod fixers;
@@ -58,6 +61,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["worker"],
     &["plan"],
     &["heal"],
+    &["retention", "telemetry"],
     &["run"],
     &["fixers"],
     &["models", "context"],

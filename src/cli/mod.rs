@@ -13,6 +13,7 @@ mod keys;
 mod live;
 mod logs;
 mod memory;
+mod observe;
 mod page;
 pub(crate) mod paint;
 mod plan;
@@ -27,6 +28,7 @@ mod stats;
 mod submit;
 mod summary;
 mod token;
+mod vacuum;
 mod verify;
 mod worker;
 
@@ -96,6 +98,8 @@ enum Command {
     Token(token::Token),
     /// Success, cost and time over all runs
     Stats(stats::Stats),
+    /// Remove what is older than the configuration keeps
+    Vacuum(vacuum::Vacuum),
     /// What was learnt from fixes that worked
     Memory(memory::Memory),
     /// Detect the checks of a repo and write regreen.toml
@@ -222,6 +226,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Serve(command) => command.run().await?,
         Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
+        Command::Vacuum(command) => command.run().await?,
         Command::Memory(command) => command.run().await?,
         Command::Init(command) => command.run().await?,
         Command::Doctor(command) => command.run().await?,

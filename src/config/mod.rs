@@ -22,8 +22,8 @@ pub use environment::{Environment, open_state_dir};
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
 pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter};
 pub use user::{
-    Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking, Tier,
-    UserConfig,
+    Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Retention, Rung, Thinking,
+    Tier, UserConfig,
 };
 
 use crate::fault::Fault;
@@ -239,6 +239,13 @@ impl Settings {
         add("memory.enabled", user.memory.to_string(), &[]);
         add("proof.repeat", user.repeat.to_string(), &[]);
         add("proof.minimise", user.minimise.to_string(), &[]);
+        let kept = |age: Option<std::time::Duration>| age.map_or("for ever".to_owned(), render_duration);
+        add("retention.logs", kept(user.retention.logs), &[]);
+        let most = user.retention.logs_size.map_or("no limit".to_owned(), render_size);
+        add("retention.logs_size", most, &[]);
+        add("retention.prompts", kept(user.retention.prompts), &[]);
+        add("retention.events", kept(user.retention.events), &[]);
+        add("retention.landings", kept(user.retention.landings), &[]);
         add("state", self.state.display().to_string(), &["REGREEN_STATE_DIR", "XDG_STATE_HOME"]);
         all
     }

@@ -269,6 +269,28 @@ pub struct GuardRules {
     pub file_bytes: u64,
 }
 
+/// How long what is kept of runs that are over is kept; `None` for ever.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// What checks printed.
+    pub logs: Option<Duration>,
+    /// The most bytes of it.
+    pub logs_size: Option<u64>,
+    /// What models were sent and what they answered.
+    pub prompts: Option<Duration>,
+    /// All events, but of runs that landed something.
+    pub events: Option<Duration>,
+    /// All events of runs that landed something: they cannot be rolled back after that.
+    pub landings: Option<Duration>,
+}
+
+impl Retention {
+    /// Whether everything is kept for ever.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What the user's file says; absent keys have their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserConfig {
@@ -292,14 +314,27 @@ pub struct UserConfig {
     pub repeat: u32,
     /// Whether hunks that are not needed are dropped.
     pub minimise: bool,
+    /// How long what is kept of runs is kept.
+    pub retention: Retention,
 }
 
-const TOP: &[&str] =
-    &["providers", "ladder", "budget", "governance", "sandbox", "limits", "guards", "memory", "proof"];
+const TOP: &[&str] = &[
+    "providers",
+    "ladder",
+    "budget",
+    "governance",
+    "sandbox",
+    "limits",
+    "guards",
+    "memory",
+    "proof",
+    "retention",
+];
 const PROVIDER: &[&str] =
     &["kind", "base_url", "key_env", "key_file", "command", "recording", "timeout", "window"];
 const RUNG: &[&str] = &["fixer", "provider", "model", "attempts", "effort"];
 const LIMITS: &[&str] = &["memory", "processes", "file_size", "output", "check", "run", "attempts"];
+const RETENTION: &[&str] = &["logs", "logs_size", "prompts", "events", "landings"];
 const GUARDS: &[&str] = &["protected", "files", "lines", "file_size"];
 const SANDBOX: &[&str] =
     &["mode", "network", "registries", "private_registries", "read_only", "install_scripts"];
@@ -337,6 +372,7 @@ impl UserConfig {
             memory: true,
             repeat: 2,
             minimise: true,
+            retention: Retention::default(),
         }
     }
 
@@ -377,6 +413,9 @@ impl UserConfig {
         if let Some(section) = top.section("proof", &["repeat", "minimise"])? {
             set(&mut config.repeat, section.integer("repeat", 0..=100)?.map(|times| times as u32));
             set(&mut config.minimise, section.boolean("minimise")?);
+        }
+        if let Some(section) = top.section("retention", RETENTION)? {
+            config.retention = retention(&section)?;
         }
         Ok(config)
     }
@@ -616,6 +655,20 @@ fn confinement(
         }
     }
     Ok(())
+}
+
+fn retention(section: &Section<'_, '_>) -> Result<Retention, Fault> {
+    let rules = Retention {
+        logs: section.age("logs")?,
+        logs_size: section.size("logs_size")?,
+        prompts: section.age("prompts")?,
+        events: section.age("events")?,
+        landings: section.age("landings")?,
+    };
+    if rules.landings.is_some_and(|age| age < rules.events.unwrap_or(age)) {
+        return Err(section.wrong("landings", "must not be shorter than `events`"));
+    }
+    Ok(rules)
 }
 
 fn caps(target: &mut Caps, section: &Section<'_, '_>) -> Result<(), Fault> {

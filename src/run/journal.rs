@@ -324,7 +324,13 @@ fn unpriced(model: &str) -> (String, String) {
 /// # Errors
 /// Where there is none, or its events are not of a form that this version knows.
 pub async fn load(store: &Store, id: &str) -> Result<Run> {
-    Run::fold(&records(store, id, 0).await?)
+    let records = records(store, id, 0).await?;
+    if records.is_empty() && store.remains(id).await?.is_some_and(|run| run.is_removed) {
+        return Err(Fault::usage(format!("what happened in run {} was removed", crate::store::short(id)))
+            .hint("it was older than [retention] of the configuration keeps; `regreen runs` still lists it")
+            .into());
+    }
+    Run::fold(&records)
 }
 
 /// The events of a run after `seq`.
@@ -412,8 +418,8 @@ fn projection(event: &Event, run: &Run) -> Projection {
     projection
 }
 
-/// How a run ended, in one word for lists.
-fn outcome(run: &Run, exit: Exit) -> &'static str {
+/// How a run ended that ends with `exit`, in one word for lists.
+pub fn outcome(run: &Run, exit: Exit) -> &'static str {
     match exit {
         Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { only_plan: true, .. }) => "planned",
         Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { .. }) => "implemented",

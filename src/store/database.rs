@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -23,6 +24,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "queue", QUEUE),
     (5, "service", SERVICE),
     (6, "feed", include_str!("../../migrations/0006_feed.sql")),
+    (10, "retention", include_str!("../../migrations/0010_retention.sql")),
 ];
 
 /// The same for PostgreSQL, which came later. From version 4 on both take the same scripts, where they can.
@@ -31,6 +33,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (4, "queue", QUEUE),
     (5, "service", SERVICE),
     (6, "feed", include_str!("../../migrations/postgres/0006_feed.sql")),
+    (10, "retention", include_str!("../../migrations/postgres/0010_retention.sql")),
 ];
 
 const QUEUE: &str = include_str!("../../migrations/0004_queue.sql");
@@ -149,8 +152,18 @@ fn explain_migration(error: MigrateError) -> anyhow::Error {
     }
 }
 
+/// Failures since this process began: those of a database that was out of reach, and all others.
+static FAILURES: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+
+/// Statements that failed since this process began, by kind.
+pub fn failures() -> [(&'static str, u64); 2] {
+    let [out_of_reach, other] = &FAILURES;
+    [("out-of-reach", out_of_reach.load(Ordering::Relaxed)), ("other", other.load(Ordering::Relaxed))]
+}
+
 /// Turns failures that a person can do something about into faults.
 pub(super) fn explain(error: sqlx::Error) -> anyhow::Error {
+    FAILURES[usize::from(!is_out_of_reach(&error))].fetch_add(1, Ordering::Relaxed);
     let fault = match &error {
         _ if is_out_of_reach(&error) => Some(
             Fault::cannot_judge("the database of the store is out of reach")

@@ -15,9 +15,11 @@ mod listing;
 pub mod measure;
 mod queue;
 mod reservations;
+mod retention;
 mod rows;
 pub(crate) mod sql;
 mod tokens;
+mod waiting;
 mod wake;
 
 #[cfg(test)]
@@ -35,6 +37,7 @@ use serde_json::Value;
 
 pub use approvals::{Approval, Decision};
 pub use audit::{Asked, AuditRow, Known};
+pub use database::failures;
 pub use feed::Fed;
 pub use figures::{CategorySum, CostSum, DayOutcome, FixerSum};
 pub use lease::{Lease, Lock, run_dir};
@@ -44,8 +47,10 @@ pub use queue::{
     Submitted,
 };
 pub use reservations::Taken;
+pub use retention::{Old, Part, Remains};
 pub use rows::{AttemptRow, Event, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status};
 pub use tokens::TokenRow;
+pub use waiting::Waiting;
 pub use wake::Wake;
 
 use crate::clock::{Clock, SystemClock};

@@ -83,14 +83,16 @@ pub enum Standing {
 }
 
 impl Standing {
-    const ALL: [Standing; 4] = [Standing::Queued, Standing::Delayed, Standing::Blocked, Standing::Running];
+    /// All.
+    pub const ALL: [Standing; 4] =
+        [Standing::Queued, Standing::Delayed, Standing::Blocked, Standing::Running];
 
     /// As written in the database.
     pub fn as_str(self) -> &'static str {
         ["queued", "delayed", "blocked", "running"][self as usize]
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|standing| standing.as_str() == text);
         found.with_context(|| format!("unknown standing {text:?} in the store"))
     }
@@ -128,6 +130,8 @@ pub struct Claim {
     pub repo: String,
     /// How urgent it is.
     pub priority: Priority,
+    /// How long it could have been claimed before it was.
+    pub waited: Duration,
     /// How many workers died while they had it.
     pub deaths: u32,
     /// Whether somebody cancelled it: nothing is left to be done but to end it.
@@ -427,7 +431,7 @@ impl Store {
         };
         let row = query(
             "UPDATE queue SET state = 'running', worker = $2, claimed_at = @now, reason = NULL WHERE run = $1 \
-             RETURNING repo, priority, deaths, cancelled",
+             RETURNING repo, priority, deaths, cancelled, @now - not_before AS waited",
         );
         let row = row.bind(run).bind(worker).one(&mut *transaction).await?;
         let mut fence = None;
@@ -442,6 +446,7 @@ impl Store {
             run: run.to_owned(),
             repo: row.get("repo")?,
             priority: Priority::parse(&row.get::<String>("priority")?)?,
+            waited: Duration::from_millis(row.count("waited")?),
             deaths: row.count("deaths")?.try_into().unwrap_or(u32::MAX),
             cancelled: row.get("cancelled")?,
             lease: Lease::new(self, run, lock, fence, asked).into(),
@@ -573,7 +578,8 @@ impl Store {
             return Ok(());
         }
         let rescued = query(
-            "UPDATE queue SET state = 'queued', worker = NULL, deaths = deaths + 1 WHERE run = $1 AND state = 'running'",
+            "UPDATE queue SET state = 'queued', not_before = @now, worker = NULL, deaths = deaths + 1 \
+             WHERE run = $1 AND state = 'running'",
         );
         if rescued.bind(run).execute(&mut transaction).await? > 0 {
             tracing::info!(run, "its worker died; another one goes on with it");
