@@ -19,6 +19,7 @@ pub mod heal;
 pub mod plan;
 pub mod worker;
 
+pub mod backup;
 pub mod retention;
 pub mod telemetry;
 
@@ -61,7 +62,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["worker"],
     &["plan"],
     &["heal"],
-    &["retention", "telemetry"],
+    &["backup", "retention", "telemetry"],
     &["run"],
     &["fixers"],
     &["models", "context"],

@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod approve;
+mod backup;
 mod bench;
 mod bench_queue;
 mod cancel;
@@ -22,6 +23,7 @@ mod rollback;
 mod run;
 mod runs;
 mod serve;
+mod service_check;
 mod session;
 mod show;
 mod stats;
@@ -98,6 +100,10 @@ enum Command {
     Token(token::Token),
     /// Success, cost and time over all runs
     Stats(stats::Stats),
+    /// Copy the store, its logs and its snapshots into a new folder, while others work
+    Backup(backup::Backup),
+    /// Put a backup back
+    Restore(backup::Restore),
     /// Remove what is older than the configuration keeps
     Vacuum(vacuum::Vacuum),
     /// What was learnt from fixes that worked
@@ -163,6 +169,7 @@ pub fn main() -> u8 {
         Ok(Err(error)) => complain(&error),
         Err(_panicked) => Exit::Bug.code(),
     };
+    observe::end();
     // Whatever still runs in a sandbox dies with its handle; a blocking read of a terminal must not keep the program.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     session::remove_temporary();
@@ -226,6 +233,8 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Serve(command) => command.run().await?,
         Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
+        Command::Backup(command) => command.run().await?,
+        Command::Restore(command) => command.run().await?,
         Command::Vacuum(command) => command.run().await?,
         Command::Memory(command) => command.run().await?,
         Command::Init(command) => command.run().await?,
@@ -305,10 +314,21 @@ fn bug_report(what: &dyn std::fmt::Display, trace: &Backtrace) -> String {
     )
 }
 
-/// Shows what Regreen logs about itself as `REGREEN_LOG` says; without it, warnings for people.
+/// Shows what Regreen logs about itself as `REGREEN_LOG` says; without it, warnings for people. With `REGREEN_LOG_FORMAT=json` each line of it, and all
+/// that is said to people on standard error, is one JSON object.
 fn trace() {
     use tracing_subscriber::EnvFilter;
     let environment = crate::config::Environment::from_process();
+    if environment.get("REGREEN_LOG_FORMAT") == Some("json") {
+        let filter = environment.get("REGREEN_LOG").unwrap_or("regreen=warn");
+        paint::speak_json();
+        return tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_env_filter(EnvFilter::new(format!("{filter},{}=info", paint::SAID)))
+            .with_writer(|| Traces)
+            .init();
+    }
     match environment.get("REGREEN_LOG") {
         Some(filter) => tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new(filter))
@@ -331,7 +351,8 @@ struct Traces;
 
 impl std::io::Write for Traces {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        paint::say(String::from_utf8_lossy(line).trim_end_matches('\n'));
+        let line_said = String::from_utf8_lossy(line);
+        paint::hand_over(&paint::redacted(line_said.trim_end_matches('\n')));
         Ok(line.len())
     }
 

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::net::TcpListener;
@@ -11,7 +12,7 @@ use super::session::Session;
 use crate::fault::Fault;
 use crate::run::journal::Listener;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Collector, Metrics, collector};
 use crate::web::{Watched, serve_operators};
 
 static OBSERVERS: RwLock<Vec<Arc<dyn Listener>>> = RwLock::new(Vec::new());
@@ -21,10 +22,34 @@ pub(super) fn observe(listener: Arc<dyn Listener>) {
     OBSERVERS.write().unwrap_or_else(PoisonError::into_inner).push(listener);
 }
 
+/// The collector that traces are sent to, if the environment names one.
+static COLLECTOR: OnceLock<Option<Arc<Collector>>> = OnceLock::new();
+
+/// How long the program's end waits for a collector.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// `listeners`, and those that hear of every run.
-pub(super) fn with_observers(mut listeners: Vec<Arc<dyn Listener>>) -> Vec<Arc<dyn Listener>> {
+pub(super) fn with_observers(
+    session: &Session,
+    mut listeners: Vec<Arc<dyn Listener>>,
+) -> Vec<Arc<dyn Listener>> {
+    let begin = || match collector(&session.environment, session.redactor()) {
+        Ok(collector) => collector.map(Arc::new),
+        Err(error) => {
+            tracing::warn!("no traces are sent: {error:#}");
+            None
+        }
+    };
+    listeners.extend(COLLECTOR.get_or_init(begin).iter().map(|all| all.clone() as Arc<dyn Listener>));
     listeners.extend(OBSERVERS.read().unwrap_or_else(PoisonError::into_inner).iter().cloned());
     listeners
+}
+
+/// Hands over what the collector has not got yet. The program is about to end.
+pub(super) fn end() {
+    if let Some(Some(collector)) = COLLECTOR.get() {
+        collector.end(PATIENCE);
+    }
 }
 
 /// Counts every run of this process from now on.

@@ -129,8 +129,14 @@ impl Session {
     pub async fn begin(&self, id: &str, spec: Spec, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
         Ok(self
             .guarded(
-                Journal::begin(self.store.clone(), self.clock.clone(), with_observers(listeners), id, spec)
-                    .await?,
+                Journal::begin(
+                    self.store.clone(),
+                    self.clock.clone(),
+                    with_observers(self, listeners),
+                    id,
+                    spec,
+                )
+                .await?,
             )
             .await)
     }
@@ -142,7 +148,7 @@ impl Session {
     pub async fn reopen(&self, id: &str, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
         Ok(self
             .guarded(
-                Journal::reopen(self.store.clone(), self.clock.clone(), with_observers(listeners), id)
+                Journal::reopen(self.store.clone(), self.clock.clone(), with_observers(self, listeners), id)
                     .await?,
             )
             .await)
@@ -159,7 +165,9 @@ impl Session {
         listeners: Vec<Arc<dyn Listener>>,
     ) -> Result<Journal> {
         let (store, clock) = (self.store.clone(), self.clock.clone());
-        Ok(self.guarded(Journal::start(store, clock, with_observers(listeners), lease, spec).await?).await)
+        Ok(self
+            .guarded(Journal::start(store, clock, with_observers(self, listeners), lease, spec).await?)
+            .await)
     }
 
     /// Takes up a run of the queue, with the lease of whoever claimed it.
@@ -168,7 +176,7 @@ impl Session {
     /// Where it cannot be read.
     pub async fn take_up(&self, lease: Arc<Lease>, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
         let (store, clock) = (self.store.clone(), self.clock.clone());
-        Ok(self.guarded(Journal::take_up(store, clock, with_observers(listeners), lease).await?).await)
+        Ok(self.guarded(Journal::take_up(store, clock, with_observers(self, listeners), lease).await?).await)
     }
 
     /// The journal with the day's cap; nothing that is written down of the run from here on has secrets.
@@ -387,7 +395,7 @@ pub fn remove_temporary() {
 }
 
 /// The address of a PostgreSQL that takes the place of the file in the state folder.
-const DATABASE: &str = "REGREEN_DATABASE_URL";
+pub(super) const DATABASE: &str = "REGREEN_DATABASE_URL";
 
 /// The user's own prices, beside the configuration file.
 const PRICES: &str = "prices.toml";

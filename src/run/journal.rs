@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::events::{Baseline, Decision, Event, Record, Spec, StopRule, Trigger};
 use super::{AttemptState, Run, passed};
@@ -220,12 +221,12 @@ impl Journal {
     pub async fn record(&self, event: Event) -> Result<()> {
         let pages = self.pages.clone();
         let writing = pages.writing.clone().lock_owned().await;
-        tokio::spawn(async move {
+        let record = async move {
             let recorded = pages.record(event).await;
             drop(writing);
             recorded
-        })
-        .await?
+        };
+        tokio::spawn(record.in_current_span()).await?
     }
 
     /// Passes on what a check or a fixer says while it works.

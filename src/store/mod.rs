@@ -10,6 +10,7 @@ mod audit;
 mod database;
 mod feed;
 mod figures;
+mod in_use;
 mod lease;
 mod listing;
 pub mod measure;
@@ -17,6 +18,7 @@ mod queue;
 mod reservations;
 mod retention;
 mod rows;
+mod saved;
 pub(crate) mod sql;
 mod tokens;
 mod waiting;
@@ -37,9 +39,10 @@ use serde_json::Value;
 
 pub use approvals::{Approval, Decision};
 pub use audit::{Asked, AuditRow, Known};
-pub use database::failures;
+pub use database::{TooOld, failures};
 pub use feed::Fed;
 pub use figures::{CategorySum, CostSum, DayOutcome, FixerSum};
+pub use in_use::{InUse, RESTORING};
 pub use lease::{Lease, Lock, run_dir};
 pub use listing::{Listing, Mark, SeenRepo};
 pub use queue::{
@@ -49,6 +52,7 @@ pub use queue::{
 pub use reservations::Taken;
 pub use retention::{Old, Part, Remains};
 pub use rows::{AttemptRow, Event, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status};
+pub use saved::{Seen, look_at};
 pub use tokens::TokenRow;
 pub use waiting::Waiting;
 pub use wake::Wake;
@@ -71,6 +75,8 @@ pub struct Store {
     place: String,
     /// How long a lease lasts that is not renewed.
     lease: Duration,
+    /// That an SQLite store is used.
+    _in_use: Option<Arc<InUse>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -129,9 +135,11 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn open_with(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        let pool = Pool::Sqlite(database::open(path).await?);
         let state = path.parent().unwrap_or(Path::new("")).to_owned();
-        Ok(Self { pool, clock, state, place: String::new(), lease: lease::LEASE })
+        let in_use = InUse::shared(path)?;
+        let pool = Pool::Sqlite(database::open(path).await?);
+        let _in_use = Some(Arc::new(in_use));
+        Ok(Self { pool, clock, state, place: String::new(), lease: lease::LEASE, _in_use })
     }
 
     /// Connects to the PostgreSQL at `url`, which other machines may share, and brings its tables up to date. Locks of this machine lie in the
@@ -150,7 +158,7 @@ impl Store {
     pub async fn connect_with(url: &SecretString, state: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         let place = place(state).context("cannot name the state folder")?;
         let pool = Pool::Postgres(database::connect(url).await?);
-        Ok(Self { pool, clock, state: state.to_owned(), place, lease: lease::LEASE })
+        Ok(Self { pool, clock, state: state.to_owned(), place, lease: lease::LEASE, _in_use: None })
     }
 
     /// Writes everything to the main file and closes it.

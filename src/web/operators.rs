@@ -80,7 +80,11 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// Runs can be shown and submitted; else what is in the way.
 async fn ready(watched: &Watched) -> Response {
-    let store = match tokio::time::timeout(LOOK, watched.store.feed_end()).await {
+    let looked = async {
+        watched.store.compatible().await?;
+        watched.store.feed_end().await
+    };
+    let store = match tokio::time::timeout(LOOK, looked).await {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => {
             tracing::warn!("not ready: {error:#}");

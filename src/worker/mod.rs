@@ -14,10 +14,11 @@ use anyhow::Result;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
+use tracing::Instrument;
 
 pub use off::{CalledOff, Why};
 
-use crate::store::{Back, Claim, MOST_DEATHS, Priority, Store, Wake, is_interruption, short};
+use crate::store::{Back, Claim, MOST_DEATHS, Priority, Store, TooOld, Wake, is_interruption, short};
 
 /// Takes a claimed run to its end.
 #[async_trait(?Send)]
@@ -130,6 +131,11 @@ async fn claim_and_drive(
         let idle = match hands.fill(settings).await {
             Ok(_) if settings.once && hands.tasks.is_empty() => return Ok(()),
             Ok(idle) => idle.clamp(LEAST, LOOK),
+            // Nothing is begun any more; what is under way ends, or is for newer workers.
+            Err(error) if error.is::<TooOld>() => {
+                hands.end(settings.grace, &mut wake, &settings.name).await;
+                return Err(error);
+            }
             Err(error) => {
                 tracing::warn!("the queue cannot be read: {error:#}");
                 RETRY
@@ -169,11 +175,13 @@ impl Hands {
             let (say, off) = watch::channel(why);
             self.under_way.insert(claim.run.clone(), say);
             let (store, driver) = (self.store.clone(), self.driver.clone());
-            self.tasks.spawn_local(async move {
+            let span = tracing::error_span!("run", run = claim.run);
+            let work = async move {
                 let run = claim.run.clone();
                 have_driven(&store, driver.as_ref(), claim, CalledOff::new(off)).await;
                 run
-            });
+            };
+            self.tasks.spawn_local(work.instrument(span));
         }
         Ok(self.store.quiet().await?.unwrap_or(LOOK))
     }
