@@ -73,10 +73,11 @@ impl Serve {
             metrics,
         };
         web::serve(listener, service, signals.next()).await?;
-        if local {
-            session.store.revoke_token(&name).await?;
-        }
         crate::process::leave().await;
+        // Where the store is gone, the end is none the worse for it; the next start ends what is left.
+        if local && let Err(error) = session.store.revoke_token(&name).await {
+            tracing::warn!("the printed token is still valid, `regreen token revoke` ends it: {error:#}");
+        }
         session.store.close().await;
         say("stopped");
         Ok(Exit::Green)
