@@ -37,12 +37,6 @@ DROP TABLE spending;
 ALTER TABLE spending_without_events RENAME TO spending;
 CREATE INDEX spending_by_time ON spending (at);
 
--- What one process does for all that share the store, and when it is due again.
-CREATE TABLE duties (
-    name TEXT PRIMARY KEY NOT NULL,
-    due  BIGINT NOT NULL
-);
-
 -- The version of the tables that a Regreen has to know at least to work with them. One that knows it goes on beside a newer one.
 CREATE TABLE compatibility (
     needs BIGINT NOT NULL

@@ -17,6 +17,7 @@ pub mod web;
 
 pub mod heal;
 pub mod plan;
+pub mod repos;
 pub mod worker;
 
 pub mod backup;
@@ -30,10 +31,13 @@ pub mod fixers;
 pub mod context;
 pub mod models;
 
+pub mod policy;
+
 pub mod guards;
 pub mod landing;
 pub mod verify;
 
+pub mod alerts;
 pub mod memory;
 
 pub mod edits;
@@ -59,16 +63,17 @@ pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["web"],
-    &["worker"],
+    &["worker", "repos"],
     &["plan"],
     &["heal"],
     &["backup", "retention", "telemetry"],
     &["run"],
     &["fixers"],
     &["models", "context"],
+    &["policy"],
     &["landing", "guards"],
     &["verify"],
-    &["memory"],
+    &["memory", "alerts"],
     &["workspace"],
     &["sandbox"],
     &["store", "edits"],

@@ -30,12 +30,6 @@ CREATE TRIGGER events_are_never_truncated BEFORE TRUNCATE ON events
 -- Money outlives the event that tells of it.
 ALTER TABLE spending DROP CONSTRAINT spending_run_seq_fkey;
 
--- What one process does for all that share the store, and when it is due again.
-CREATE TABLE duties (
-    name TEXT PRIMARY KEY NOT NULL,
-    due  BIGINT NOT NULL
-);
-
 -- The version of the tables that a Regreen has to know at least to work with them. One that knows it goes on beside a newer one.
 CREATE TABLE compatibility (
     needs BIGINT NOT NULL

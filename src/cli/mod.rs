@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod alerts;
 mod approve;
 mod backup;
 mod bench;
@@ -18,6 +19,7 @@ mod observe;
 mod page;
 pub(crate) mod paint;
 mod plan;
+mod repo;
 mod resume;
 mod rollback;
 mod run;
@@ -96,6 +98,8 @@ enum Command {
     Verify(verify::Verify),
     /// Serve the API and the dashboard
     Serve(serve::Serve),
+    /// The repos that Regreen looks after
+    Repo(repo::RepoCommand),
     /// Tokens of the service: who may call it, and for what
     Token(token::Token),
     /// Success, cost and time over all runs
@@ -106,6 +110,8 @@ enum Command {
     Restore(backup::Restore),
     /// Remove what is older than the configuration keeps
     Vacuum(vacuum::Vacuum),
+    /// What is wrong with the service as a whole
+    Alerts(alerts::Alerts),
     /// What was learnt from fixes that worked
     Memory(memory::Memory),
     /// Detect the checks of a repo and write regreen.toml
@@ -231,11 +237,13 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Rollback(command) => command.run().await?,
         Command::Verify(command) => command.run().await?,
         Command::Serve(command) => command.run().await?,
+        Command::Repo(command) => command.run().await?,
         Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
         Command::Backup(command) => command.run().await?,
         Command::Restore(command) => command.run().await?,
         Command::Vacuum(command) => command.run().await?,
+        Command::Alerts(command) => command.run().await?,
         Command::Memory(command) => command.run().await?,
         Command::Init(command) => command.run().await?,
         Command::Doctor(command) => command.run().await?,

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::config::Retention;
 use crate::run::events::empty_prompts;
-use crate::store::{Part, Store};
+use crate::store::{Part, Store, Turn};
 
 /// How much of something was removed, or would be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -114,8 +114,10 @@ pub async fn keep(
     clock: std::sync::Arc<dyn crate::clock::Clock>,
 ) {
     loop {
-        match store.take_duty("retention", EVERY).await {
-            Ok(true) => match sweep(&store, &state, &rules, clock.now(), false).await {
+        // Each state folder has files of its own to look after.
+        let turn = store.take_turn(&format!("retention/{}", store.place()), EVERY).await;
+        match turn {
+            Ok(Turn::Ours) => match sweep(&store, &state, &rules, clock.now(), false).await {
                 Ok(removed) if removed.is_empty() => {}
                 Ok(removed) => tracing::info!(
                     logs = removed.logs.count,
@@ -125,7 +127,7 @@ pub async fn keep(
                 ),
                 Err(error) => tracing::warn!("what is old could not be removed: {error:#}"),
             },
-            Ok(false) => {}
+            Ok(Turn::After(_)) => {}
             Err(error) => tracing::debug!("nobody knows whether old runs are to be removed: {error:#}"),
         }
         tokio::time::sleep(EVERY / 4).await;

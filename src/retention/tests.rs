@@ -1,13 +1,11 @@
 //! What is removed, and above all what is not.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
 use crate::run::journal::load;
-use crate::store::{NewRun, Priority, Projection, RunPatch, Status, Submission};
+use crate::store::{NewEvent, NewRun, Priority, Projection, RunPatch, Status, Submission};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -34,22 +32,16 @@ impl Place {
             status: Status::Running,
             base: None,
         };
-        let lease = self
-            .store
-            .create(&run, at, "started", &json!({"event": "started"}), &Projection::default())
-            .await
-            .unwrap();
+        let event = |kind, payload| NewEvent::new(at, kind, payload);
+        let lease = self.store.create(&run, &event("started", json!({"event": "started"}))).await.unwrap();
         let asked = json!({"event": "asked", "attempt": 1, "call": {
             "request": {"system": "rules", "turns": [{"role": "user", "text": "secret plans"}]},
             "answer": {"Ok": {"text": "an answer", "stop": "done"}}, "usage": {"input": 7},
         }});
         let end = Projection { run: end, ..Projection::default() };
-        self.store.append(Some(&lease), id, at, 1, "asked", &asked, &Projection::default()).await.unwrap();
-        self.store
-            .append(Some(&lease), id, at, 2, "proven", &json!({}), &Projection::default())
-            .await
-            .unwrap();
-        self.store.append(Some(&lease), id, at, 3, "finished", &json!({}), &end).await.unwrap();
+        self.store.append(Some(&lease), id, 1, &event("asked", asked)).await.unwrap();
+        self.store.append(Some(&lease), id, 2, &event("proven", json!({}))).await.unwrap();
+        self.store.append(Some(&lease), id, 3, &event("finished", json!({})).with(end)).await.unwrap();
         let logs = self.dir.path().join("logs").join(id);
         std::fs::create_dir_all(&logs).unwrap();
         std::fs::write(logs.join("1-goal.log"), vec![b'x'; 1000]).unwrap();
@@ -176,27 +168,6 @@ async fn a_run_that_is_to_begin_again_keeps_its_events() {
 }
 
 #[tokio::test]
-async fn one_of_those_who_share_a_folder_has_the_duty() {
-    let place = Place::new().await;
-    let other = Store::open(&place.dir.path().join("regreen.db")).await.unwrap();
-    let hour = Duration::from_secs(3600);
-    assert!(place.store.take_duty("retention", hour).await.unwrap());
-    assert!(!other.take_duty("retention", hour).await.unwrap());
-    assert!(other.take_duty("something else", hour).await.unwrap());
-    let later = Arc::new(Later(SystemClock.now() + jiff::SignedDuration::from_hours(2)));
-    let tomorrow = Store::open_with(&place.dir.path().join("regreen.db"), later).await.unwrap();
-    assert!(tomorrow.take_duty("retention", hour).await.unwrap());
-}
-
-struct Later(Timestamp);
-
-impl Clock for Later {
-    fn now(&self) -> Timestamp {
-        self.0
-    }
-}
-
-#[tokio::test]
 async fn the_key_of_a_removed_run_still_stands_for_it() {
     let place = Place::new().await;
     let run = NewRun {
@@ -209,13 +180,24 @@ async fn the_key_of_a_removed_run_still_stands_for_it() {
     };
     let submission =
         Submission { run, priority: Priority::Normal, key: Some("k".into()), delay: Duration::ZERO };
-    place.store.submit(&submission, "submitted", &json!({})).await.unwrap();
+    place.store.submit(&submission, &NewEvent::new(SystemClock.now(), "submitted", json!({}))).await.unwrap();
     let claim = place.store.claim("w").await.unwrap().unwrap();
     let end = Projection { run: over(Status::Finished, None), ..Projection::default() };
     let at = ago(SystemClock.now(), DAY * 9);
-    place.store.append(Some(&claim.lease), "keyed", at, 1, "finished", &json!({}), &end).await.unwrap();
+    place
+        .store
+        .append(Some(&claim.lease), "keyed", 1, &NewEvent::new(at, "finished", json!({})).with(end))
+        .await
+        .unwrap();
     place.store.over(claim).await.unwrap();
     place.sweep(&Retention { events: Some(DAY), ..Retention::default() }, false).await;
     assert!(place.kinds("keyed").await.is_empty());
-    assert!(!place.store.submit(&submission, "submitted", &json!({})).await.unwrap().new);
+    assert!(
+        !place
+            .store
+            .submit(&submission, &NewEvent::new(SystemClock.now(), "submitted", json!({})))
+            .await
+            .unwrap()
+            .new
+    );
 }

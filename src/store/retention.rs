@@ -204,21 +204,6 @@ impl Store {
         }))
     }
 
-    /// Takes over something that one process does for all, if it is due; it is due again after `every`. Whoever dies over it lets it be until then.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn take_duty(&self, name: &str, every: std::time::Duration) -> Result<bool> {
-        // Each state folder has files of its own to look after.
-        let name = format!("{name}/{}", self.place);
-        let taken = query(
-            "INSERT INTO duties (name, due) VALUES ($1, @now + $2) \
-             ON CONFLICT (name) DO UPDATE SET due = @now + $2 WHERE duties.due <= @now",
-        );
-        let every = signed(every.as_millis().try_into().unwrap_or(u64::MAX));
-        Ok(taken.bind(name).bind(every).execute(self).await? == 1)
-    }
-
     /// Gives the space of what was removed back to the disk, where the database does not do so by itself. Nobody can write meanwhile.
     ///
     /// # Errors

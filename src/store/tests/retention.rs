@@ -9,8 +9,9 @@ async fn finished(store: &Store, id: &str) {
     let asked = json!({"call": {"request": {"system": "rules", "turns": [1]}}});
     let spent = Spent { provider: "p".into(), model: "m".into(), cost: Money(1500) };
     let paid = Projection { spent: Some(spent), ..Projection::default() };
-    store.append(None, id, store.now(), 1, "asked", &asked, &paid).await.unwrap();
-    store.append(None, id, store.now(), 2, "proven", &json!({}), &Projection::default()).await.unwrap();
+    let event = |kind, payload, follows| NewEvent { at: store.now(), kind, payload, follows };
+    store.append(None, id, 1, &event("asked", asked, paid)).await.unwrap();
+    store.append(None, id, 2, &event("proven", json!({}), Projection::default())).await.unwrap();
     let run = RunPatch {
         status: Some(Status::Finished),
         outcome: Some("healed".into()),
@@ -18,7 +19,7 @@ async fn finished(store: &Store, id: &str) {
         ..RunPatch::default()
     };
     let end = Projection { run, ..Projection::default() };
-    store.append(None, id, store.now(), 3, "finished", &json!({}), &end).await.unwrap();
+    store.append(None, id, 3, &event("finished", json!({}), end)).await.unwrap();
 }
 
 async fn events_go_whole_and_figures_stay(place: Place) {
@@ -56,15 +57,6 @@ async fn events_go_whole_and_figures_stay(place: Place) {
     }
 }
 
-async fn a_duty_is_one_process_s_until_it_is_due_again(place: Place) {
-    let (store, hour) = (place.store().await, Duration::from_secs(3600));
-    let all = futures_util::future::join_all((0..5).map(|_| store.take_duty("d", hour))).await;
-    assert_eq!(all.into_iter().filter(|taken| *taken.as_ref().unwrap()).count(), 1);
-    place.pass(2 * hour).await;
-    assert!(store.take_duty("d", hour).await.unwrap());
-    assert!(!store.take_duty("d", hour).await.unwrap());
-}
-
 /// Whoever has the store open goes on while a newer Regreen adds to its tables, and stops once it says that more has to be known.
 async fn a_newer_regreen_changes_tables_beside_older_ones(place: Place) {
     let store = place.store().await;
@@ -89,10 +81,7 @@ async fn a_newer_regreen_changes_tables_beside_older_ones(place: Place) {
     let writing = tokio::spawn(async move {
         let mut seq = 1;
         while !told.load(Ordering::Relaxed) || seq < 20 {
-            writer
-                .append(None, "r2", writer.now(), seq, "x", &json!({}), &Projection::default())
-                .await
-                .unwrap();
+            writer.append(None, "r2", seq, &NewEvent::new(writer.now(), "x", json!({}))).await.unwrap();
             seq += 1;
         }
         seq
@@ -171,7 +160,6 @@ async fn tables_are_brought_up_to_date_under_load(place: Place) {
 
 on_both!(
     events_go_whole_and_figures_stay,
-    a_duty_is_one_process_s_until_it_is_due_again,
     a_newer_regreen_changes_tables_beside_older_ones,
     tables_are_brought_up_to_date_under_load,
 );

@@ -7,6 +7,7 @@ mod events;
 mod lists;
 mod metrics;
 mod pages;
+mod repos;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
