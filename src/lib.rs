@@ -20,6 +20,10 @@ pub mod plan;
 pub mod repos;
 pub mod worker;
 
+pub mod backup;
+pub mod retention;
+pub mod telemetry;
+
 pub mod run;
 
 pub mod fixers;
@@ -62,6 +66,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["worker", "repos"],
     &["plan"],
     &["heal"],
+    &["backup", "retention", "telemetry"],
     &["run"],
     &["fixers"],
     &["models", "context"],

@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
-use tokio::net::TcpListener;
 
 use super::approve::Patch;
+use super::observe::{self, listen};
 use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
 use super::session::Session;
 use crate::fault::{Exit, Fault};
@@ -34,6 +34,9 @@ pub(super) struct Serve {
     /// Calls that a token may make in a minute
     #[arg(long, value_name = "N", default_value_t = NonZeroU32::new(1200).expect("not zero"))]
     rate: NonZeroU32,
+    /// Also answer /metrics, /healthz and /readyz there, to anybody who asks; without it /metrics needs a token, but from this machine
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
 }
 
 impl Serve {
@@ -45,10 +48,7 @@ impl Serve {
         if !local {
             self.refuse_strangers(&session).await?;
         }
-        let listener = TcpListener::bind(self.listen).await.map_err(|error| {
-            Fault::usage(format!("cannot listen on {}: {error}", self.listen))
-                .hint("--listen names another address")
-        })?;
+        let listener = listen(self.listen, "--listen").await?;
         let address = listener.local_addr().context("the listener has no address")?;
         let hosts = Hosts::new(address, self.public_url.as_deref())?;
         let name = format!("{LOCAL}{address}");
@@ -57,6 +57,13 @@ impl Serve {
         } else {
             say(&format!("{} listening on {}", paint(GOOD, "✔"), paint(NAME, format!("http://{address}/"))));
         }
+        let metrics = observe::count();
+        if let Some(address) = self.metrics {
+            let address =
+                observe::answer_operators(address, metrics.clone(), &session.store, &session.state).await?;
+            say(&format!("  metrics at {}", paint(NAME, format!("http://{address}/metrics"))));
+        }
+        observe::keep_tidy(&session);
         let service = Service {
             store: session.store.clone(),
             state: session.state.clone(),
@@ -66,6 +73,7 @@ impl Serve {
             actions: Arc::new(Hands { session: session.clone(), machine: OnceLock::new() }),
             hosts,
             rate: self.rate,
+            metrics,
         };
         let alerts = session.watch_alerts();
         web::serve(listener, service, signals.next()).await?;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 
 use super::live::{Lines, Tree};
+use super::observe::with_observers;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ProviderKind, Rung, Settings, open_state_dir};
 use crate::fault::{Exit, Fault};
@@ -133,7 +134,16 @@ impl Session {
     /// Where the store cannot be written.
     pub async fn begin(&self, id: &str, spec: Spec, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
         Ok(self
-            .guarded(Journal::begin(self.store.clone(), self.clock.clone(), listeners, id, spec).await?)
+            .guarded(
+                Journal::begin(
+                    self.store.clone(),
+                    self.clock.clone(),
+                    with_observers(self, listeners),
+                    id,
+                    spec,
+                )
+                .await?,
+            )
             .await)
     }
 
@@ -142,7 +152,12 @@ impl Session {
     /// # Errors
     /// Where another process has it, or it cannot be read.
     pub async fn reopen(&self, id: &str, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
-        Ok(self.guarded(Journal::reopen(self.store.clone(), self.clock.clone(), listeners, id).await?).await)
+        Ok(self
+            .guarded(
+                Journal::reopen(self.store.clone(), self.clock.clone(), with_observers(self, listeners), id)
+                    .await?,
+            )
+            .await)
     }
 
     /// Begins a run that waited in the queue, with the lease of whoever claimed it.
@@ -156,7 +171,9 @@ impl Session {
         listeners: Vec<Arc<dyn Listener>>,
     ) -> Result<Journal> {
         let (store, clock) = (self.store.clone(), self.clock.clone());
-        Ok(self.guarded(Journal::start(store, clock, listeners, lease, spec).await?).await)
+        Ok(self
+            .guarded(Journal::start(store, clock, with_observers(self, listeners), lease, spec).await?)
+            .await)
     }
 
     /// Takes up a run of the queue, with the lease of whoever claimed it.
@@ -165,7 +182,7 @@ impl Session {
     /// Where it cannot be read.
     pub async fn take_up(&self, lease: Arc<Lease>, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
         let (store, clock) = (self.store.clone(), self.clock.clone());
-        Ok(self.guarded(Journal::take_up(store, clock, listeners, lease).await?).await)
+        Ok(self.guarded(Journal::take_up(store, clock, with_observers(self, listeners), lease).await?).await)
     }
 
     /// The journal with the day's cap; nothing that is written down of the run from here on has secrets.
@@ -384,7 +401,7 @@ pub fn remove_temporary() {
 }
 
 /// The address of a PostgreSQL that takes the place of the file in the state folder.
-const DATABASE: &str = "REGREEN_DATABASE_URL";
+pub(super) const DATABASE: &str = "REGREEN_DATABASE_URL";
 
 /// The user's own prices, beside the configuration file.
 const PRICES: &str = "prices.toml";

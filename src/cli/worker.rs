@@ -1,5 +1,6 @@
 //! `regreen worker`: takes runs from the queue and does them, by the same loop as `heal` and `run`.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 
 use super::heal::{Ground, Options, Want, drive, duration};
 use super::live::{Lines, Teller, lay_out};
+use super::observe;
 use super::page::Page;
 use super::paint::{DIM, NAME, paint, plain, say};
 use super::session::{Session, sweep};
@@ -19,7 +21,8 @@ use crate::run::journal::{Journal, Listener, load};
 use crate::run::queued::{self, Progress};
 use crate::run::{Run, Step};
 use crate::store::{Claim, Store, is_interruption, short};
-use crate::worker::{self, CalledOff, Driven, Driver, Settings, Why};
+use crate::telemetry::{Metrics, Returned};
+use crate::worker::{self, CalledOff, Driven, Driver, Settings, Told, Why};
 
 /// Do what is in the queue.
 #[derive(Debug, clap::Args)]
@@ -39,6 +42,9 @@ pub(super) struct Worker {
     /// Print one event per line as JSON on standard output (docs/events.md)
     #[arg(long)]
     json: bool,
+    /// Answer /metrics, /healthz and /readyz there, to anybody who asks
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
 }
 
 impl Worker {
@@ -46,7 +52,13 @@ impl Worker {
         let mut signals = super::Signals::new()?;
         let session = Session::open(None).await?;
         super::resume::tidy(&session).await;
-        let driver = Rc::new(Loop { store: session.store.clone(), json: self.json });
+        let metrics = self.metrics.map(|_| observe::count());
+        if let (Some(address), Some(metrics)) = (self.metrics, metrics.clone()) {
+            let address = observe::answer_operators(address, metrics, &session.store, &session.state).await?;
+            say(&format!("metrics at {}", paint(NAME, format!("http://{address}/metrics"))));
+        }
+        let driver = Rc::new(Loop { store: session.store.clone(), json: self.json, metrics });
+        observe::keep_tidy(&session);
         let settings = Settings {
             name: name(),
             concurrency: self.concurrency as usize,
@@ -83,6 +95,8 @@ fn name() -> String {
 pub(super) struct Loop {
     pub(super) store: Store,
     pub(super) json: bool,
+    /// Where it is counted, if anywhere.
+    pub(super) metrics: Option<Arc<Metrics>>,
 }
 
 #[async_trait(?Send)]
@@ -95,9 +109,19 @@ impl Driver for Loop {
         }
     }
 
-    fn tell(&self, run: &str, what: &str) {
+    fn tell(&self, run: &str, what: &Told<'_>) {
+        if let Some(metrics) = &self.metrics {
+            match what {
+                Told::Claimed { priority, waited } => metrics.claimed(*priority, *waited),
+                Told::LeaseLost => metrics.lease_lost(),
+                Told::Over => metrics.let_go(None),
+                Told::HandedOver => metrics.let_go(Some(Returned::HandedOver)),
+                Told::Blocked(_) => metrics.let_go(Some(Returned::Blocked)),
+                Told::Failed(_) => metrics.let_go(Some(Returned::Failed)),
+            }
+        }
         if !self.json {
-            say(&format!("{} {}", paint(NAME, short(run)), plain(what)));
+            say(&format!("{} {}", paint(NAME, short(run)), plain(&what.to_string())));
         }
     }
 }
@@ -203,7 +227,7 @@ impl Loop {
     fn listeners(&self, run: &str) -> Vec<Arc<dyn Listener>> {
         match self.json {
             true => vec![Arc::new(Lines)],
-            false => vec![Arc::new(Told { run: short(run).to_owned(), teller: Mutex::default() })],
+            false => vec![Arc::new(Spoken { run: short(run).to_owned(), teller: Mutex::default() })],
         }
     }
 }
@@ -246,12 +270,12 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 /// Says what happens in a run, in lines that begin with its id.
-struct Told {
+struct Spoken {
     run: String,
     teller: Mutex<Teller>,
 }
 
-impl Listener for Told {
+impl Listener for Spoken {
     fn heard(&self, record: &Record, run: &Run) {
         let rows = self.teller.lock().unwrap_or_else(PoisonError::into_inner).told(&record.event, run);
         if !rows.is_empty() {

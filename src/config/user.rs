@@ -306,6 +306,28 @@ impl Default for AlertRules {
     }
 }
 
+/// How long what is kept of runs that are over is kept; `None` for ever.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// What checks printed.
+    pub logs: Option<Duration>,
+    /// The most bytes of it.
+    pub logs_size: Option<u64>,
+    /// What models were sent and what they answered.
+    pub prompts: Option<Duration>,
+    /// All events, but of runs that landed something.
+    pub events: Option<Duration>,
+    /// All events of runs that landed something: they cannot be rolled back after that.
+    pub landings: Option<Duration>,
+}
+
+impl Retention {
+    /// Whether everything is kept for ever.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What the user's file says; absent keys have their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserConfig {
@@ -331,6 +353,8 @@ pub struct UserConfig {
     pub minimise: bool,
     /// From when on something is wrong with the service as a whole.
     pub alerts: AlertRules,
+    /// How long what is kept of runs is kept.
+    pub retention: Retention,
 }
 
 const TOP: &[&str] = &[
@@ -344,11 +368,13 @@ const TOP: &[&str] = &[
     "memory",
     "proof",
     "alerts",
+    "retention",
 ];
 const PROVIDER: &[&str] =
     &["kind", "base_url", "key_env", "key_file", "command", "recording", "timeout", "window"];
 const RUNG: &[&str] = &["fixer", "provider", "model", "attempts", "effort"];
 const LIMITS: &[&str] = &["memory", "processes", "file_size", "output", "check", "run", "attempts"];
+const RETENTION: &[&str] = &["logs", "logs_size", "prompts", "events", "landings"];
 const GUARDS: &[&str] = &["protected", "files", "lines", "file_size"];
 const SANDBOX: &[&str] =
     &["mode", "network", "registries", "private_registries", "read_only", "install_scripts"];
@@ -398,6 +424,7 @@ impl UserConfig {
             repeat: 2,
             minimise: true,
             alerts: AlertRules::default(),
+            retention: Retention::default(),
         }
     }
 
@@ -439,6 +466,9 @@ impl UserConfig {
         }
         if let Some(section) = top.section("alerts", ALERTS)? {
             alerts(&mut config.alerts, &section)?;
+        }
+        if let Some(section) = top.section("retention", RETENTION)? {
+            config.retention = retention(&section)?;
         }
         Ok(config)
     }
@@ -690,6 +720,20 @@ fn alerts(target: &mut AlertRules, section: &Section<'_, '_>) -> Result<(), Faul
     set(&mut target.spend, section.integer("spend_percent", 1..=1000)?);
     set(&mut target.queue_age, section.duration("queue_age")?);
     Ok(())
+}
+
+fn retention(section: &Section<'_, '_>) -> Result<Retention, Fault> {
+    let rules = Retention {
+        logs: section.age("logs")?,
+        logs_size: section.size("logs_size")?,
+        prompts: section.age("prompts")?,
+        events: section.age("events")?,
+        landings: section.age("landings")?,
+    };
+    if rules.landings.is_some_and(|age| age < rules.events.unwrap_or(age)) {
+        return Err(section.wrong("landings", "must not be shorter than `events`"));
+    }
+    Ok(rules)
 }
 
 fn caps(target: &mut Caps, section: &Section<'_, '_>) -> Result<(), Fault> {

@@ -185,7 +185,9 @@ impl Query {
 
     fn postgres(self) -> Statement<'static, Postgres, PgArguments> {
         let text = spelt_for_postgres(self.text);
-        self.values.into_iter().fold(sqlx::query(text), |statement, value| match value {
+        // The server refuses to run what was prepared for all columns once a newer Regreen added one.
+        let lasts = !self.text.contains("SELECT *");
+        self.values.into_iter().fold(sqlx::query(text).persistent(lasts), |statement, value| match value {
             // What tools print may hold any character; PostgreSQL's texts hold all but one.
             Value::Text(text) => statement.bind(text.map(|text| text.replace('\0', "\u{fffd}"))),
             Value::Number(number) => statement.bind(number),

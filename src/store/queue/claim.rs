@@ -95,7 +95,7 @@ impl Store {
         };
         let row = query(
             "UPDATE queue SET state = 'running', worker = $2, claimed_at = @now, reason = NULL WHERE run = $1 \
-             RETURNING repo, priority, deaths, cancelled",
+             RETURNING repo, priority, deaths, cancelled, @now - not_before AS waited",
         );
         let row = row.bind(run).bind(worker).one(&mut *transaction).await?;
         let mut fence = None;
@@ -110,6 +110,7 @@ impl Store {
             run: run.to_owned(),
             repo: row.get("repo")?,
             priority: Priority::parse(&row.get::<String>("priority")?)?,
+            waited: Duration::from_millis(row.count("waited")?),
             deaths: row.count("deaths")?.try_into().unwrap_or(u32::MAX),
             cancelled: row.get("cancelled")?,
             lease: Lease::new(self, run, lock, fence, asked).into(),

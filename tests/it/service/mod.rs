@@ -5,6 +5,7 @@ mod contract;
 mod door;
 mod events;
 mod lists;
+mod metrics;
 mod pages;
 mod repos;
 
