@@ -75,7 +75,8 @@ impl Resume {
                     .hint("`regreen show` tells how it ended; start a new one with `regreen heal`")
                     .into());
             }
-            Some((rule, ..)) if !rule.can_go_on() => {
+            // One whose end was cut off between the two still has to be ended.
+            Some((rule, ..)) if !rule.can_go_on() && run.finished.is_some() => {
                 return Err(Fault::usage(format!("run {} stopped for good", short(id)))
                     .hint("`regreen show` tells why; start a new one with `regreen heal`")
                     .into());

@@ -18,7 +18,7 @@ use crate::landing::{Base, Land};
 use crate::plan::{Plan, SubTask, Ticket};
 use crate::run::events::{Event, Spec, StopRule, Trigger};
 use crate::run::journal::{Journal, load};
-use crate::run::{Run, all_made};
+use crate::run::{Run, Step, all_made};
 use crate::store::RunFilter;
 use crate::usage::Money;
 
@@ -134,6 +134,10 @@ async fn work(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -
 }
 
 async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -> Result<Exit> {
+    // Only the end was cut off of a run that stopped for good.
+    if let (Some(_), Step::Finish(exit)) = (&journal.run().stopped, journal.run().next()) {
+        return Ok(exit);
+    }
     let plan = match &journal.run().plan {
         Some(_) => plan_of(&journal.run())?,
         None => match planned(ground, ticket).await? {
