@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::git::Repo;
 use crate::outcome::Check;
 use crate::sandbox::Sandbox;
-use crate::store::{Class, RepoRow, RunRow, Status, Store};
+use crate::store::{Dealt, RepoRow, RunRow, Status, Store};
 
 /// The longest path that is taken, in bytes.
 const LONGEST: usize = 4096;
@@ -273,14 +273,14 @@ impl Health {
     /// By these runs, the newest first.
     pub fn of(runs: &[RunRow]) -> Self {
         let over = || runs.iter().filter(|run| run.status == Status::Finished);
-        let class = |run: &RunRow| Class::of(run.outcome.as_deref());
-        let well = |run: &&RunRow| class(run) == Class::Healed || run.outcome.as_deref() == Some("green");
-        let failures = over().take_while(|run| !well(run)).filter(|run| class(run) == Class::NotHealed);
-        let healed = over().filter(|run| class(run) == Class::Healed).count() as u64;
+        let dealt = |run: &RunRow| Dealt::of(run.outcome.as_deref());
+        let well = |run: &&RunRow| dealt(run) == Dealt::Healed || run.outcome.as_deref() == Some("green");
+        let failures = over().take_while(|run| !well(run)).filter(|run| dealt(run).is_red_still());
+        let healed = over().filter(|run| dealt(run) == Dealt::Healed).count() as u64;
         Self {
             last_run: runs.first().map(|run| run.created_at),
             last_outcome: runs.first().and_then(|run| run.outcome.clone()),
-            red: healed + over().filter(|run| class(run) == Class::NotHealed).count() as u64,
+            red: healed + over().filter(|run| dealt(run).is_red_still()).count() as u64,
             healed,
             failures_in_a_row: failures.count() as u64,
         }

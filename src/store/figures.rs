@@ -21,25 +21,33 @@ pub struct DayOutcome {
     pub runs: u64,
 }
 
-/// What an outcome says of Regreen.
+/// What a run's outcome says of how it was dealt with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// It was red and went green, proven; or a ticket was finished.
+pub enum Dealt {
+    /// Red, and it went green, or the ticket was finished.
     Healed,
-    /// It was red and did not, by whatever was in the way.
-    NotHealed,
-    /// It is not over, was green already, flaky, or not to be judged.
+    /// Red, and nothing that was tried helped, or nothing more could be tried.
+    Exhausted,
+    /// Red, and it is a person's to go on.
+    LeftToPeople,
+    /// Green already, flaky, not to be judged, or not over.
     Other,
 }
 
-impl Class {
-    /// The class of a run's outcome.
+impl Dealt {
+    /// What an outcome says.
     pub fn of(outcome: Option<&str>) -> Self {
         match outcome {
-            Some("healed" | "implemented") => Class::Healed,
-            Some("red" | "limit" | "waiting" | "refused" | "bug") => Class::NotHealed,
-            _ => Class::Other,
+            Some("healed" | "implemented") => Dealt::Healed,
+            Some("red" | "limit") => Dealt::Exhausted,
+            Some("waiting" | "refused" | "bug") => Dealt::LeftToPeople,
+            _ => Dealt::Other,
         }
+    }
+
+    /// Whether it was red and did not become green, by whatever was in the way.
+    pub fn is_red_still(self) -> bool {
+        matches!(self, Dealt::Exhausted | Dealt::LeftToPeople)
     }
 }
 

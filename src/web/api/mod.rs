@@ -1,5 +1,6 @@
 //! The API under `/api/v1`. Its description is made of the handlers themselves, so that it cannot say something else.
 
+mod alerts;
 pub(super) mod approvals;
 mod events;
 mod overview;
@@ -79,6 +80,7 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(repos::list))
         .routes(routes!(repos::show))
         .routes(routes!(overview::stats))
+        .routes(routes!(alerts::list))
         .routes(routes!(service::settings))
         .routes(routes!(service::me))
         .route_layer(from_fn_with_state(Scope::Read, scoped));
@@ -91,6 +93,7 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::reject))
         .routes(routes!(approvals::roll_back))
+        .routes(routes!(alerts::acknowledge))
         .route_layer(from_fn_with_state(Scope::Approve, scoped));
     let admin = OpenApiRouter::new()
         .routes(routes!(repos::add))

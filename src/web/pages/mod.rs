@@ -34,6 +34,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/", get(runs::page))
         .route("/overview", get(overview::page))
+        .route("/alerts/{alert}/acknowledge", post(overview::acknowledge))
         .route("/approvals", get(approvals::page))
         .route("/settings", get(settings::page))
         .route("/repos", get(repos::list).post(repos::add))
