@@ -343,7 +343,7 @@ impl Run {
                 self.approval.clone_from(reasons);
                 self.finished = None;
             }
-            Event::Chosen { candidate, .. } => self.choose(*candidate),
+            Event::Chosen { by, candidate } => self.choose(*candidate, by),
             Event::Approved { .. } => self.approved = Some(self.kept.digest()),
             Event::Moved { from, base, hidden, .. } => {
                 self.spec.from = (**from).clone();

@@ -306,6 +306,7 @@ fn a_candidate_that_is_chosen_is_proven_before_it_lands() {
     story.tell(proof());
     assert_eq!(story.0.next(), Step::Land);
     assert!(story.0.is_chosen());
+    assert_eq!(story.0.attempts[0].explanation, "Candidate 2 of 2, chosen by anna.");
     assert_eq!(story.0.credited(), ["codefix(rustc)"]);
 }
 
@@ -318,6 +319,7 @@ fn what_waited_waits_again_where_the_chosen_candidate_does_not_hold() {
     assert_eq!((story.0.next(), story.0.kept.digest()), (Step::Wait, patch("good").digest()));
     assert_eq!(story.0.choice(), 1);
     assert_eq!(story.0.choices()[1].failed.as_deref(), Some("a test fails"));
+    assert_eq!(story.0.attempts[0].explanation, "");
     story.tell(Event::Approved { by: "anna".into() });
     assert_eq!(story.0.next(), Step::Land);
 }

@@ -285,6 +285,15 @@ async fn who_waits_is_woken(place: Place) {
     waiting.await.unwrap();
 }
 
+async fn who_follows_events_is_woken_by_them(place: Place) {
+    let store = place.store().await;
+    let mut wake = place.store().await.wake_on_events().await.unwrap();
+    let waiting = tokio::spawn(async move { wake.changed().await });
+    // Not through the queue, which has a bell of its own.
+    super::begin(&store, &super::new_run("r1")).await.unwrap();
+    waiting.await.unwrap();
+}
+
 /// A worker whose clock is a day off neither loses its runs nor takes those of others.
 #[tokio::test]
 async fn clocks_that_differ_change_nothing() {
@@ -315,6 +324,7 @@ async fn clocks_that_differ_change_nothing() {
 
 on_both!(
     the_urgent_go_first_and_nobody_waits_for_ever,
+    who_follows_events_is_woken_by_them,
     repos_take_turns,
     a_repo_has_so_many_runs_at_once_and_no_more,
     the_same_key_is_the_same_run,

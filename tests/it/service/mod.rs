@@ -1,6 +1,7 @@
 //! `regreen serve` as its callers see it: the real program on a port of its own.
 
 mod browser;
+mod candidates;
 mod contract;
 mod door;
 mod events;
