@@ -1,3 +1,6 @@
+-- In the order in which writers lock rows, so that nobody waits in a circle.
+LOCK TABLE runs, events, spending IN ACCESS EXCLUSIVE MODE;
+
 -- What is removed of old runs. Their rows, attempts and money stay: they are small, and figures and keys go by them.
 ALTER TABLE runs ADD COLUMN emptied_at TEXT;
 ALTER TABLE runs ADD COLUMN removed_at TEXT;

@@ -78,10 +78,11 @@ impl Serve {
         let alerts = session.watch_alerts();
         web::serve(listener, service, signals.next()).await?;
         alerts.abort();
-        if local {
-            session.store.revoke_token(&name).await?;
-        }
         crate::process::leave().await;
+        // Where the store is gone, the end is none the worse for it; the next start ends what is left.
+        if local && let Err(error) = session.store.revoke_token(&name).await {
+            tracing::warn!("the printed token is still valid, `regreen token revoke` ends it: {error:#}");
+        }
         session.store.close().await;
         say("stopped");
         Ok(Exit::Green)

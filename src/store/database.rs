@@ -130,7 +130,9 @@ pub(super) async fn open(path: &Path) -> Result<SqlitePool> {
         .connect_with(options)
         .await
         .map_err(|error| at(path, explain(error)))?;
-    let lock = lock_file(path).map_err(|error| unusable(&error))?;
+    let name = path.to_owned();
+    let lock =
+        tokio::task::spawn_blocking(move || lock_file(&name)).await?.map_err(|error| unusable(&error))?;
     let migrated = migrate_sqlite(&pool).await;
     drop(lock);
     match migrated {
@@ -150,6 +152,22 @@ async fn migrate_sqlite(pool: &SqlitePool) -> Result<()> {
 /// Brings the tables up to date, one process at a time. On a connection of its own: a change of a large table takes as long as it takes, and who waits
 /// for another process that is at it waits until that is done.
 async fn migrate_postgres(pool: &PgPool) -> Result<()> {
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        match try_migrate_postgres(pool).await {
+            Err(error) if left > 0 && was_out_of_reach(&error) => {
+                tracing::debug!("the tables are brought up to date once more: {error:#}");
+            }
+            done => return done,
+        }
+    }
+}
+
+/// How often it is tried to bring the tables up to date, should transactions of others be in the way.
+const TRIES: u32 = 5;
+
+async fn try_migrate_postgres(pool: &PgPool) -> Result<()> {
     let mut connection = pool.acquire().await.map_err(explain)?.detach();
     refuse_incompatible(needs_postgres(&mut connection).await?)?;
     sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0")
@@ -324,7 +342,11 @@ fn of_postgres(code: &str) -> Option<Fault> {
 /// Whether the database may be there again in a moment, and the same thing may be done again then.
 fn is_out_of_reach(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
+        // A connection that is cut off amid a message ends as one that says something odd.
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(told) => {
             let is_postgres = told.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some();
             // Connections that end, servers that stop or start, and what lost against another transaction.
@@ -344,8 +366,25 @@ pub(super) fn was_out_of_reach(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 pub(super) async fn raw(path: &Path, sql: &'static str) -> Result<()> {
-    let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(path)).await?;
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(60));
+    let pool = SqlitePool::connect_with(options).await?;
     sqlx::raw_sql(sql).execute(&pool).await?;
     pool.close().await;
+    Ok(())
+}
+
+/// A store with the tables of an earlier version.
+#[cfg(test)]
+pub(super) async fn migrate_to(url: Option<&SecretString>, path: &Path, version: i64) -> Result<()> {
+    match url {
+        Some(url) => migrator(POSTGRES).run_to(version, &mut connect_once(url).await?).await?,
+        None => {
+            let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+            let options = options.journal_mode(SqliteJournalMode::Wal);
+            let mut connection = SqliteConnection::connect_with(&options).await?;
+            migrator(MIGRATIONS).run_to(version, &mut connection).await?;
+            connection.close().await?;
+        }
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a store has to do, on SQLite and on PostgreSQL alike.
 
 mod queue;
+mod retention;
 mod service;
 
 #[path = "../../tests/support/postgres.rs"]

@@ -16,6 +16,7 @@ mod languages;
 mod layers;
 mod model_tier;
 mod models;
+mod operations;
 mod packages;
 mod pages;
 mod project;
