@@ -3,6 +3,7 @@
 mod alerts;
 mod approve;
 mod bench;
+mod bench_fairness;
 mod bench_queue;
 mod cancel;
 mod demo;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::net::TcpListener;
 
 use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
-use super::session::Session;
+use super::session::{FLUSH, Session};
 use crate::fault::{Exit, Fault};
 use crate::web::{self, Actions, Hosts, LOCAL, Scope, Service};
 
@@ -56,7 +56,7 @@ impl Serve {
         }
         let service = Service {
             store: session.store.clone(),
-            state: session.state.clone(),
+            objects: session.objects.clone(),
             clock: session.clock.clone(),
             redactor: session.redactor(),
             settings: session.settings.effective(),
@@ -64,9 +64,10 @@ impl Serve {
             hosts,
             rate: self.rate,
         };
-        let alerts = session.watch_alerts();
+        let mut chores = session.chores();
         web::serve(listener, service, signals.next()).await?;
-        alerts.abort();
+        chores.shutdown().await;
+        session.objects.flush(FLUSH).await;
         if local {
             session.store.revoke_token(&name).await?;
         }
@@ -117,10 +118,9 @@ impl Actions for Hands {
         let session = self.0.clone();
         let row = session.store.run(run).await?;
         let journal = super::approve::agree(&session, run, by, Some(patch), remark, Vec::new()).await?;
-        if let Some(priority) = row.priority {
-            // What came through the queue is a worker's to land.
-            drop(journal);
-            return session.store.enqueue(&row.id, priority).await;
+        if row.priority.is_some() {
+            // It is in the queue again, for a worker to land.
+            return Ok(());
         }
         on_one_thread(move || async move {
             if let Err(error) = super::heal::drive(&session, &journal, true).await {

@@ -22,8 +22,8 @@ pub use environment::{Environment, open_state_dir};
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
 pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter};
 pub use user::{
-    AlertRules, Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking,
-    Tier, UserConfig,
+    AlertRules, Bucket, Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung,
+    Thinking, Tier, UserConfig,
 };
 
 use crate::fault::Fault;
@@ -248,6 +248,12 @@ impl Settings {
         add("alerts.provider_errors", alerts.provider_errors.to_string(), &[]);
         add("alerts.spend_percent", alerts.spend.to_string(), &[]);
         add("alerts.queue_age", render_duration(alerts.queue_age), &[]);
+        let objects = user.objects.as_ref().map_or("the state folder".to_owned(), |bucket| {
+            let at = bucket.endpoint.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
+            let slash = if bucket.prefix.is_empty() { "" } else { "/" };
+            format!("s3://{}{slash}{}{at}", bucket.name, bucket.prefix)
+        });
+        add("objects.url", objects, &[]);
         add("state", self.state.display().to_string(), &["REGREEN_STATE_DIR", "XDG_STATE_HOME"]);
         all
     }

@@ -269,6 +269,19 @@ pub struct GuardRules {
     pub file_bytes: u64,
 }
 
+/// A bucket of an S3-compatible object store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// What keys in it begin with; may be empty.
+    pub prefix: String,
+    /// Where the server is; `None` for AWS's own.
+    pub endpoint: Option<String>,
+    /// The region; `None` leaves it to the environment.
+    pub region: Option<String>,
+}
+
 /// From when on something is wrong with the service as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlertRules {
@@ -330,6 +343,8 @@ pub struct UserConfig {
     pub minimise: bool,
     /// From when on something is wrong with the service as a whole.
     pub alerts: AlertRules,
+    /// Where logs go besides the state folder, so that several machines share them.
+    pub objects: Option<Bucket>,
 }
 
 const TOP: &[&str] = &[
@@ -343,6 +358,7 @@ const TOP: &[&str] = &[
     "memory",
     "proof",
     "alerts",
+    "objects",
 ];
 const PROVIDER: &[&str] =
     &["kind", "base_url", "key_env", "key_file", "command", "recording", "timeout", "window"];
@@ -397,6 +413,7 @@ impl UserConfig {
             repeat: 2,
             minimise: true,
             alerts: AlertRules::default(),
+            objects: None,
         }
     }
 
@@ -440,6 +457,9 @@ impl UserConfig {
         }
         if let Some(section) = top.section("alerts", ALERTS)? {
             alerts(&mut config.alerts, &section)?;
+        }
+        if let Some(section) = top.section("objects", &["url", "endpoint", "region"])? {
+            config.objects = Some(bucket(&section)?);
         }
         Ok(config)
     }
@@ -679,6 +699,25 @@ fn confinement(
         }
     }
     Ok(())
+}
+
+fn bucket(section: &Section<'_, '_>) -> Result<Bucket, Fault> {
+    let wrong = || section.wrong("url", "must be a bucket: \"s3://bucket\" or \"s3://bucket/prefix\"");
+    let url = section.string("url")?.ok_or_else(wrong)?;
+    let rest = url.strip_prefix("s3://").ok_or_else(wrong)?;
+    let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b));
+    if name.is_empty() || !plain(name) || !plain(prefix) {
+        return Err(wrong());
+    }
+    let endpoint = section.string("endpoint")?;
+    let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+    if endpoint.as_ref().is_some_and(|url| !is_web(url) || url.contains('@')) {
+        let what = "must be an address such as \"https://s3.example.org\"; keys come from the environment";
+        return Err(section.wrong("endpoint", what));
+    }
+    let (name, prefix) = (name.to_owned(), prefix.trim_matches('/').to_owned());
+    Ok(Bucket { name, prefix, endpoint, region: section.string("region")? })
 }
 
 fn alerts(target: &mut AlertRules, section: &Section<'_, '_>) -> Result<(), Fault> {

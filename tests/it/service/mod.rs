@@ -3,7 +3,7 @@
 mod browser;
 mod contract;
 mod door;
-mod events;
+pub mod events;
 mod lists;
 mod pages;
 
