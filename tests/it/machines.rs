@@ -158,7 +158,7 @@ async fn what_a_person_says_elsewhere_is_done_by_a_worker() {
     let landed = stream.until(|event| event["event"] == "landed").await;
     assert!(landed.iter().any(|(_, event)| event["event"] == "approved"), "{landed:?}");
     let page = served.page(&format!("/runs/{run}"), &cookie).await.expect(200).text;
-    assert!(page.contains("regreen/"), "{page}");
+    assert!(page.contains("landed in commit"), "{page}");
 
     // By the command line.
     let again = served.post(&format!("/api/v1/runs/{run}/retry"), &json!({})).await;

@@ -1,5 +1,6 @@
 //! `regreen serve` as its callers see it: the real program on a port of its own.
 
+mod alerts;
 mod browser;
 mod contract;
 mod door;
