@@ -34,7 +34,8 @@ impl Bucket {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let app = Router::new().fallback(answer).with_state(shelf.clone());
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("threads");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("threads");
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
                 axum::serve(listener, app).await.expect("it serves");
@@ -72,7 +73,10 @@ async fn answer(
     let mut shelf = shelf.lock().expect("the shelf");
     let say = |status: StatusCode, bytes: Vec<u8>| {
         let answer = Response::builder().status(status).header("etag", "\"e\"");
-        answer.header("last-modified", "Sat, 21 Nov 2026 00:00:00 GMT").body(Body::from(bytes)).expect("an answer")
+        answer
+            .header("last-modified", "Sat, 21 Nov 2026 00:00:00 GMT")
+            .body(Body::from(bytes))
+            .expect("an answer")
     };
     if shelf.down {
         return say(StatusCode::SERVICE_UNAVAILABLE, Vec::new());
@@ -108,10 +112,12 @@ async fn answer(
 
 /// Whether the request is signed with [`KEY`], and its body is the one that was signed.
 fn verified(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(format!("no {name}"));
+    let header =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(format!("no {name}"));
     let sha = |bytes: &[u8]| hex::encode(digest::digest(&digest::SHA256, bytes));
     let given = header("authorization")?.strip_prefix("AWS4-HMAC-SHA256 ").ok_or("another algorithm")?;
-    let fields: BTreeMap<&str, &str> = given.split(',').filter_map(|field| field.trim().split_once('=')).collect();
+    let fields: BTreeMap<&str, &str> =
+        given.split(',').filter_map(|field| field.trim().split_once('=')).collect();
     let field = |name: &str| fields.get(name).copied().ok_or(format!("no {name}"));
     let scope = field("Credential")?.strip_prefix(&format!("{ID}/")).ok_or("another key")?.to_owned();
     let signed: Vec<&str> = field("SignedHeaders")?.split(';').collect();
@@ -128,9 +134,11 @@ fn verified(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Res
     for name in &signed {
         lines += &format!("{name}:{}\n", header(name)?.trim());
     }
-    let mut query: Vec<&str> = uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty()).collect();
+    let mut query: Vec<&str> =
+        uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty()).collect();
     query.sort_unstable();
-    let canonical = format!("{method}\n{}\n{}\n{lines}\n{}\n{payload}", uri.path(), query.join("&"), signed.join(";"));
+    let canonical =
+        format!("{method}\n{}\n{}\n{lines}\n{}\n{payload}", uri.path(), query.join("&"), signed.join(";"));
     let date = header("x-amz-date")?;
     let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", sha(canonical.as_bytes()));
     let sign = |key: &[u8], text: &str| {

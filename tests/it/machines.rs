@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::bucket::{self, Bucket};
 use crate::postgres::Server;
 use crate::project::{Project, Ran};
-use crate::service::events::Stream;
 use crate::service::Served;
+use crate::service::events::Stream;
 
 const BROKEN: &str = "def total(prices):\n    amount = 0\n    for price in prices:\n        amount += price\n    return amonut\n";
 /// Prints much more than an event keeps of it.
@@ -32,7 +32,10 @@ impl Machines {
             Project::new(&[("shop.py", BROKEN), ("test_shop.py", TEST), (".gitignore", "__pycache__/\n")]);
         let bucket = sharing.then(Bucket::start);
         let objects = bucket.as_ref().map(|bucket| {
-            format!("[objects]\nurl = \"s3://regreen/team\"\nendpoint = \"{}\"\nregion = \"eu-test-1\"\n", bucket.url)
+            format!(
+                "[objects]\nurl = \"s3://regreen/team\"\nendpoint = \"{}\"\nregion = \"eu-test-1\"\n",
+                bucket.url
+            )
         });
         project.configure(&format!("[guards]\nprotected = [\"shop.py\"]\n{}", objects.unwrap_or_default()));
         for (name, value) in [
@@ -106,7 +109,9 @@ impl Machines {
 /// Whether a process may have a network of its own.
 fn has_networks() -> bool {
     static MAY: OnceLock<bool> = OnceLock::new();
-    *MAY.get_or_init(|| Command::new("unshare").args(["-n", "true"]).status().is_ok_and(|done| done.success()))
+    *MAY.get_or_init(|| {
+        Command::new("unshare").args(["-n", "true"]).status().is_ok_and(|done| done.success())
+    })
 }
 
 fn stood(status: &str, outcome: &str) -> (String, String) {
@@ -168,7 +173,10 @@ async fn what_a_person_says_elsewhere_is_done_by_a_worker() {
     let said = machines.regreen(&["approve", &again]).expect(0);
     assert!(said.stderr.contains("a worker lands it"), "{}", said.stderr);
     machines.work();
-    assert_eq!((machines.stands(&again), machines.landed(&again).as_str()), (stood("finished", "healed"), "1"));
+    assert_eq!(
+        (machines.stands(&again), machines.landed(&again).as_str()),
+        (stood("finished", "healed"), "1")
+    );
 
     // What is refused, and what is called off.
     let refused = submit(&served, &machines).await;
@@ -192,7 +200,10 @@ async fn what_checks_print_is_shared_and_waits_for_a_bucket_that_is_down() {
     assert_eq!(machines.stands(&run), stood("waiting", "waiting"));
     assert_eq!(bucket.refused(), Vec::<String>::new());
     let keys = bucket.keys();
-    assert!(!keys.is_empty() && keys.iter().all(|key| key.starts_with(&format!("/regreen/team/logs/{run}/"))), "{keys:?}");
+    assert!(
+        !keys.is_empty() && keys.iter().all(|key| key.starts_with(&format!("/regreen/team/logs/{run}/"))),
+        "{keys:?}"
+    );
     let whole = printed(&served, &run).await;
     assert!(whole.contains("the very beginning") && whole.contains("line 3999"), "{} bytes", whole.len());
     let shown = machines.regreen(&["logs", &run, "--check", "all"]).expect(0).stdout;
@@ -208,7 +219,8 @@ async fn what_checks_print_is_shared_and_waits_for_a_bucket_that_is_down() {
     bucket.down(false);
     machines.work();
     assert!(printed(&served, &later).await.contains("the very beginning"));
-    let owed = std::fs::read_dir(machines.project.base().join("other-machine/outbox")).expect("an outbox").count();
+    let owed =
+        std::fs::read_dir(machines.project.base().join("other-machine/outbox")).expect("an outbox").count();
     assert_eq!(owed, 0);
 
     // The key itself is nowhere.

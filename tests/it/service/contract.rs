@@ -103,7 +103,9 @@ async fn every_operation_answers_as_it_is_described() {
         let missing = [("run", "00000000"), ("seq", "1")];
         caller.call("get", &template, &missing, "", None).await.expect(404);
     }
-    for path in ["events", "approvals", "repos", "stats", "settings", "me", "queue", "tokens", "audit", "alerts"] {
+    for path in
+        ["events", "approvals", "repos", "stats", "settings", "me", "queue", "tokens", "audit", "alerts"]
+    {
         caller.call("get", &format!("/api/v1/{path}"), &[], "", None).await.expect(200);
     }
     caller.call("get", "/api/v1/stats", &[], "?days=0", None).await.expect(400);
