@@ -17,6 +17,7 @@ pub mod web;
 
 pub mod heal;
 pub mod plan;
+pub mod repos;
 pub mod worker;
 
 pub mod run;
@@ -25,6 +26,8 @@ pub mod fixers;
 
 pub mod context;
 pub mod models;
+
+pub mod policy;
 
 pub mod guards;
 pub mod landing;
@@ -57,12 +60,13 @@ pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["web"],
-    &["worker"],
+    &["worker", "repos"],
     &["plan"],
     &["heal"],
     &["run"],
     &["fixers"],
     &["models", "context"],
+    &["policy"],
     &["landing", "guards"],
     &["verify"],
     &["memory", "alerts"],

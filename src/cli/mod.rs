@@ -18,6 +18,7 @@ mod memory;
 mod page;
 pub(crate) mod paint;
 mod plan;
+mod repo;
 mod resume;
 mod rollback;
 mod run;
@@ -94,6 +95,8 @@ enum Command {
     Verify(verify::Verify),
     /// Serve the API and the dashboard
     Serve(serve::Serve),
+    /// The repos that Regreen looks after
+    Repo(repo::RepoCommand),
     /// Tokens of the service: who may call it, and for what
     Token(token::Token),
     /// Success, cost and time over all runs
@@ -224,6 +227,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Rollback(command) => command.run().await?,
         Command::Verify(command) => command.run().await?,
         Command::Serve(command) => command.run().await?,
+        Command::Repo(command) => command.run().await?,
         Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
         Command::Alerts(command) => command.run().await?,

@@ -1,13 +1,15 @@
 //! The repo's `regreen.toml`: untrusted input that may tighten what the user allows, and never loosen it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::NetworkAccess;
+use super::governance::TighterGovernance;
 use super::reader::{LARGEST, Section, Source};
 use super::user::{LoadedFile, UserConfig};
 use crate::fault::Fault;
 use crate::outcome::{Check, CommandLine};
-use crate::patch::RelPath;
+use crate::patch::{RelPath, read_beneath};
 use crate::usage::Money;
 
 /// The file's name, at the repo's root.
@@ -15,6 +17,13 @@ pub const REPO_FILE: &str = "regreen.toml";
 
 /// The check that a command line's goal becomes; a file cannot use the name.
 pub const GOAL: &str = "goal";
+
+/// The text of the `regreen.toml` of the tree at `root`, if there is one: untrusted input.
+pub fn read_repo_file(root: &Path) -> Option<String> {
+    let path = RelPath::new(REPO_FILE).ok()?;
+    let file = read_beneath(root, &path).ok()??;
+    Some(String::from_utf8_lossy(&file.bytes).into_owned())
+}
 
 /// What prepares a tree before its checks can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +79,8 @@ pub struct Tighter {
     pub repeat: Option<u32>,
     /// Whether nothing of the repo may go to a model.
     pub no_models: bool,
+    /// What may land by itself.
+    pub governance: TighterGovernance,
 }
 
 /// What `regreen.toml` says.
@@ -85,7 +96,8 @@ pub struct RepoConfig {
     pub tighter: Tighter,
 }
 
-const TOP: &[&str] = &["checks", "setup", "context", "guards", "budget", "limits", "proof", "models"];
+const TOP: &[&str] =
+    &["checks", "setup", "context", "guards", "governance", "budget", "limits", "proof", "models"];
 const CHECK: &[&str] = &["run", "timeout", "needs", "dir"];
 const SETUP: &[&str] = &["run", "network", "timeout", "dir"];
 const MOST_CHECKS: usize = 64;
@@ -158,7 +170,9 @@ impl Tighter {
             ("limits.attempts", before.limits.attempts != user.limits.attempts),
             ("models", before.ladder != user.ladder),
         ];
-        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+        let governance = self.governance.tighten(&mut user.governance);
+        let changed = changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key);
+        changed.chain(governance).collect()
     }
 }
 
@@ -179,6 +193,7 @@ fn tighter(top: &Section<'_, '_>) -> Result<Tighter, Fault> {
         // Bounded, so that a repo cannot keep a machine busy for ever.
         tighter.repeat = section.integer("repeat", 0..=10)?.map(|times| times as u32);
     }
+    tighter.governance = TighterGovernance::read(top)?;
     tighter.no_models = top.boolean("models")? == Some(false);
     Ok(tighter)
 }

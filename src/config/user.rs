@@ -8,6 +8,7 @@ use anyhow::Result;
 use secrecy::SecretString;
 
 use super::environment::Environment;
+use super::governance::GovernanceConfig;
 use super::reader::{LARGEST, Section, Source};
 use super::{NetworkAccess, SandboxMode};
 use crate::fault::Fault;
@@ -191,7 +192,7 @@ pub struct Budget {
 }
 
 /// Where what is healed runs: the stricter, the more approvals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
     /// A developer's machine.
@@ -205,9 +206,9 @@ pub enum Tier {
 }
 
 impl Tier {
-    const NAMES: &'static [&'static str] = &["local", "dev", "staging", "production"];
+    pub(super) const NAMES: &'static [&'static str] = &["local", "dev", "staging", "production"];
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         use Tier::*;
         Self::NAMES.iter().position(|name| *name == text).map(|at| [Local, Dev, Staging, Production][at])
     }
@@ -327,8 +328,8 @@ pub struct UserConfig {
     pub ladder: Vec<Rung>,
     /// Money caps.
     pub budget: Budget,
-    /// Where what is healed runs. Read and checked; nothing depends on it yet.
-    pub environment: Tier,
+    /// What may land by itself.
+    pub governance: GovernanceConfig,
     /// How checks are confined.
     pub sandbox: Confinement,
     /// The most that work may use.
@@ -389,7 +390,7 @@ impl UserConfig {
             providers: built_in_providers(environment),
             ladder: default_ladder(environment),
             budget: Budget { run: Money::from_usd(1.0), day: Money::from_usd(20.0) },
-            environment: Tier::Local,
+            governance: GovernanceConfig::default(),
             sandbox: Confinement {
                 mode: SandboxMode::Auto,
                 network: NetworkAccess::None,
@@ -433,9 +434,7 @@ impl UserConfig {
             set(&mut config.budget.run, budget.money("run_usd")?);
             set(&mut config.budget.day, budget.money("day_usd")?);
         }
-        if let Some(governance) = top.section("governance", &["environment"])? {
-            set(&mut config.environment, governance.choice("environment", Tier::NAMES, Tier::parse)?);
-        }
+        config.governance = GovernanceConfig::read(&top)?;
         if let Some(section) = top.section("sandbox", SANDBOX)? {
             confinement(&mut config.sandbox, &section, environment)?;
         }

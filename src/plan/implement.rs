@@ -237,6 +237,7 @@ mod tests {
             log_digest: String::new(),
             log_bytes: 0,
             log: None,
+            connections: Vec::new(),
         };
         let tried = Tried {
             fixer: "model(scripted-1)".into(),

@@ -165,6 +165,7 @@ impl Verifier {
         })
         .await??;
         outcome.log = Some(key);
+        outcome.connections = ended.connections;
         Ok(outcome)
     }
 

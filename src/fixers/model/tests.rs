@@ -87,6 +87,7 @@ fn red(message: &str) -> Outcome {
         log_digest: String::new(),
         log_bytes: 0,
         log: None,
+        connections: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ mod approvals;
 mod assets;
 mod login;
 mod overview;
+mod repos;
 mod run;
 mod runs;
 mod settings;
@@ -36,6 +37,11 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/alerts/{alert}/acknowledge", post(overview::acknowledge))
         .route("/approvals", get(approvals::page))
         .route("/settings", get(settings::page))
+        .route("/repos", get(repos::list).post(repos::add))
+        .route("/repos/{repo}", get(repos::one))
+        .route("/repos/{repo}/pause", post(repos::pause))
+        .route("/repos/{repo}/unpause", post(repos::unpause))
+        .route("/repos/{repo}/concurrency", post(repos::limit))
         .route("/runs/{run}", get(run::page))
         .route("/runs/{run}/logs/{seq}", get(run::log))
         .route("/runs/{run}/approve", post(run::approve))
@@ -63,11 +69,14 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("base.html", include_str!("../../../assets/web/base.html")),
     ("parts.html", include_str!("../../../assets/web/parts.html")),
     ("runs.html", include_str!("../../../assets/web/runs.html")),
+    ("run_base.html", include_str!("../../../assets/web/run_base.html")),
     ("run.html", include_str!("../../../assets/web/run.html")),
     ("queued.html", include_str!("../../../assets/web/queued.html")),
     ("log.html", include_str!("../../../assets/web/log.html")),
     ("overview.html", include_str!("../../../assets/web/overview.html")),
     ("approvals.html", include_str!("../../../assets/web/approvals.html")),
+    ("repos.html", include_str!("../../../assets/web/repos.html")),
+    ("repo.html", include_str!("../../../assets/web/repo.html")),
     ("settings.html", include_str!("../../../assets/web/settings.html")),
     ("login.html", include_str!("../../../assets/web/login.html")),
     ("error.html", include_str!("../../../assets/web/error.html")),

@@ -7,6 +7,7 @@ mod door;
 pub mod events;
 mod lists;
 mod pages;
+mod repos;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
