@@ -4,6 +4,7 @@ mod alerts;
 mod approve;
 mod backup;
 mod bench;
+mod bench_fairness;
 mod bench_queue;
 mod cancel;
 mod demo;

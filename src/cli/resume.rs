@@ -88,7 +88,7 @@ impl Resume {
         journal.record(Event::Resumed { why: "resume".into() }).await?;
         self.allow(session, &journal).await?;
         match journal.run().spec.trigger {
-            Trigger::Ticket { .. } => super::run::go_on(&journal, self.json).await,
+            Trigger::Ticket { .. } => super::run::go_on(session.kept(), &journal, self.json).await,
             _ => drive(session, &journal, self.json).await,
         }
     }

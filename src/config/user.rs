@@ -270,6 +270,19 @@ pub struct GuardRules {
     pub file_bytes: u64,
 }
 
+/// A bucket of an S3-compatible object store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// What keys in it begin with; may be empty.
+    pub prefix: String,
+    /// Where the server is; `None` for AWS's own.
+    pub endpoint: Option<String>,
+    /// The region; `None` leaves it to the environment.
+    pub region: Option<String>,
+}
+
 /// From when on something is wrong with the service as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlertRules {
@@ -355,6 +368,8 @@ pub struct UserConfig {
     pub alerts: AlertRules,
     /// How long what is kept of runs is kept.
     pub retention: Retention,
+    /// Where logs go besides the state folder, so that several machines share them.
+    pub objects: Option<Bucket>,
 }
 
 const TOP: &[&str] = &[
@@ -369,6 +384,7 @@ const TOP: &[&str] = &[
     "proof",
     "alerts",
     "retention",
+    "objects",
 ];
 const PROVIDER: &[&str] =
     &["kind", "base_url", "key_env", "key_file", "command", "recording", "timeout", "window"];
@@ -425,6 +441,7 @@ impl UserConfig {
             minimise: true,
             alerts: AlertRules::default(),
             retention: Retention::default(),
+            objects: None,
         }
     }
 
@@ -469,6 +486,9 @@ impl UserConfig {
         }
         if let Some(section) = top.section("retention", RETENTION)? {
             config.retention = retention(&section)?;
+        }
+        if let Some(section) = top.section("objects", &["url", "endpoint", "region"])? {
+            config.objects = Some(bucket(&section)?);
         }
         Ok(config)
     }
@@ -708,6 +728,25 @@ fn confinement(
         }
     }
     Ok(())
+}
+
+fn bucket(section: &Section<'_, '_>) -> Result<Bucket, Fault> {
+    let wrong = || section.wrong("url", "must be a bucket: \"s3://bucket\" or \"s3://bucket/prefix\"");
+    let url = section.string("url")?.ok_or_else(wrong)?;
+    let rest = url.strip_prefix("s3://").ok_or_else(wrong)?;
+    let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b));
+    if name.is_empty() || !plain(name) || !plain(prefix) {
+        return Err(wrong());
+    }
+    let endpoint = section.string("endpoint")?;
+    let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+    if endpoint.as_ref().is_some_and(|url| !is_web(url) || url.contains('@')) {
+        let what = "must be an address such as \"https://s3.example.org\"; keys come from the environment";
+        return Err(section.wrong("endpoint", what));
+    }
+    let (name, prefix) = (name.to_owned(), prefix.trim_matches('/').to_owned());
+    Ok(Bucket { name, prefix, endpoint, region: section.string("region")? })
 }
 
 fn alerts(target: &mut AlertRules, section: &Section<'_, '_>) -> Result<(), Fault> {

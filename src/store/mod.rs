@@ -299,6 +299,9 @@ impl Store {
         let mut transaction = self.begin().await?;
         let ends = matches!(event.follows.run.status, Some(Status::Finished | Status::Waiting));
         let repo = if ends { self.before_leaving(&mut transaction, run).await? } else { None };
+        if event.follows.comes_back {
+            self.come_back(&mut transaction, run).await?;
+        }
         if event.follows.advances {
             self.outlived(&mut transaction, run).await?;
         }
