@@ -41,6 +41,7 @@ pub mod alerts;
 pub mod memory;
 
 pub mod edits;
+pub mod objects;
 pub mod sandbox;
 pub mod store;
 pub mod workspace;
@@ -76,7 +77,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["memory", "alerts"],
     &["workspace"],
     &["sandbox"],
-    &["store", "edits"],
+    &["store", "edits", "objects"],
     &["git"],
     &["config", "redact"],
     &["outcome"],

@@ -4,6 +4,7 @@ mod alerts;
 mod approve;
 mod backup;
 mod bench;
+mod bench_fairness;
 mod bench_queue;
 mod cancel;
 mod demo;
@@ -104,14 +105,14 @@ enum Command {
     Token(token::Token),
     /// Success, cost and time over all runs
     Stats(stats::Stats),
+    /// What is wrong with the service as a whole
+    Alerts(alerts::Alerts),
     /// Copy the store, its logs and its snapshots into a new folder, while others work
     Backup(backup::Backup),
     /// Put a backup back
     Restore(backup::Restore),
     /// Remove what is older than the configuration keeps
     Vacuum(vacuum::Vacuum),
-    /// What is wrong with the service as a whole
-    Alerts(alerts::Alerts),
     /// What was learnt from fixes that worked
     Memory(memory::Memory),
     /// Detect the checks of a repo and write regreen.toml
@@ -240,10 +241,10 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Repo(command) => command.run().await?,
         Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
+        Command::Alerts(command) => command.run().await?,
         Command::Backup(command) => command.run().await?,
         Command::Restore(command) => command.run().await?,
         Command::Vacuum(command) => command.run().await?,
-        Command::Alerts(command) => command.run().await?,
         Command::Memory(command) => command.run().await?,
         Command::Init(command) => command.run().await?,
         Command::Doctor(command) => command.run().await?,

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use super::approve::Patch;
 use super::observe::{self, listen};
 use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
-use super::session::Session;
+use super::session::{FLUSH, Session};
 use crate::fault::{Exit, Fault};
 use crate::repos::{self, Look, Need};
 use crate::web::{self, Actions, Hosts, LOCAL, Scope, Service};
@@ -66,7 +66,7 @@ impl Serve {
         observe::keep_tidy(&session);
         let service = Service {
             store: session.store.clone(),
-            state: session.state.clone(),
+            objects: session.objects.clone(),
             clock: session.clock.clone(),
             redactor: session.redactor(),
             settings: session.settings.effective(),
@@ -75,9 +75,10 @@ impl Serve {
             rate: self.rate,
             metrics,
         };
-        let alerts = session.watch_alerts();
+        let mut chores = session.chores();
         web::serve(listener, service, signals.next()).await?;
-        alerts.abort();
+        chores.shutdown().await;
+        session.objects.flush(FLUSH).await;
         crate::process::leave().await;
         // Where the store is gone, the end is none the worse for it; the next start ends what is left.
         if local && let Err(error) = session.store.revoke_token(&name).await {
@@ -134,10 +135,8 @@ impl Actions for Hands {
         let row = session.store.run(run).await?;
         let (journal, other) =
             super::approve::agree(&session, run, by, Patch::Digest(patch), remark, Vec::new()).await?;
-        if let Some(priority) = row.priority {
-            // What came through the queue is a worker's to land.
-            drop(journal);
-            session.store.enqueue(&row.id, priority).await?;
+        if row.priority.is_some() {
+            // It is in the queue again, for a worker to land.
             return Ok(other);
         }
         on_one_thread(move || async move {

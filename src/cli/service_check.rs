@@ -9,7 +9,7 @@ use super::session::DATABASE;
 use crate::clock::{Clock, human};
 use crate::config::{Environment, Settings, render_size};
 use crate::fault::Fault;
-use crate::store::{Backlog, Seen, Store, look_at};
+use crate::store::{Seen, Store, Waiting, look_at};
 use crate::web::LOCAL;
 
 /// The first of the findings.
@@ -156,7 +156,7 @@ async fn contents(
     })
 }
 
-fn queue(waiting: &Backlog) -> Finding {
+fn queue(waiting: &Waiting) -> Finding {
     let longest = waiting.longest();
     let detail = format!("the run that waits longest could have been claimed for {}", human(longest));
     match longest > LONG {

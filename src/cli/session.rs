@@ -18,6 +18,7 @@ use crate::git::{Repo, Snapshots};
 use crate::heal::{Place, Tools};
 use crate::models::prices::Prices;
 use crate::models::{Kind, Model, ProviderConfig, connect};
+use crate::objects::Objects;
 use crate::redact::Redactor;
 use crate::run::Run;
 use crate::run::events::{Spec, Trigger};
@@ -29,6 +30,15 @@ use crate::usage::Usage;
 use crate::verify::Verifier;
 use crate::workspace::Workspaces;
 
+/// What all sessions of a process share.
+#[derive(Clone)]
+pub struct Kept {
+    /// The store.
+    pub store: Store,
+    /// Where logs are kept.
+    pub objects: Objects,
+}
+
 /// The settings, the state folder and the store.
 pub struct Session {
     /// What the process was started with.
@@ -39,6 +49,8 @@ pub struct Session {
     pub state: PathBuf,
     /// The store in it.
     pub store: Store,
+    /// Where logs are kept.
+    pub objects: Objects,
     /// The machine's clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -52,22 +64,33 @@ impl Session {
         Self::open_with(repo_toml, None).await
     }
 
-    /// [`Session::open`] with a store that is open already.
+    /// [`Session::open`] with what another session of this process has open already.
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub async fn open_with(repo_toml: Option<&str>, store: Option<Store>) -> Result<Self> {
+    pub async fn open_with(repo_toml: Option<&str>, kept: Option<Kept>) -> Result<Self> {
         let environment = Environment::from_process();
         let settings = Settings::load(&environment, repo_toml)?;
         super::paint::keep_back(&redactor_of(&environment, &settings));
         let state = open_state_dir(&settings.state)?;
         own_temporary(&state);
-        let store = match (store, environment.secret(DATABASE)) {
-            (Some(store), _) => store,
-            (None, Some(url)) => Store::connect(&url, &state).await?,
-            (None, None) => Store::open(&state.join("regreen.db")).await?,
+        let Kept { store, objects } = match (kept, environment.secret(DATABASE)) {
+            (Some(kept), _) => kept,
+            (None, url) => {
+                let objects = Objects::open(&state, settings.user.objects.as_ref(), &environment)?;
+                let store = match url {
+                    Some(url) => Store::connect(&url, &state).await?,
+                    None => Store::open(&state.join("regreen.db")).await?,
+                };
+                Kept { store, objects }
+            }
         };
-        Ok(Self { environment, settings, state, store, clock: Arc::new(SystemClock) })
+        Ok(Self { environment, settings, state, store, objects, clock: Arc::new(SystemClock) })
+    }
+
+    /// What other sessions of this process share with this one.
+    pub fn kept(&self) -> Kept {
+        Kept { store: self.store.clone(), objects: self.objects.clone() }
     }
 
     /// The run whose id is, begins or ends with `name`; without one, or with `last`, the newest (of a ticket, the whole) of the repo that one stands in, or of all
@@ -108,10 +131,14 @@ impl Session {
         Some(repo.root().to_string_lossy().into_owned())
     }
 
-    /// Looks at the rules of the alerts from now on, until it is aborted.
-    pub fn watch_alerts(&self) -> tokio::task::AbortHandle {
+    /// What a process that stays does beside its work, until it is dropped: it looks at the rules of the alerts, and copies logs to the object
+    /// store.
+    pub fn chores(&self) -> tokio::task::JoinSet<()> {
         let (store, user) = (self.store.clone(), &self.settings.user);
-        tokio::spawn(crate::alerts::watch(store, user.alerts, user.budget.day)).abort_handle()
+        let mut chores = tokio::task::JoinSet::new();
+        chores.spawn(crate::alerts::watch(store, user.alerts, user.budget.day));
+        chores.spawn(self.objects.clone().upload());
+        chores
     }
 
     /// Where a run keeps its layers while it is under way.
@@ -257,8 +284,8 @@ impl Session {
     /// # Errors
     /// Where a user's problem matcher cannot be read.
     pub fn verifier(&self, name: &str, network: Network, redactor: Redactor) -> Result<Verifier> {
-        let logs = self.state.join("logs").join(name);
-        Ok(Verifier { logs, matchers: Arc::new(self.matchers()?), network, redactor })
+        let (objects, logs) = (self.objects.clone(), format!("logs/{name}"));
+        Ok(Verifier { objects, logs, matchers: Arc::new(self.matchers()?), network, redactor })
     }
 
     /// What models cost: the built-in table, with the user's `prices.toml` beside the configuration file on top.
@@ -399,6 +426,9 @@ pub fn own_temporary(state: &Path) {
 pub fn remove_temporary() {
     drop(TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
+
+/// How long the copies of logs may take that are left at the end of a run, or of a process.
+pub const FLUSH: Duration = Duration::from_secs(5);
 
 /// The address of a PostgreSQL that takes the place of the file in the state folder.
 pub(super) const DATABASE: &str = "REGREEN_DATABASE_URL";

@@ -32,16 +32,22 @@ impl Place {
             status: Status::Running,
             base: None,
         };
-        let event = |kind, payload| NewEvent::new(at, kind, payload);
-        let lease = self.store.create(&run, &event("started", json!({"event": "started"}))).await.unwrap();
+        let lease = self
+            .store
+            .create(&run, &NewEvent::new(at, "started", json!({"event": "started"})))
+            .await
+            .unwrap();
         let asked = json!({"event": "asked", "attempt": 1, "call": {
             "request": {"system": "rules", "turns": [{"role": "user", "text": "secret plans"}]},
             "answer": {"Ok": {"text": "an answer", "stop": "done"}}, "usage": {"input": 7},
         }});
         let end = Projection { run: end, ..Projection::default() };
-        self.store.append(Some(&lease), id, 1, &event("asked", asked)).await.unwrap();
-        self.store.append(Some(&lease), id, 2, &event("proven", json!({}))).await.unwrap();
-        self.store.append(Some(&lease), id, 3, &event("finished", json!({})).with(end)).await.unwrap();
+        self.store.append(Some(&lease), id, 1, &NewEvent::new(at, "asked", asked)).await.unwrap();
+        self.store.append(Some(&lease), id, 2, &NewEvent::new(at, "proven", json!({}))).await.unwrap();
+        self.store
+            .append(Some(&lease), id, 3, &NewEvent::new(at, "finished", json!({})).with(end))
+            .await
+            .unwrap();
         let logs = self.dir.path().join("logs").join(id);
         std::fs::create_dir_all(&logs).unwrap();
         std::fs::write(logs.join("1-goal.log"), vec![b'x'; 1000]).unwrap();
@@ -170,6 +176,7 @@ async fn a_run_that_is_to_begin_again_keeps_its_events() {
 #[tokio::test]
 async fn the_key_of_a_removed_run_still_stands_for_it() {
     let place = Place::new().await;
+    let at = ago(SystemClock.now(), DAY * 9);
     let run = NewRun {
         id: "keyed".into(),
         repo: "/repo".into(),
@@ -180,10 +187,9 @@ async fn the_key_of_a_removed_run_still_stands_for_it() {
     };
     let submission =
         Submission { run, priority: Priority::Normal, key: Some("k".into()), delay: Duration::ZERO };
-    place.store.submit(&submission, &NewEvent::new(SystemClock.now(), "submitted", json!({}))).await.unwrap();
+    place.store.submit(&submission, &NewEvent::new(at, "submitted", json!({}))).await.unwrap();
     let claim = place.store.claim("w").await.unwrap().unwrap();
     let end = Projection { run: over(Status::Finished, None), ..Projection::default() };
-    let at = ago(SystemClock.now(), DAY * 9);
     place
         .store
         .append(Some(&claim.lease), "keyed", 1, &NewEvent::new(at, "finished", json!({})).with(end))
@@ -192,12 +198,5 @@ async fn the_key_of_a_removed_run_still_stands_for_it() {
     place.store.over(claim).await.unwrap();
     place.sweep(&Retention { events: Some(DAY), ..Retention::default() }, false).await;
     assert!(place.kinds("keyed").await.is_empty());
-    assert!(
-        !place
-            .store
-            .submit(&submission, &NewEvent::new(SystemClock.now(), "submitted", json!({})))
-            .await
-            .unwrap()
-            .new
-    );
+    assert!(!place.store.submit(&submission, &NewEvent::new(at, "submitted", json!({}))).await.unwrap().new);
 }

@@ -393,6 +393,8 @@ fn projection(event: &Event, run: &Run) -> Projection {
             projection.run.base = Some(spec.from.snapshot.commit.clone());
         }
         Event::Resumed { .. } => projection.run.status = Some(Status::Running),
+        // What came through the queue is a worker's to land.
+        Event::Approved { .. } => projection.comes_back = true,
         Event::Asked { call, .. } => {
             projection.settles = true;
             let failed = call.answer.as_ref().err().cloned();

@@ -28,7 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "feed", include_str!("../../migrations/0006_feed.sql")),
     (9, "alerts", ALERTS),
     (10, "retention", include_str!("../../migrations/0010_retention.sql")),
-    (11, "repos", REPOS),
+    (11, "repos", include_str!("../../migrations/0011_repos.sql")),
 ];
 
 /// The same for PostgreSQL, which came later. From version 4 on both take the same scripts, where they can.
@@ -39,13 +39,12 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (6, "feed", include_str!("../../migrations/postgres/0006_feed.sql")),
     (9, "alerts", ALERTS),
     (10, "retention", include_str!("../../migrations/postgres/0010_retention.sql")),
-    (11, "repos", REPOS),
+    (11, "repos", include_str!("../../migrations/postgres/0011_repos.sql")),
 ];
 
 const QUEUE: &str = include_str!("../../migrations/0004_queue.sql");
 const SERVICE: &str = include_str!("../../migrations/0005_service.sql");
 const ALERTS: &str = include_str!("../../migrations/0009_alerts.sql");
-const REPOS: &str = include_str!("../../migrations/0011_repos.sql");
 
 fn migrator(migrations: &'static [(i64, &str, &str)]) -> Migrator {
     let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {

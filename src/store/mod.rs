@@ -39,7 +39,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-pub use alerts::{AlertRow, Change, Failing, Finding, Waiting};
+pub use alerts::{AlertRow, Change, Failing, Finding, LongestWait};
 pub use approvals::{Approval, Decision};
 pub use audit::{Asked, AuditRow, Known};
 pub use database::{TooOld, failures};
@@ -61,7 +61,7 @@ pub use rows::{
 pub use saved::{Seen, look_at};
 pub use tokens::TokenRow;
 pub use turn::Turn;
-pub use waiting::Backlog;
+pub use waiting::Waiting;
 pub use wake::Wake;
 
 use crate::clock::{Clock, SystemClock};
@@ -304,6 +304,9 @@ impl Store {
         let mut transaction = self.begin().await?;
         let ends = matches!(event.follows.run.status, Some(Status::Finished | Status::Waiting));
         let repo = if ends { self.before_leaving(&mut transaction, run).await? } else { None };
+        if event.follows.comes_back {
+            self.come_back(&mut transaction, run).await?;
+        }
         if event.follows.advances {
             self.outlived(&mut transaction, run).await?;
         }

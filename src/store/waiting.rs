@@ -10,13 +10,13 @@ use super::sql::query;
 
 /// How many runs wait for what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Backlog {
+pub struct Waiting {
     queue: Vec<(Priority, Standing, u64, Duration)>,
     /// Runs that wait for a person.
     pub people: u64,
 }
 
-impl Backlog {
+impl Waiting {
     /// The runs of the queue with this priority that stand so.
     pub fn count(&self, priority: Priority, standing: Standing) -> u64 {
         let found = self.queue.iter().find(|(p, s, ..)| (*p, *s) == (priority, standing));
@@ -40,11 +40,11 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn waiting(&self) -> Result<Backlog> {
+    pub async fn waiting(&self) -> Result<Waiting> {
         let rows = query(
             "SELECT priority, state, COUNT(*) AS runs, @now - MIN(not_before) AS age FROM queue GROUP BY priority, state",
         );
-        let mut waiting = Backlog::default();
+        let mut waiting = Waiting::default();
         for row in rows.all(self).await? {
             let priority = Priority::parse(&row.get::<String>("priority")?)?;
             let standing = Standing::parse(&row.get::<String>("state")?)?;

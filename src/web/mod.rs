@@ -21,7 +21,6 @@ mod server;
 mod standing;
 mod story;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -38,6 +37,7 @@ pub use server::serve;
 
 use crate::clock::Clock;
 use crate::config::Effective;
+use crate::objects::Objects;
 use crate::redact::Redactor;
 use crate::repos::Look;
 use crate::store::Store;
@@ -78,8 +78,8 @@ pub trait Actions: Send + Sync {
 pub struct Service {
     /// The store.
     pub store: Store,
-    /// The state folder, in which logs lie.
-    pub state: PathBuf,
+    /// Where logs are kept.
+    pub objects: Objects,
     /// The machine's clock.
     pub clock: Arc<dyn Clock>,
     /// Takes secrets out of what is shown.

@@ -6,6 +6,7 @@ mod postgres;
 
 mod attacks;
 mod bad_input;
+mod bucket;
 mod canaries;
 mod durability;
 mod faults;
@@ -14,6 +15,7 @@ mod injection;
 mod landing;
 mod languages;
 mod layers;
+mod machines;
 mod model_tier;
 mod models;
 mod operations;
