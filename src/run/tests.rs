@@ -375,6 +375,14 @@ fn what_a_person_rejected_waits_no_more() {
 }
 
 #[test]
+fn what_stopped_a_run_for_good_holds_where_only_its_end_was_cut_off() {
+    let mut story = Story::red();
+    story.tell(Event::Stopped { rule: StopRule::LadderExhausted, why: String::new(), look_at: vec![] });
+    story.tell(Event::Resumed { why: "resume".into() });
+    assert_eq!(story.0.next(), Step::Finish(Exit::Red));
+}
+
+#[test]
 fn what_needs_approval_waits_for_it_and_then_lands() {
     let mut story = Story::red();
     let attempt = 1;
