@@ -61,6 +61,15 @@ impl Approve {
                 return Ok(Exit::Policy);
             }
         };
+        if session.store.run(&journal.run().id).await?.priority.is_some() {
+            if !self.json {
+                let id = super::live::short(&journal.run().id).to_owned();
+                say(&format!(
+                    "approved; a worker lands it, as it came through the queue: regreen logs -f {id}"
+                ));
+            }
+            return Ok(Exit::Green);
+        }
         let exit = unless_halted(&session, &journal, self.json, drive(&session, &journal, self.json)).await?;
         let run = journal.run();
         if let (Trigger::Subtask { ticket, .. }, Exit::Green, false) = (&run.spec.trigger, exit, self.json) {
@@ -153,6 +162,11 @@ async fn agree(
             .into());
     }
     super::paint::warn_of_no_sandbox(run.spec.sandbox);
+    // Its last event puts a run of the queue back there, so that it comes last.
+    let enough = run.supporters().len() + 1 >= run.people_needed();
+    if enough || other.is_some() {
+        journal.record(Event::Resumed { why: "approve".into() }).await?;
+    }
     if let Some(candidate) = other {
         journal.record(Event::Chosen { by: by.to_owned(), candidate }).await?;
         // What was asked and said was about another patch.
@@ -170,7 +184,6 @@ async fn agree(
             return Ok(Answered::Stays(Came::Waits { have, needed }));
         }
     };
-    journal.record(Event::Resumed { why: "approve".into() }).await?;
     Ok(Answered::Goes(Box::new(journal), came))
 }
 

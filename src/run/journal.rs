@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::events::{Baseline, Decision, Event, Record, Spec, StopRule, Trigger};
 use super::{AttemptState, Run, passed};
@@ -220,12 +221,12 @@ impl Journal {
     pub async fn record(&self, event: Event) -> Result<()> {
         let pages = self.pages.clone();
         let writing = pages.writing.clone().lock_owned().await;
-        tokio::spawn(async move {
+        let record = async move {
             let recorded = pages.record(event).await;
             drop(writing);
             recorded
-        })
-        .await?
+        };
+        tokio::spawn(record.in_current_span()).await?
     }
 
     /// Passes on what a check or a fixer says while it works.
@@ -325,7 +326,13 @@ fn unpriced(model: &str) -> (String, String) {
 /// # Errors
 /// Where there is none, or its events are not of a form that this version knows.
 pub async fn load(store: &Store, id: &str) -> Result<Run> {
-    Run::fold(&records(store, id, 0).await?)
+    let records = records(store, id, 0).await?;
+    if records.is_empty() && store.remains(id).await?.is_some_and(|run| run.is_removed) {
+        return Err(Fault::usage(format!("what happened in run {} was removed", crate::store::short(id)))
+            .hint("it was older than [retention] of the configuration keeps; `regreen runs` still lists it")
+            .into());
+    }
+    Run::fold(&records)
 }
 
 /// The events of a run after `seq`.
@@ -418,7 +425,8 @@ fn projection(event: &Event, run: &Run) -> Projection {
         Event::Approved { by, remark, .. } => {
             let enough = run.is_agreed();
             projection.voice = Some(Voice::Agreed { by: by.clone(), remark: remark.clone(), enough });
-            projection.run.status = enough.then_some(Status::Running);
+            // What came through the queue is a worker's to land, and to prove first where another candidate was chosen.
+            projection.comes_back = enough || run.proof.is_none();
         }
         Event::Rejected { by, reason } => {
             projection.voice = Some(Voice::Refused { by: by.clone(), reason: reason.clone() });
@@ -454,8 +462,8 @@ fn advances(event: &Event) -> bool {
     )
 }
 
-/// How a run ended, in one word for lists.
-fn outcome(run: &Run, exit: Exit) -> &'static str {
+/// How a run ended that ends with `exit`, in one word for lists.
+pub fn outcome(run: &Run, exit: Exit) -> &'static str {
     match exit {
         Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { only_plan: true, .. }) => "planned",
         Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { .. }) => "implemented",

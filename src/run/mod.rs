@@ -269,6 +269,8 @@ impl Run {
                 self.taken_up = record.at;
                 self.attempts.retain(|attempt| attempt.decision.is_some());
                 match self.stopped.take() {
+                    // What stopped it for good holds: only its end was not written any more.
+                    Some(stopped) if !stopped.0.can_go_on() => self.stopped = Some(stopped),
                     Some((StopRule::Time, ..)) => self.worked = std::time::Duration::ZERO,
                     Some((StopRule::Attempts, ..)) => {
                         self.forgiven = self.counted();
@@ -352,7 +354,7 @@ impl Run {
                 self.agreed.clear();
                 self.finished = None;
             }
-            Event::Chosen { candidate, .. } => self.choose(*candidate),
+            Event::Chosen { by, candidate } => self.choose(*candidate, by),
             Event::Approved { by, patch, .. } => {
                 let patch = patch.clone().unwrap_or_else(|| self.kept.digest());
                 self.agreed.push((by.clone(), patch));
