@@ -75,7 +75,7 @@ pub(super) async fn agree(
     let journal = session.reopen(&run.id, listeners).await?;
     // Looked at again now that nobody else can write to the run.
     let run = still_waiting(&journal)?;
-    if patch.is_some_and(|patch| patch != run.kept.digest()) {
+    if patch.is_some_and(|patch| patch != run.result().digest()) {
         return Err(Fault::policy("the patch is not the one that was looked at")
             .hint("look at the run again: its patch changed meanwhile")
             .into());

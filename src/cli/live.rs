@@ -107,6 +107,7 @@ impl Listener for Tree {
             Event::CheckStarted { phase, check, command, round } => {
                 let what = match phase {
                     Phase::Setup => "setting up",
+                    Phase::Base => "base",
                     Phase::Baseline if *round > 1 => "confirming",
                     Phase::Baseline => "baseline",
                     Phase::Attempt => "verifying",
@@ -236,6 +237,7 @@ impl Teller {
             Event::Checked { phase, outcome, .. } => {
                 let (stem, name) = match phase {
                     Phase::Setup => (STEP, "setup    "),
+                    Phase::Base => (STEP, "base     "),
                     Phase::Attempt => (INNER, "verify "),
                     Phase::Baseline | Phase::Minimise | Phase::Proof => (STEP, "prove    "),
                 };
@@ -294,7 +296,7 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
                 let head = format!("{} {}", paint(STRONG, "run"), paint(STRONG, short(&run.id)));
                 Row::new("", head).shows(Style::new(), &format!(" · {}", spec.goal.run.display()))
             }
-            Trigger::Ticket { title, .. } => {
+            Trigger::Ticket { title, .. } | Trigger::Proposal { title, .. } => {
                 let head = format!("{} {}", paint(STRONG, "run"), paint(STRONG, short(&run.id)));
                 Row::new("", head).shows(Style::new(), &format!(" · {title}"))
             }

@@ -16,6 +16,7 @@ mod memory;
 mod page;
 pub(crate) mod paint;
 mod plan;
+mod proposal_spec;
 mod resume;
 mod rollback;
 mod run;

@@ -41,7 +41,7 @@ impl Show {
         let run = session.find(self.run.as_deref()).await?;
         let records = records(&session.store, &run.id, 0).await?;
         if self.patch {
-            out_exact(&run.kept.unified())?;
+            out_exact(&run.result().unified())?;
             return Ok(Exit::Green);
         }
         let text = if self.json {

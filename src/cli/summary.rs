@@ -105,7 +105,7 @@ impl Said {
     /// The diff, as much of it as leaves the page to the rest.
     fn diff(&mut self, run: &Run) {
         let all = format!("regreen show {} --patch", short(&run.id));
-        for shown in diff(&run.kept, self.page.lines(40, BESIDE_DIFF), &all).lines() {
+        for shown in diff(&run.result(), self.page.lines(40, BESIDE_DIFF), &all).lines() {
             let shown = self.page.fit(&format!("    {shown}"));
             self.line(&shown);
         }
@@ -273,7 +273,7 @@ fn failed(run: &Run, said: &mut Said) {
     if let Some(outcome) = run.before.iter().find(|outcome| !outcome.is_green()) {
         said.command("output", &format!("regreen logs {id} --check {}", line(&outcome.check, 40)));
     }
-    if !run.kept.is_empty() {
+    if !run.result().is_empty() {
         said.command("part of it", &format!("regreen show {id} --patch"));
     }
     go_on(run, rule, said);

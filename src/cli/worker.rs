@@ -11,6 +11,7 @@ use super::heal::{Ground, Options, Want, drive, duration, read_repo_file};
 use super::live::{Lines, Teller, lay_out};
 use super::page::Page;
 use super::paint::{DIM, NAME, paint, plain, say};
+use super::proposal_spec::Unfit;
 use super::session::{Session, sweep};
 use crate::fault::{Exit, Fault};
 use crate::run::events::{Event, Record, Request, Spec, StopRule, Trigger, Work};
@@ -108,6 +109,10 @@ impl Loop {
         let (ground, spec) = match off.unless(self.ready(claim, request)).await {
             Ok(Ok(ready)) => ready,
             Ok(Err(error)) if is_interruption(&error) => return Err(error),
+            Ok(Err(error)) if error.is::<Unfit>() => {
+                queued::end(&self.store, &claim.lease, StopRule::Unfit, &error.to_string()).await?;
+                return Ok(Driven::Over);
+            }
             Ok(Err(error)) => return Ok(Driven::Blocked(told(&error))),
             Err(why) => return self.end(claim, why).await,
         };
@@ -125,6 +130,9 @@ impl Loop {
         let land = request.land.parse()?;
         let spec = match &request.work {
             Work::Command(command) => ground.heal(&options, &claim.run, command.clone(), &land).await?,
+            Work::Proposal(asked) => {
+                super::proposal_spec::spec(&ground, &options, &claim.run, asked, &land).await?
+            }
             Work::Ticket(ticket) => {
                 let ticket = serde_json::from_value(ticket.clone())?;
                 super::run::ticket_spec(&ground, &options, &claim.run, &ticket, land).await?

@@ -364,6 +364,7 @@ fn new_run(run: &Run) -> NewRun {
         Trigger::Heal => ("heal", run.spec.goal.run.display()),
         Trigger::Ticket { title, .. } => ("ticket", title.clone()),
         Trigger::Subtask { title, .. } => ("subtask", title.clone()),
+        Trigger::Proposal { title, .. } => ("proposal", title.clone()),
     };
     NewRun {
         id: run.id.clone(),
@@ -377,7 +378,7 @@ fn new_run(run: &Run) -> NewRun {
 
 /// What follows from an event for the tables that people query; `run` is the state after it.
 fn projection(event: &Event, run: &Run) -> Projection {
-    let mut projection = Projection::default();
+    let mut projection = Projection { proposal: super::proposal::follows(event, run), ..Projection::default() };
     match event {
         Event::Started(spec) => {
             projection.run.status = Some(Status::Running);
@@ -417,6 +418,7 @@ fn outcome(run: &Run, exit: Exit) -> &'static str {
     match exit {
         Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { only_plan: true, .. }) => "planned",
         Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { .. }) => "implemented",
+        Exit::Green if run.proof.is_some() && run.proposed().is_some() => "applied",
         Exit::Green if run.proof.is_some() => "healed",
         Exit::Green => "green",
         Exit::Red => "red",

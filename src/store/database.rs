@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "queue", QUEUE),
     (5, "service", SERVICE),
     (6, "feed", include_str!("../../migrations/0006_feed.sql")),
+    (8, "proposals", PROPOSALS),
 ];
 
 /// The same for PostgreSQL, which came later. From version 4 on both take the same scripts, where they can.
@@ -31,10 +32,12 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (4, "queue", QUEUE),
     (5, "service", SERVICE),
     (6, "feed", include_str!("../../migrations/postgres/0006_feed.sql")),
+    (8, "proposals", PROPOSALS),
 ];
 
 const QUEUE: &str = include_str!("../../migrations/0004_queue.sql");
 const SERVICE: &str = include_str!("../../migrations/0005_service.sql");
+const PROPOSALS: &str = include_str!("../../migrations/0008_proposals.sql");
 
 fn migrator(migrations: &'static [(i64, &str, &str)]) -> Migrator {
     let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {

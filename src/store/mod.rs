@@ -13,6 +13,7 @@ mod figures;
 mod lease;
 mod listing;
 pub mod measure;
+mod proposals;
 mod queue;
 mod reservations;
 mod rows;
@@ -39,6 +40,9 @@ pub use feed::Fed;
 pub use figures::{CategorySum, CostSum, DayOutcome, FixerSum};
 pub use lease::{Lease, Lock, run_dir};
 pub use listing::{Listing, Mark, SeenRepo};
+pub use proposals::{
+    NewProposal, ProposalFilter, ProposalPatch, ProposalRow, Proposes, out_of_turn,
+};
 pub use queue::{
     Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, RepoRow, STEP, Standing, Submission,
     Submitted,
@@ -206,7 +210,7 @@ impl Store {
     ) -> Result<Lease> {
         lease::check_id(&run.id)?;
         let mut transaction = self.begin().await?;
-        self.insert(&mut transaction, run, at, None, None).await?;
+        self.insert(&mut transaction, run, at, None, None, None).await?;
         self.push(&mut transaction, None, &run.id, at, 0, kind, payload, projection).await?;
         let lease = self.first_lease(&mut transaction, &run.id).await?;
         transaction.commit().await?;
@@ -221,10 +225,11 @@ impl Store {
         at: Timestamp,
         key: Option<&str>,
         priority: Option<Priority>,
+        proposal: Option<&str>,
     ) -> Result<bool> {
         let inserted = query(
-            "INSERT INTO runs (id, repo, trigger, goal, status, base, key, priority, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO runs (id, repo, trigger, goal, status, base, key, priority, created_at, updated_at, proposal) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT (key) DO NOTHING",
         )
         .bind(&run.id)
         .bind(&run.repo)
@@ -235,6 +240,7 @@ impl Store {
         .bind(key)
         .bind(priority.map(Priority::as_str))
         .bind(moment(at))
+        .bind(proposal)
         .execute(transaction)
         .await?;
         Ok(inserted > 0)

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::lease::{Lease, Lock, check_id};
 use super::sql::{Pool, Row, Transaction, query, signed};
-use super::{NewRun, Projection, Store};
+use super::{NewRun, Projection, Proposes, Store};
 use crate::fault::Fault;
 
 /// How much sooner a run is due than one that is a priority lower.
@@ -107,6 +107,8 @@ pub struct Submission {
     pub key: Option<String>,
     /// How long it may not be claimed from now on.
     pub delay: Duration,
+    /// What it is to a proposal, if it is for one.
+    pub proposes: Option<Proposes>,
 }
 
 /// What became of a submission.
@@ -229,19 +231,22 @@ impl Store {
     /// run.
     ///
     /// # Errors
-    /// A [`Fault`] (exit 2) where the key belongs to a run of another repo or goal, or the id is taken or is no plain name.
+    /// A [`Fault`] (exit 2) where the key belongs to a run of another repo or goal, the id is taken or is no plain name, or the proposal that
+    /// it is for does not stand so that this can happen to it. Nothing is written then.
     pub async fn submit(&self, submission: &Submission, kind: &str, payload: &Value) -> Result<Submitted> {
         let run = &submission.run;
         check_id(&run.id)?;
         let mut transaction = self.begin().await?;
         self.know(&mut transaction, &run.repo).await?;
         let at = self.now();
-        if !self
-            .insert(&mut transaction, run, at, submission.key.as_deref(), Some(submission.priority))
-            .await?
-        {
+        let (key, priority) = (submission.key.as_deref(), Some(submission.priority));
+        let proposal = submission.proposes.as_ref().map(Proposes::id);
+        if !self.insert(&mut transaction, run, at, key, priority, proposal).await? {
             drop(transaction);
             return self.known(submission).await;
+        }
+        if let Some(proposes) = &submission.proposes {
+            self.propose(&mut transaction, proposes, run, at).await?;
         }
         self.push(&mut transaction, None, &run.id, at, 0, kind, payload, &Projection::default()).await?;
         self.line_up(&mut transaction, &run.id, &run.repo, submission.priority, submission.delay).await?;

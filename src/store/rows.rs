@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::proposals::ProposalPatch;
 use super::queue::Priority;
 use super::sql::{Row, Transaction, query, signed};
 use crate::usage::{Money, Usage};
@@ -192,6 +193,8 @@ pub struct Projection {
     pub settles: bool,
     /// Why what looked like a success was none: the attempts so far that count as one count no more.
     pub unproven: Option<String>,
+    /// What it means for the proposal that the run is for.
+    pub proposal: Option<ProposalPatch>,
 }
 
 impl Projection {
@@ -245,8 +248,11 @@ impl Projection {
                 .execute(&mut *transaction)
                 .await?;
         }
-        match &self.attempt {
-            Some(attempt) => attempt.insert(transaction, run, now).await,
+        if let Some(attempt) = &self.attempt {
+            attempt.insert(transaction, run, now).await?;
+        }
+        match &self.proposal {
+            Some(proposal) => proposal.write(transaction, run, now).await,
             None => Ok(()),
         }
     }

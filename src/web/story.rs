@@ -169,12 +169,12 @@ pub(crate) fn tell(run: &Run, records: &[Record], redactor: &Redactor) -> Story 
         };
         (rung.fixer.clone(), stands)
     };
-    let stat = run.kept.stat();
+    let stat = run.result().stat();
     Story {
         steps: teller.steps,
         doing: teller.doing.filter(|_| !over),
         ladder: run.spec.ladder.iter().enumerate().map(rung).collect(),
-        diff: diff(&run.kept),
+        diff: diff(&run.result()),
         stat: (stat.files, stat.added, stat.removed),
         proof: run.proof.as_ref().map(|proof| proven(run, proof)),
         usage,
@@ -322,6 +322,12 @@ impl Teller<'_> {
         use Tone::{Bad, Care, Good, Quiet};
         let (tone, text) = match event {
             Event::Baseline(found) => match found {
+                Baseline::Green if self.run.proposed().is_some() => {
+                    (Good, "nothing is worse than on the base".to_owned())
+                }
+                Baseline::Red if self.run.proposed().is_some() => {
+                    (Bad, "worse than on the base, and again: the proposal broke it".to_owned())
+                }
                 Baseline::Green if self.run.is_feature() => {
                     (Good, "green: something is to be added".to_owned())
                 }
@@ -382,6 +388,8 @@ impl Teller<'_> {
         }
         let title = match phase {
             Phase::Setup => "Setup",
+            Phase::Base => "Base",
+            Phase::Baseline if self.run.proposed().is_some() => "Proposal",
             Phase::Baseline => "Baseline",
             Phase::Attempt => "Verification",
             Phase::Minimise => "Minimising",
@@ -492,6 +500,7 @@ impl Teller<'_> {
 fn doing(phase: Phase) -> &'static str {
     match phase {
         Phase::Setup => "setting up",
+        Phase::Base => "base",
         Phase::Baseline => "baseline",
         Phase::Attempt => "verifying",
         Phase::Minimise => "minimising",

@@ -383,7 +383,7 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
     detail.budget_micro_usd = Some(run.spec.budget.0);
     detail.baseline = baseline.and_then(|found| Some(found.get("baseline")?.as_str()?.to_owned()));
     detail.attempts_made = run.attempts.iter().map(AttemptItem::of).collect();
-    let question = || Question { reasons: run.approval.clone(), patch: run.kept.digest() };
+    let question = || Question { reasons: run.approval.clone(), patch: run.result().digest() };
     detail.waiting = standing::waits(&run).then(question);
     detail.stopped = run.stopped.as_ref().map(|(rule, why, look_at)| Stop {
         rule: word(rule).unwrap_or_default(),
@@ -405,7 +405,7 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
 pub(super) async fn patch(State(shared): App, Path(run): Path<String>) -> Result<Response, Problem> {
     let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
     let run = standing::begun(&records(&shared.store, &row.id, 0).await?)?;
-    let patch = run.map(|run| run.kept.unified()).unwrap_or_default();
+    let patch = run.map(|run| run.result().unified()).unwrap_or_default();
     Ok(([(header::CONTENT_TYPE, "text/x-diff; charset=utf-8")], patch).into_response())
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn page(
         base => row.base, land => run.spec.land, took => human(run.took), ran => human(run.ran),
         budget => run.spec.budget.0, cost => run.own.0, complaints => run.complaints(),
         reasons => if standing::waits(&run) { run.approval.clone() } else { Vec::new() },
-        patch => run.kept.digest(), parent => standing::parent(&run),
+        patch => run.result().digest(), parent => standing::parent(&run),
         stopped => run.stopped.as_ref().map(|(_, why, look_at)| context! { why, look_at }),
         warnings => run.warnings, rolled_back => run.rolled_back,
         credited => run.credited(), subtasks => run.subtasks,
