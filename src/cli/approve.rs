@@ -71,6 +71,24 @@ pub(super) async fn agree(
     remark: Option<&str>,
     listeners: Vec<Arc<dyn Listener>>,
 ) -> Result<Journal> {
+    let journal = looked_at(session, name, by, patch, remark, listeners).await?;
+    journal.record(Event::Resumed { why: "approve".into() }).await?;
+    journal.record(Event::Approved { by: by.to_owned() }).await?;
+    Ok(journal)
+}
+
+/// The first half of [`agree`]: `by` looked at what waits and agrees, and the run itself does not know yet.
+///
+/// # Errors
+/// As [`agree`].
+pub(super) async fn looked_at(
+    session: &Session,
+    name: &str,
+    by: &str,
+    patch: Option<&str>,
+    remark: Option<&str>,
+    listeners: Vec<Arc<dyn Listener>>,
+) -> Result<Journal> {
     let run = waiting(session, name).await?;
     let journal = session.reopen(&run.id, listeners).await?;
     // Looked at again now that nobody else can write to the run.
@@ -82,8 +100,6 @@ pub(super) async fn agree(
     }
     super::paint::warn_of_no_sandbox(run.spec.sandbox);
     decide(session, &run, Decision::Approved, by, remark).await?;
-    journal.record(Event::Resumed { why: "approve".into() }).await?;
-    journal.record(Event::Approved { by: by.to_owned() }).await?;
     Ok(journal)
 }
 

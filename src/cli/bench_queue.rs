@@ -148,7 +148,8 @@ async fn submit(store: &Store, repo: &str) -> Result<()> {
         status: Status::Queued,
         base: None,
     };
-    let submission = Submission { run, priority: Priority::Normal, key: None, delay: Duration::ZERO, proposes: None };
+    let submission =
+        Submission { run, priority: Priority::Normal, key: None, delay: Duration::ZERO, proposes: None };
     store.submit(&submission, "submitted", &serde_json::json!({})).await.map(drop)
 }
 

@@ -16,7 +16,9 @@ mod memory;
 mod page;
 pub(crate) mod paint;
 mod plan;
+mod proposal;
 mod proposal_spec;
+mod proposing;
 mod resume;
 mod rollback;
 mod run;
@@ -87,6 +89,8 @@ enum Command {
     Approve(approve::Approve),
     /// Drop a proven patch that waits for a person
     Reject(approve::Reject),
+    /// Proposals: changes that are tested, repaired, approved and applied
+    Proposal(proposal::Proposal),
     /// Take a landing back
     Rollback(rollback::Rollback),
     /// Replay the proof of a commit
@@ -218,6 +222,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Logs(command) => command.run().await?,
         Command::Approve(command) => command.run().await?,
         Command::Reject(command) => command.run().await?,
+        Command::Proposal(command) => command.run().await?,
         Command::Rollback(command) => command.run().await?,
         Command::Verify(command) => command.run().await?,
         Command::Serve(command) => command.run().await?,

@@ -31,15 +31,21 @@ pub(super) async fn spec(
     let repo = ground.repo.as_ref().context("a proposal needs a git repository")?;
     let named = asked.base.as_deref().unwrap_or("HEAD");
     let base = repo.resolve(&format!("{named}^{{commit}}")).await?;
-    let base = base.ok_or_else(|| Unfit(format!("the repo has no branch, tag or commit {named:?} to build on")))?;
+    let base =
+        base.ok_or_else(|| Unfit(format!("the repo has no branch, tag or commit {named:?} to build on")))?;
     let head = repo.head().await?;
     if *land == Land::Commit && head.as_ref() != Some(&base) {
-        return Err(Unfit(format!("{named} is not what is checked out, so it cannot land as a commit there")).into());
+        return Err(Unfit(format!(
+            "{named} is not what is checked out, so it cannot land as a commit there"
+        ))
+        .into());
     }
     let known = ground.all_checks(options);
     let mut checks: Vec<_> = in_order(&known).into_iter().cloned().collect();
     if checks.is_empty() {
-        return Err(Unfit("the repo has no checks to test it with: regreen.toml names them".to_owned()).into());
+        return Err(
+            Unfit("the repo has no checks to test it with: regreen.toml names them".to_owned()).into()
+        );
     }
     let goal = checks.remove(0);
     let trigger = |patch| Trigger::Proposal {
@@ -87,10 +93,10 @@ fn whole(tree: &Tree<'_>, files: &[crate::proposal::ProposedFile]) -> Result<Pat
     for proposed in files {
         let before = tree.read(&proposed.path)?;
         let was = before.as_ref().is_some_and(|file| file.executable);
-        let after = proposed.file.clone().map(|file| FileState {
-            executable: proposed.executable.unwrap_or(was),
-            ..file
-        });
+        let after = proposed
+            .file
+            .clone()
+            .map(|file| FileState { executable: proposed.executable.unwrap_or(was), ..file });
         if before.is_none() && after.is_none() {
             return Err(Unfit(format!("{} is to be removed, and is not there", proposed.path)).into());
         }
@@ -102,7 +108,8 @@ fn whole(tree: &Tree<'_>, files: &[crate::proposal::ProposedFile]) -> Result<Pat
 /// The changes that a diff makes of `base`, on the files as they are on disk.
 async fn applied(tree: &Tree<'_>, repo: &Repo, base: &str, diff: &str) -> Result<Patch> {
     let stored = ScratchIndex::of(repo, Some(base)).await?.patched(base, diff).await?;
-    let stored = stored.map_err(|why| Unfit(format!("the patch does not apply to {}: {why}", &base[..base.len().min(7)])))?;
+    let stored = stored
+        .map_err(|why| Unfit(format!("the patch does not apply to {}: {why}", &base[..base.len().min(7)])))?;
     let mut patch = Patch::new();
     for (path, change) in stored.iter() {
         let before = tree.read(path)?;

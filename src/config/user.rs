@@ -298,8 +298,18 @@ pub struct UserConfig {
     pub minimise: bool,
 }
 
-const TOP: &[&str] =
-    &["providers", "ladder", "budget", "governance", "sandbox", "limits", "guards", "proposals", "memory", "proof"];
+const TOP: &[&str] = &[
+    "providers",
+    "ladder",
+    "budget",
+    "governance",
+    "sandbox",
+    "limits",
+    "guards",
+    "proposals",
+    "memory",
+    "proof",
+];
 const PROVIDER: &[&str] =
     &["kind", "base_url", "key_env", "key_file", "command", "recording", "timeout", "window"];
 const RUNG: &[&str] = &["fixer", "provider", "model", "attempts", "effort"];

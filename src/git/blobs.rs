@@ -181,7 +181,10 @@ impl<'r> ScratchIndex<'r> {
         let objects = self.folder.path().join("objects");
         std::fs::create_dir_all(objects.join("info"))?;
         let known = self.repo.common_dir.join("objects");
-        let known = known.to_str().filter(|path| !path.contains('\n')).context("the repository's path is not UTF-8")?;
+        let known = known
+            .to_str()
+            .filter(|path| !path.contains('\n'))
+            .context("the repository's path is not UTF-8")?;
         std::fs::write(objects.join("info/alternates"), format!("{known}\n"))?;
         let objects = objects.to_str().context("the scratch folder is not UTF-8")?;
         let git = self.git.clone().env("GIT_OBJECT_DIRECTORY", objects);
@@ -193,7 +196,8 @@ impl<'r> ScratchIndex<'r> {
         let said = git.run_from(&words, Some(diff.into_bytes())).await?;
         if said.status != Some(0) {
             let said = String::from_utf8_lossy(&said.stderr);
-            let lines: Vec<&str> = said.lines().map(|line| line.trim_start_matches("error: ")).take(5).collect();
+            let lines: Vec<&str> =
+                said.lines().map(|line| line.trim_start_matches("error: ")).take(5).collect();
             return Ok(Err(lines.join("; ")));
         }
         let tree = git.text(&["write-tree"]).await?;
@@ -202,18 +206,21 @@ impl<'r> ScratchIndex<'r> {
         let changed: Vec<&RelPath> =
             paths.into_iter().filter(|path| before.get(*path) != after.get(*path)).collect();
         let sides = |path: &RelPath| [before.get(path), after.get(path)].into_iter().flatten();
-        let strange = |path: &&&RelPath| sides(path).any(|entry| !matches!(entry.mode.as_str(), "100644" | "100755"));
+        let strange =
+            |path: &&&RelPath| sides(path).any(|entry| !matches!(entry.mode.as_str(), "100644" | "100755"));
         if let Some(path) = changed.iter().find(strange) {
             return Ok(Err(format!("{path} is a link or a submodule: neither can be proposed")));
         }
-        let ids: Vec<String> = changed.iter().flat_map(|path| sides(path)).map(|entry| entry.id.clone()).collect();
+        let ids: Vec<String> =
+            changed.iter().flat_map(|path| sides(path)).map(|entry| entry.id.clone()).collect();
         let contents = blobs(&git, &ids).await?;
         let state = |entry: Option<&Entry>| {
             let entry = entry?;
             let bytes = contents.get(&entry.id)?.clone();
             Some(FileState { bytes, executable: entry.mode == "100755" })
         };
-        let change = |path: &RelPath| Change { before: state(before.get(path)), after: state(after.get(path)) };
+        let change =
+            |path: &RelPath| Change { before: state(before.get(path)), after: state(after.get(path)) };
         Ok(Ok(changed.into_iter().map(|path| (path.clone(), change(path))).collect()))
     }
 

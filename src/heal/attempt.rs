@@ -107,7 +107,8 @@ async fn try_out(journal: &Journal, tools: &Tools, run: &Run, number: u32, propo
     };
     let attempt = workspace(journal, tools, &patch).await?;
     if run.proposed().is_some() {
-        let (decision, reason, red) = super::proposal::tried(journal, tools, Phase::Attempt, &attempt).await?;
+        let (decision, reason, red) =
+            super::proposal::tried(journal, tools, Phase::Attempt, &attempt).await?;
         return match (missing, decision) {
             (Some(why), Decision::Drop | Decision::Keep) => {
                 let reason = format!("{reason}; the packages that it asks for could not be installed: {why}");

@@ -12,7 +12,8 @@ pub(super) fn goal(run: &Run, goal: &Outcome) -> (Decision, String) {
     }
     let before = run.before.iter().find(|outcome| outcome.check == goal.check);
     // What a proposal's check needs may have been red with it: then its base is all that it can be compared with.
-    let Some(before) = before.or_else(|| run.without.iter().find(|outcome| outcome.check == goal.check)) else {
+    let Some(before) = before.or_else(|| run.without.iter().find(|outcome| outcome.check == goal.check))
+    else {
         return (Decision::Drop, "the goal has no baseline".into());
     };
     let since_start = compare(before, goal);

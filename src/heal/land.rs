@@ -83,7 +83,9 @@ pub(super) async fn land(journal: &Journal, tools: &Tools) -> Result<()> {
 
 /// The commit that a proposal builds on, as its base is now; `None` for other runs.
 async fn tip(run: &Run, place: &Place) -> Result<Option<String>> {
-    let (Trigger::Proposal { base, .. }, Some(repo)) = (&run.spec.trigger, &place.repo) else { return Ok(None) };
+    let (Trigger::Proposal { base, .. }, Some(repo)) = (&run.spec.trigger, &place.repo) else {
+        return Ok(None);
+    };
     let named = base.as_deref().unwrap_or("HEAD");
     // A base that is gone meanwhile is where it was.
     Ok(repo.resolve(&format!("{named}^{{commit}}")).await?.or_else(|| run.spec.from.head.clone()))
@@ -118,7 +120,8 @@ async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Vec<String>) 
     };
     let named = if files.is_empty() { "the branch".to_owned() } else { files.join(", ") };
     let tree = Tree { root: &run.spec.root, patch: &base };
-    let fits = run.result().iter().all(|(path, change)| tree.read(path).is_ok_and(|now| now == change.before));
+    let fits =
+        run.result().iter().all(|(path, change)| tree.read(path).is_ok_and(|now| now == change.before));
     let same = now.snapshot.tree == run.spec.from.snapshot.tree && now.head == run.spec.from.head;
     if !fits || same || run.moves >= MOST_MOVES {
         let id = short(&run.id);
@@ -285,7 +288,9 @@ fn repaired(run: &Run) -> String {
 /// What was wrong, where, and why this repairs it.
 fn body(run: &Run) -> String {
     let proposed = match &run.spec.trigger {
-        Trigger::Proposal { description, .. } => Some(description.clone()).filter(|text| !text.trim().is_empty()),
+        Trigger::Proposal { description, .. } => {
+            Some(description.clone()).filter(|text| !text.trim().is_empty())
+        }
         _ => None,
     };
     let cause = run.cause().filter(|_| !run.kept.is_empty());

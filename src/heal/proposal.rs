@@ -72,12 +72,14 @@ pub(super) async fn take(journal: &Journal, tools: &Tools) -> Result<()> {
 /// Why a proposal is not even run, if it is not: it is somewhere, or of a size, where nobody's word counts.
 fn refusal(tools: &Tools, run: &Run) -> Option<String> {
     let proposed = run.proposed()?;
-    let absolute = |finding: &&Finding| {
-        finding.weight == Weight::Refuse && ABSOLUTE.contains(&finding.guard.as_str())
-    };
+    let absolute =
+        |finding: &&Finding| finding.weight == Weight::Refuse && ABSOLUTE.contains(&finding.guard.as_str());
     let findings = guard(tools, run, &run.spec.base, proposed);
-    let refused: Vec<String> =
-        findings.iter().filter(absolute).map(|finding| format!("{}: {}", finding.path, finding.reason)).collect();
+    let refused: Vec<String> = findings
+        .iter()
+        .filter(absolute)
+        .map(|finding| format!("{}: {}", finding.path, finding.reason))
+        .collect();
     (!refused.is_empty()).then(|| format!("the proposal was refused before it was run: {}", some(&refused)))
 }
 

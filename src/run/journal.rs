@@ -378,7 +378,8 @@ fn new_run(run: &Run) -> NewRun {
 
 /// What follows from an event for the tables that people query; `run` is the state after it.
 fn projection(event: &Event, run: &Run) -> Projection {
-    let mut projection = Projection { proposal: super::proposal::follows(event, run), ..Projection::default() };
+    let mut projection =
+        Projection { proposal: super::proposal::follows(event, run), ..Projection::default() };
     match event {
         Event::Started(spec) => {
             projection.run.status = Some(Status::Running);

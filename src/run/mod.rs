@@ -326,7 +326,8 @@ impl Run {
                 self.proof = Some((**proof).clone());
                 self.approval.retain(|reason| !doubts.contains(reason));
                 self.approval.extend(doubts.iter().cloned());
-                if self.proposed().is_some() && !self.approval.iter().any(|reason| reason == proposal::WAITS) {
+                if self.proposed().is_some() && !self.approval.iter().any(|reason| reason == proposal::WAITS)
+                {
                     self.approval.push(proposal::WAITS.to_owned());
                 }
             }
@@ -391,7 +392,9 @@ impl Run {
         }
         match &self.baseline {
             None => return Step::Baseline,
-            Some(Baseline::Green) if !self.is_feature() && self.proposed().is_none() => return Step::Finish(Exit::Green),
+            Some(Baseline::Green) if !self.is_feature() && self.proposed().is_none() => {
+                return Step::Finish(Exit::Green);
+            }
             Some(Baseline::Flaky { .. } | Baseline::Infra { .. }) => return Step::Finish(Exit::CannotJudge),
             Some(Baseline::Green | Baseline::Red) => {}
         }
@@ -482,7 +485,8 @@ impl Run {
     /// What of the untouched tree is to become green.
     fn red_before(&self) -> Vec<Outcome> {
         let proposed = self.proposed().is_some();
-        let counts = |outcome: &&Outcome| if proposed { self.held(outcome).is_some() } else { !outcome.is_green() };
+        let counts =
+            |outcome: &&Outcome| if proposed { self.held(outcome).is_some() } else { !outcome.is_green() };
         self.before.iter().filter(counts).cloned().collect()
     }
 

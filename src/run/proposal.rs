@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::Run;
 use super::events::{Baseline, Decision, Event, Request, StopRule, Trigger, Work};
+use super::journal::records;
 use super::queued::Line;
 use crate::edits::forbidden;
 use crate::fault::{Exit, Fault};
@@ -11,7 +12,7 @@ use crate::landing::Land;
 use crate::proposal::{Act, Asked, Content};
 use crate::redact::Redactor;
 use crate::store::{
-    NewProposal, NewRun, ProposalPatch, Proposes, Status, Store, Submission, Submitted,
+    NewProposal, NewRun, Projection, ProposalPatch, Proposes, Status, Store, Submission, Submitted,
 };
 
 /// The most characters of a proposal's title.
@@ -68,7 +69,8 @@ pub fn check(asked: &Asked, land: &str) -> Result<(), Fault> {
                     return wrong(format!("{} is there twice", file.path));
                 }
             }
-            let size: usize = files.iter().filter_map(|file| file.file.as_ref()).map(|file| file.bytes.len()).sum();
+            let size: usize =
+                files.iter().filter_map(|file| file.file.as_ref()).map(|file| file.bytes.len()).sum();
             if size > BYTES {
                 return wrong(format!("the files have {size} bytes, and {BYTES} are the most"));
             }
@@ -175,12 +177,14 @@ pub(super) fn follows(event: &Event, run: &Run) -> Option<ProposalPatch> {
             reason: Some(how.clone()),
             ..ProposalPatch::default()
         }),
-        Event::Finished { exit, .. } if *exit != Exit::Green && !run.awaits_approval() => Some(ProposalPatch {
-            act: Some(Act::Fail),
-            reason: Some(why(run)),
-            needs_auto_fix: repairable(run),
-            ..ProposalPatch::default()
-        }),
+        Event::Finished { exit, .. } if *exit != Exit::Green && !run.awaits_approval() => {
+            Some(ProposalPatch {
+                act: Some(Act::Fail),
+                reason: Some(why(run)),
+                needs_auto_fix: repairable(run),
+                ..ProposalPatch::default()
+            })
+        }
         _ => None,
     }
 }
@@ -196,7 +200,9 @@ fn why(run: &Run) -> String {
         (Some(Baseline::Flaky { what }), _) => {
             format!("its tests were seen both red and green: {}", what.join(", "))
         }
-        (Some(Baseline::Infra { reason, advice }), _) => format!("it could not be tested: {reason}. {advice}"),
+        (Some(Baseline::Infra { reason, advice }), _) => {
+            format!("it could not be tested: {reason}. {advice}")
+        }
         (_, Some((StopRule::DryRun, ..)) | None) => {
             let held = run.before.iter().filter_map(|outcome| run.held(outcome));
             match held.reduce(|all, one| format!("{all}; {one}")) {
@@ -225,4 +231,37 @@ fn repairable(run: &Run) -> bool {
                     | StopRule::SameDiagnostics
             )
         )
+}
+
+/// What was asked of the proposal that `run` is for, to be asked again, with a repair or without.
+///
+/// # Errors
+/// Where the run is for no proposal, or its events cannot be read.
+pub async fn again(store: &Store, run: &str, fix: bool) -> Result<Request> {
+    let first = records(store, run, 0).await?.into_iter().next();
+    match first.map(|record| record.event) {
+        Some(Event::Submitted(mut request)) => {
+            let Work::Proposal(asked) = &mut request.work else {
+                anyhow::bail!("run {run} is for no proposal")
+            };
+            asked.fix = fix;
+            Ok(*request)
+        }
+        _ => anyhow::bail!("run {run} was not submitted"),
+    }
+}
+
+/// Writes down that a proposal is refused whose run is over.
+///
+/// # Errors
+/// Where another process has the run, or the store cannot be written.
+pub async fn reject(store: &Store, run: &str, why: &str) -> Result<()> {
+    let lease = store.acquire(run).await?.ok_or_else(|| Fault::usage("its run is under way"))?;
+    let event = Event::Stopped { rule: StopRule::Rejected, why: why.to_owned(), look_at: Vec::new() };
+    let proposal =
+        ProposalPatch { act: Some(Act::Reject), reason: Some(why.to_owned()), ..ProposalPatch::default() };
+    let projection = Projection { proposal: Some(proposal), ..Projection::default() };
+    let last = store.events(run, 0).await?.last().map_or(0, |event| event.seq);
+    let payload = serde_json::to_value(&event)?;
+    store.append(Some(&lease), run, store.now(), last, event.kind(), &payload, &projection).await.map(drop)
 }

@@ -133,7 +133,8 @@ fn of_spec(spec: &Spec) -> Result<Request> {
 }
 
 fn of_proposal() -> Fault {
-    Fault::usage("the run is for a proposal").hint("`regreen proposal test` and `regreen proposal fix` make new ones")
+    Fault::usage("the run is for a proposal")
+        .hint("`regreen proposal test` and `regreen proposal fix` make new ones")
 }
 
 /// Ends a run that has not begun, by whoever claimed it.
@@ -158,7 +159,10 @@ pub async fn end(store: &Store, lease: &Lease, rule: StopRule, why: &str) -> Res
     let proposal = Some(super::proposal::never_began(why));
     let events = [
         (stopped, Projection::default()),
-        (Event::Finished { exit, ran: Duration::ZERO }, Projection { run: over, proposal, ..Projection::default() }),
+        (
+            Event::Finished { exit, ran: Duration::ZERO },
+            Projection { run: over, proposal, ..Projection::default() },
+        ),
     ];
     let mut last = store.events(lease.run(), 0).await?.last().map_or(0, |event| event.seq);
     for (event, projection) in events {

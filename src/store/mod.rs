@@ -40,9 +40,7 @@ pub use feed::Fed;
 pub use figures::{CategorySum, CostSum, DayOutcome, FixerSum};
 pub use lease::{Lease, Lock, run_dir};
 pub use listing::{Listing, Mark, SeenRepo};
-pub use proposals::{
-    NewProposal, ProposalFilter, ProposalPatch, ProposalRow, Proposes, out_of_turn,
-};
+pub use proposals::{NewProposal, ProposalFilter, ProposalPatch, ProposalRow, Proposes, out_of_turn};
 pub use queue::{
     Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, RepoRow, STEP, Standing, Submission,
     Submitted,

@@ -204,8 +204,7 @@ impl Store {
     pub async fn proposed(&self, id: &str) -> Result<Content> {
         let row = query("SELECT content FROM proposals WHERE id = $1").bind(id).first(self).await?;
         let row = row.ok_or_else(|| no_proposal(id))?;
-        serde_json::from_str(&row.get::<String>("content")?)
-            .context("what a proposal changes cannot be read")
+        serde_json::from_str(&row.get::<String>("content")?).context("what a proposal changes cannot be read")
     }
 
     /// At most `limit` proposals behind `after` (from the start, where there is none), newest first.
@@ -343,7 +342,9 @@ pub fn out_of_turn(state: State, act: Act) -> Fault {
     };
     let fault = Fault::usage(format!("the proposal cannot be {what}: its state is {}", state.as_str()));
     match (state, act) {
-        (state, _) if state.is_under_way() => fault.hint("a run works on it: wait for its end, or call it off"),
+        (state, _) if state.is_under_way() => {
+            fault.hint("a run works on it: wait for its end, or call it off")
+        }
         (State::TestsPassed, Act::Test | Act::Fix) => fault.hint("its tests pass: approve or reject it"),
         (State::TestsPassed, Act::Apply) => fault.hint("somebody has to approve it first"),
         (State::TestsFailed, Act::Approve | Act::Apply) => fault.hint("have it repaired, or reject it"),
