@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
 use super::session::Session;
 use crate::fault::{Exit, Fault};
+use crate::store::ProposalRow;
 use crate::web::{self, Actions, Hosts, LOCAL, Scope, Service};
 
 /// Serve the API and the dashboard.
@@ -135,6 +136,24 @@ impl Actions for Hands {
     async fn roll_back(&self, run: &str, reset: bool) -> Result<String> {
         let run = self.0.find(Some(run)).await?;
         super::rollback::take_back(&self.0, &run, reset).await
+    }
+
+    async fn approve_proposal(
+        &self,
+        proposal: &ProposalRow,
+        by: &str,
+        patch: &str,
+        remark: Option<&str>,
+    ) -> Result<()> {
+        super::proposing::approve(&self.0, proposal, by, Some(patch), remark).await
+    }
+
+    async fn apply_proposal(&self, proposal: &ProposalRow) -> Result<()> {
+        super::proposing::apply(&self.0, proposal).await
+    }
+
+    async fn reject_proposal(&self, proposal: &ProposalRow, by: &str, reason: &str) -> Result<()> {
+        super::proposing::reject(&self.0, proposal, by, reason).await
     }
 
     async fn cancel(&self, run: &str) -> Result<String> {

@@ -24,6 +24,20 @@ pub(crate) const BATCH: u32 = 100;
 #[derive(Clone)]
 pub(crate) struct Pulse(watch::Receiver<u64>);
 
+impl Pulse {
+    /// What happened until now is known.
+    pub(crate) fn seen(&mut self) {
+        self.0.mark_unchanged();
+    }
+
+    /// Returns when something happens. Where nobody tells any more, never.
+    pub(crate) async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
 /// Finds out whether something happened.
 pub(crate) struct Beat {
     store: Store,

@@ -28,6 +28,15 @@ pub(super) struct Waiting {
     requested_at: Timestamp,
 }
 
+/// What a person has to decide.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Question {
+    /// Why a person has to look.
+    pub(crate) reasons: Vec<String>,
+    /// The digest of the patch that is to be looked at.
+    pub(crate) patch: String,
+}
+
 /// Everything that waits.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AllWaiting {
@@ -39,11 +48,11 @@ pub(super) struct AllWaiting {
 #[serde(deny_unknown_fields)]
 pub(super) struct Approval {
     /// The digest of the patch that was looked at (`waiting.patch` of the run): another one is not agreed to.
-    patch: String,
+    pub(super) patch: String,
     /// What they remark.
     #[serde(default)]
     #[schema(max_length = 2000)]
-    remark: Option<String>,
+    pub(super) remark: Option<String>,
 }
 
 /// A person refuses a patch.
@@ -52,7 +61,7 @@ pub(super) struct Approval {
 pub(super) struct Rejection {
     /// Why.
     #[schema(min_length = 1, max_length = 2000)]
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// How a landing is taken back.
@@ -61,7 +70,7 @@ pub(super) struct Rejection {
 pub(super) struct TakeBack {
     /// Move the branch back instead of adding a commit that reverts.
     #[serde(default)]
-    reset: bool,
+    pub(super) reset: bool,
 }
 
 /// What was done.

@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::problem::Problem;
 use super::super::{App, Shared, log, standing};
+use super::approvals::Question;
 use super::queue::Priority as Urgency;
 use super::{Path, Query};
 use crate::run::AttemptState;
@@ -30,7 +31,7 @@ pub(super) struct Which {
     outcome: Option<String>,
     /// Of this repo: its root.
     repo: Option<String>,
-    /// Started by this: `heal`, `ticket`, `subtask`.
+    /// Started by this: `heal`, `ticket`, `subtask`, `proposal`.
     trigger: Option<String>,
     /// Submitted with this priority.
     priority: Option<Urgency>,
@@ -193,15 +194,6 @@ impl AttemptItem {
     }
 }
 
-/// What a person has to decide.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Question {
-    /// Why a person has to look.
-    reasons: Vec<String>,
-    /// The digest of the patch that is to be looked at.
-    patch: String,
-}
-
 /// Why a run stopped.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Stop {
@@ -292,7 +284,7 @@ pub(super) struct Calls {
 }
 
 /// A serialised enumeration's name.
-fn word(value: &impl Serialize) -> Option<String> {
+pub(super) fn word(value: &impl Serialize) -> Option<String> {
     serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
 }
 
@@ -304,9 +296,9 @@ pub(crate) fn mark(cursor: &str) -> Result<Mark, Problem> {
     Ok(Mark { created_at: at.parse().map_err(|_| wrong())?, id: id.to_owned() })
 }
 
-/// The cursor behind a run.
-pub(crate) fn cursor(row: &RunRow) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{} {}", crate::store::moment(row.created_at), row.id))
+/// The cursor behind what was made at this moment, with this id.
+pub(crate) fn cursor_of(created_at: Timestamp, id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{} {id}", crate::store::moment(created_at)))
 }
 
 /// A page of runs, and the cursor of the next one.
@@ -320,7 +312,7 @@ pub(crate) async fn page(
     let mut rows = shared.store.list(listing, mark.as_ref(), limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next = rows.last().filter(|_| more).map(cursor);
+    let next = rows.last().filter(|_| more).map(|row| cursor_of(row.created_at, &row.id));
     Ok((rows, next))
 }
 
