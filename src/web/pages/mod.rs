@@ -6,6 +6,8 @@ mod approvals;
 mod assets;
 mod login;
 mod overview;
+mod proposal;
+mod proposals;
 mod run;
 mod runs;
 mod settings;
@@ -35,6 +37,16 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/overview", get(overview::page))
         .route("/approvals", get(approvals::page))
         .route("/settings", get(settings::page))
+        .route("/proposals", get(proposals::page))
+        .route("/proposals/{proposal}", get(proposal::page))
+        .route("/proposals/{proposal}/repair", get(proposal::progress))
+        .route("/proposals/{proposal}/auto-fix", post(proposal::auto_fix))
+        .route("/proposals/{proposal}/test", post(proposal::test))
+        .route("/proposals/{proposal}/approve", post(proposal::approve))
+        .route("/proposals/{proposal}/reject", post(proposal::reject))
+        .route("/proposals/{proposal}/apply", post(proposal::apply))
+        .route("/proposals/{proposal}/rollback", post(proposal::roll_back))
+        .route("/proposals/{proposal}/cancel", post(proposal::cancel))
         .route("/runs/{run}", get(run::page))
         .route("/runs/{run}/logs/{seq}", get(run::log))
         .route("/runs/{run}/approve", post(run::approve))
@@ -63,6 +75,9 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("parts.html", include_str!("../../../assets/web/parts.html")),
     ("runs.html", include_str!("../../../assets/web/runs.html")),
     ("run.html", include_str!("../../../assets/web/run.html")),
+    ("proposals.html", include_str!("../../../assets/web/proposals.html")),
+    ("proposal.html", include_str!("../../../assets/web/proposal.html")),
+    ("repair.html", include_str!("../../../assets/web/repair.html")),
     ("queued.html", include_str!("../../../assets/web/queued.html")),
     ("log.html", include_str!("../../../assets/web/log.html")),
     ("overview.html", include_str!("../../../assets/web/overview.html")),

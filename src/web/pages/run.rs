@@ -19,7 +19,7 @@ use crate::web::{App, Shared, log, standing, story};
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct After {
     #[serde(default)]
-    done: String,
+    pub(super) done: String,
 }
 
 /// The page of a run.
@@ -123,20 +123,20 @@ pub(super) async fn log(
 /// What the form says of a patch that is agreed to.
 #[derive(Debug, Deserialize)]
 pub(super) struct Approval {
-    patch: String,
+    pub(super) patch: String,
 }
 
 /// What the form says of one that is not.
 #[derive(Debug, Deserialize)]
 pub(super) struct Rejection {
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// How a landing is taken back.
 #[derive(Debug, Deserialize)]
 pub(super) struct TakeBack {
     #[serde(default)]
-    reset: Option<String>,
+    pub(super) reset: Option<String>,
 }
 
 async fn known(shared: &Shared, caller: &Caller, name: &str, action: &str) -> Result<String, Problem> {
