@@ -26,10 +26,13 @@ pub mod fixers;
 pub mod context;
 pub mod models;
 
+pub mod policy;
+
 pub mod guards;
 pub mod landing;
 pub mod verify;
 
+pub mod alerts;
 pub mod memory;
 
 pub mod edits;
@@ -62,9 +65,10 @@ pub const LAYERS: &[&[&str]] = &[
     &["run"],
     &["fixers"],
     &["models", "context"],
+    &["policy"],
     &["landing", "guards"],
     &["verify"],
-    &["memory"],
+    &["memory", "alerts"],
     &["workspace"],
     &["sandbox"],
     &["store", "edits"],

@@ -128,6 +128,26 @@ pub struct Outcome {
     pub log_bytes: u64,
     /// Where the (bounded) log lies, relative to the state folder.
     pub log: Option<String>,
+    /// What it reached of the network through the proxy, and what was refused; nothing where it had no network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<Connections>,
+}
+
+/// Connections of one command through the proxy that went to the same place and ended alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// `host:port`, as the command asked for it; empty where it asked for nothing that could be read.
+    pub target: String,
+    /// The address that was connected to, with its port; `None` where none was.
+    pub address: Option<String>,
+    /// Why they were refused or cut off; `None` where they were served.
+    pub refused: Option<String>,
+    /// How many there were.
+    pub count: u64,
+    /// Bytes to the server.
+    pub up: u64,
+    /// Bytes from the server.
+    pub down: u64,
 }
 
 impl Outcome {

@@ -10,7 +10,7 @@ use super::paint::{out, say, table};
 use super::session::{Session, new_id};
 use crate::fault::{Exit, Fault};
 use crate::store::measure::{Bare, bury};
-use crate::store::{NewRun, Priority, RunFilter, Status, Store, Submission};
+use crate::store::{NewEvent, NewRun, Priority, RunFilter, Status, Store, Submission};
 
 /// The queue: claims per second, the time from submit to claim, and how both grow.
 ///
@@ -150,7 +150,7 @@ async fn submit(store: &Store, repo: &str) -> Result<()> {
     };
     let submission =
         Submission { run, priority: Priority::Normal, key: None, delay: Duration::ZERO, proposes: None };
-    store.submit(&submission, "submitted", &serde_json::json!({})).await.map(drop)
+    store.submit(&submission, &NewEvent::new(store.now(), "submitted", serde_json::json!({}))).await.map(drop)
 }
 
 /// Claims and ends runs until there are none.

@@ -13,7 +13,7 @@ use super::page::Page;
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, redacted, say};
 use crate::clock::human;
 use crate::guards::Weight;
-use crate::outcome::{Outcome, TestStatus, Verdict};
+use crate::outcome::{Connections, Outcome, TestStatus, Verdict};
 use crate::run::Run;
 use crate::run::events::{Baseline, Decision, Event, Phase, Record, Trigger};
 use crate::run::journal::Listener;
@@ -232,7 +232,8 @@ impl Teller {
             // Most of these are red on purpose: they ask what happens without a hunk.
             Event::Checked { phase: Phase::Minimise, .. } => vec![],
             Event::Checked { phase: Phase::Baseline, outcome, round } => {
-                vec![self.baseline(outcome, *round, run)]
+                let row = self.baseline(outcome, *round, run);
+                std::iter::once(row).chain(reached(STEP, outcome)).collect()
             }
             Event::Checked { phase, outcome, .. } => {
                 let (stem, name) = match phase {
@@ -241,7 +242,7 @@ impl Teller {
                     Phase::Attempt => (INNER, "verify "),
                     Phase::Baseline | Phase::Minimise | Phase::Proof => (STEP, "prove    "),
                 };
-                vec![verdict(stem, name, outcome, run)]
+                std::iter::once(verdict(stem, name, outcome, run)).chain(reached(stem, outcome)).collect()
             }
             Event::Prepared { reused, .. } => {
                 let told = reused.then(|| Row::new(STEP, "setup     reused from an earlier run".into()));
@@ -285,6 +286,26 @@ impl Teller {
         };
         verdict(STEP, "baseline ", outcome, run)
     }
+}
+
+/// What a command reached of the network, and what it was refused.
+fn reached(stem: &'static str, outcome: &Outcome) -> Vec<Row> {
+    let (refused, served): (Vec<_>, Vec<_>) =
+        outcome.connections.iter().partition(|connections| connections.refused.is_some());
+    let told = |style, word: &str, which: Vec<&Connections>| {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for one in which {
+            *counts.entry(&one.target).or_default() += one.count;
+        }
+        let places: Vec<String> =
+            counts.iter().map(|(target, count)| format!("{target} ({count})")).collect();
+        let row = || Row::new(stem, paint(style, word)).says(style, &places.join(", "));
+        (!places.is_empty()).then(row)
+    };
+    [told(DIM, "connected to ", served), told(CARE, "not connected to ", refused)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// An event that is one row at most.

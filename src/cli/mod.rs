@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod alerts;
 mod approve;
 mod bench;
 mod bench_queue;
@@ -101,6 +102,8 @@ enum Command {
     Token(token::Token),
     /// Success, cost and time over all runs
     Stats(stats::Stats),
+    /// What is wrong with the service as a whole
+    Alerts(alerts::Alerts),
     /// What was learnt from fixes that worked
     Memory(memory::Memory),
     /// Detect the checks of a repo and write regreen.toml
@@ -228,6 +231,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Serve(command) => command.run().await?,
         Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
+        Command::Alerts(command) => command.run().await?,
         Command::Memory(command) => command.run().await?,
         Command::Init(command) => command.run().await?,
         Command::Doctor(command) => command.run().await?,

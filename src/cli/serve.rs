@@ -65,7 +65,9 @@ impl Serve {
             hosts,
             rate: self.rate,
         };
+        let alerts = session.watch_alerts();
         web::serve(listener, service, signals.next()).await?;
+        alerts.abort();
         if local {
             session.store.revoke_token(&name).await?;
         }

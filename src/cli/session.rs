@@ -107,6 +107,12 @@ impl Session {
         Some(repo.root().to_string_lossy().into_owned())
     }
 
+    /// Looks at the rules of the alerts from now on, until it is aborted.
+    pub fn watch_alerts(&self) -> tokio::task::AbortHandle {
+        let (store, user) = (self.store.clone(), &self.settings.user);
+        tokio::spawn(crate::alerts::watch(store, user.alerts, user.budget.day)).abort_handle()
+    }
+
     /// Where a run keeps its layers while it is under way.
     pub fn scratch(&self, run: &str) -> PathBuf {
         self.state.join("workspaces").join(run)

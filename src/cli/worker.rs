@@ -64,7 +64,9 @@ impl Worker {
                 );
             }
         };
+        let alerts = session.watch_alerts();
         worker::work(&session.store, driver, &settings, stop).await?;
+        alerts.abort();
         session.store.close().await;
         Ok(Exit::Green)
     }

@@ -7,6 +7,7 @@ mod detect;
 mod environment;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod governance;
 mod quantity;
 mod reader;
 mod repo;
@@ -19,11 +20,15 @@ use std::path::PathBuf;
 
 pub use detect::{Detected, Programs, detect, render_toml};
 pub use environment::{Environment, open_state_dir};
+pub use governance::{
+    Fact, Governance, GovernanceConfig, Risk, RiskRule, Ruling, TighterGovernance, risk_rules,
+};
+pub(crate) use governance::{glob_of, pattern_of};
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
 pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter};
 pub use user::{
-    Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking, Tier,
-    UserConfig,
+    AlertRules, Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking,
+    Tier, UserConfig,
 };
 
 use crate::fault::Fault;
@@ -207,9 +212,33 @@ impl Settings {
         }
         add("budget.run_usd", user.budget.run.to_string(), &[]);
         add("budget.day_usd", user.budget.day.to_string(), &[]);
-        // Read and shown, so that a configuration may say it already; no rule depends on it yet.
-        let tier = format!("{} (changes nothing yet)", user.environment.as_str());
-        add("governance.environment", tier, &[]);
+        let governance = &user.governance;
+        add("governance.environment", governance.environment.as_str().to_owned(), &[]);
+        for (tier, rulings) in Tier::NAMES.iter().zip(&governance.rulings) {
+            let rulings: Vec<String> = [Risk::Green, Risk::Yellow, Risk::Red]
+                .into_iter()
+                .zip(rulings)
+                .map(|(risk, ruling)| format!("{} {}", risk.as_str(), ruling.as_str()))
+                .collect();
+            add(&format!("governance.{tier}"), rulings.join(", "), &[]);
+        }
+        let rules: Vec<&str> = governance.rules.iter().map(|rule| rule.id.as_str()).collect();
+        let rules =
+            if rules.is_empty() { "built in".to_owned() } else { format!("built in, {}", rules.join(", ")) };
+        add("governance.rules", rules, &[]);
+        add("governance.expires", render_duration(governance.expires), &[]);
+        add("governance.other_person", governance.other_person.to_string(), &[]);
+        add("governance.people", governance.people.to_string(), &[]);
+        for repo in governance.repos.keys() {
+            let own = governance.of(std::path::Path::new(repo));
+            let value = format!(
+                "{}, {} people, another person {}",
+                own.environment.as_str(),
+                own.people,
+                own.other_person
+            );
+            add(&format!("governance.repos.{repo}"), value, &[]);
+        }
         add("sandbox.mode", user.sandbox.mode.as_str().to_owned(), &[]);
         add("sandbox.network", user.sandbox.network.as_str().to_owned(), &[]);
         let registries = match user.sandbox.registries.as_slice() {
@@ -242,6 +271,15 @@ impl Settings {
         add("memory.enabled", user.memory.to_string(), &[]);
         add("proof.repeat", user.repeat.to_string(), &[]);
         add("proof.minimise", user.minimise.to_string(), &[]);
+        let alerts = &user.alerts;
+        add("alerts.enabled", alerts.enabled.to_string(), &[]);
+        add("alerts.window", render_duration(alerts.window), &[]);
+        add("alerts.sample", format!("{} red runs", alerts.sample), &[]);
+        add("alerts.escalated_percent", alerts.escalated.to_string(), &[]);
+        add("alerts.exhausted_percent", alerts.exhausted.to_string(), &[]);
+        add("alerts.provider_errors", alerts.provider_errors.to_string(), &[]);
+        add("alerts.spend_percent", alerts.spend.to_string(), &[]);
+        add("alerts.queue_age", render_duration(alerts.queue_age), &[]);
         add("state", self.state.display().to_string(), &["REGREEN_STATE_DIR", "XDG_STATE_HOME"]);
         all
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::NetworkAccess;
+use super::governance::TighterGovernance;
 use super::reader::{LARGEST, Section, Source};
 use super::user::{LoadedFile, UserConfig};
 use crate::fault::Fault;
@@ -70,6 +71,8 @@ pub struct Tighter {
     pub repeat: Option<u32>,
     /// Whether nothing of the repo may go to a model.
     pub no_models: bool,
+    /// What may land by itself.
+    pub governance: TighterGovernance,
 }
 
 /// What `regreen.toml` says.
@@ -85,7 +88,8 @@ pub struct RepoConfig {
     pub tighter: Tighter,
 }
 
-const TOP: &[&str] = &["checks", "setup", "context", "guards", "budget", "limits", "proof", "models"];
+const TOP: &[&str] =
+    &["checks", "setup", "context", "guards", "governance", "budget", "limits", "proof", "models"];
 const CHECK: &[&str] = &["run", "timeout", "needs", "dir"];
 const SETUP: &[&str] = &["run", "network", "timeout", "dir"];
 const MOST_CHECKS: usize = 64;
@@ -158,7 +162,9 @@ impl Tighter {
             ("limits.attempts", before.limits.attempts != user.limits.attempts),
             ("models", before.ladder != user.ladder),
         ];
-        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+        let governance = self.governance.tighten(&mut user.governance);
+        let changed = changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key);
+        changed.chain(governance).collect()
     }
 }
 
@@ -179,6 +185,7 @@ fn tighter(top: &Section<'_, '_>) -> Result<Tighter, Fault> {
         // Bounded, so that a repo cannot keep a machine busy for ever.
         tighter.repeat = section.integer("repeat", 0..=10)?.map(|times| times as u32);
     }
+    tighter.governance = TighterGovernance::read(top)?;
     tighter.no_models = top.boolean("models")? == Some(false);
     Ok(tighter)
 }

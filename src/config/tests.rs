@@ -99,7 +99,7 @@ repeat = 5
     assert_eq!(key.expose_secret(), "k1");
     assert!(user.providers["local"].key(&environment).unwrap().is_none());
     assert_eq!((user.budget.run, user.budget.day), (Money(2_500_000), Money(10_000_000)));
-    assert_eq!(user.environment, Tier::Staging);
+    assert_eq!(user.governance.environment, Tier::Staging);
     assert_eq!(user.sandbox.mode, SandboxMode::Strict);
     assert_eq!(user.sandbox.read_only, [Path::new("/nowhere/home/sdk")]);
     assert_eq!((user.limits.memory, user.limits.check), (2 << 30, Duration::from_secs(5400)));

@@ -8,6 +8,7 @@ use anyhow::Result;
 use secrecy::SecretString;
 
 use super::environment::Environment;
+use super::governance::GovernanceConfig;
 use super::reader::{LARGEST, Section, Source};
 use super::{NetworkAccess, SandboxMode};
 use crate::fault::Fault;
@@ -191,7 +192,7 @@ pub struct Budget {
 }
 
 /// Where what is healed runs: the stricter, the more approvals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
     /// A developer's machine.
@@ -205,9 +206,9 @@ pub enum Tier {
 }
 
 impl Tier {
-    const NAMES: &'static [&'static str] = &["local", "dev", "staging", "production"];
+    pub(super) const NAMES: &'static [&'static str] = &["local", "dev", "staging", "production"];
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         use Tier::*;
         Self::NAMES.iter().position(|name| *name == text).map(|at| [Local, Dev, Staging, Production][at])
     }
@@ -269,6 +270,42 @@ pub struct GuardRules {
     pub file_bytes: u64,
 }
 
+/// From when on something is wrong with the service as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlertRules {
+    /// Whether they are looked at.
+    pub enabled: bool,
+    /// The time that shares are taken over: runs made since then.
+    pub window: Duration,
+    /// The fewest red runs of that time that a share says something of.
+    pub sample: u64,
+    /// The share of the red runs that may end with a person, in percent.
+    pub escalated: u64,
+    /// The share of the red runs for which nothing that was tried may help, in percent.
+    pub exhausted: u64,
+    /// Calls of a provider that have to fail one after the other.
+    pub provider_errors: u64,
+    /// The share of the money for 24 hours that may be spent, in percent.
+    pub spend: u64,
+    /// How long a run may wait for a worker.
+    pub queue_age: Duration,
+}
+
+impl Default for AlertRules {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            window: Duration::from_secs(24 * 3600),
+            sample: 10,
+            escalated: 20,
+            exhausted: 15,
+            provider_errors: 5,
+            spend: 90,
+            queue_age: Duration::from_secs(3600),
+        }
+    }
+}
+
 /// What the user's file says; absent keys have their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserConfig {
@@ -278,8 +315,8 @@ pub struct UserConfig {
     pub ladder: Vec<Rung>,
     /// Money caps.
     pub budget: Budget,
-    /// Where what is healed runs. Read and checked; nothing depends on it yet.
-    pub environment: Tier,
+    /// What may land by itself.
+    pub governance: GovernanceConfig,
     /// How checks are confined.
     pub sandbox: Confinement,
     /// The most that work may use.
@@ -296,6 +333,8 @@ pub struct UserConfig {
     pub repeat: u32,
     /// Whether hunks that are not needed are dropped.
     pub minimise: bool,
+    /// From when on something is wrong with the service as a whole.
+    pub alerts: AlertRules,
 }
 
 const TOP: &[&str] = &[
@@ -309,6 +348,7 @@ const TOP: &[&str] = &[
     "proposals",
     "memory",
     "proof",
+    "alerts",
 ];
 const PROVIDER: &[&str] =
     &["kind", "base_url", "key_env", "key_file", "command", "recording", "timeout", "window"];
@@ -317,6 +357,17 @@ const LIMITS: &[&str] = &["memory", "processes", "file_size", "output", "check",
 const GUARDS: &[&str] = &["protected", "files", "lines", "file_size"];
 const SANDBOX: &[&str] =
     &["mode", "network", "registries", "private_registries", "read_only", "install_scripts"];
+
+const ALERTS: &[&str] = &[
+    "enabled",
+    "window",
+    "sample",
+    "escalated_percent",
+    "exhausted_percent",
+    "provider_errors",
+    "spend_percent",
+    "queue_age",
+];
 
 const PRIMARY_MODEL: &str = "claude-sonnet-5-5";
 const SECONDARY_MODEL: &str = "gpt-6.2-sol";
@@ -328,7 +379,7 @@ impl UserConfig {
             providers: built_in_providers(environment),
             ladder: default_ladder(environment),
             budget: Budget { run: Money::from_usd(1.0), day: Money::from_usd(20.0) },
-            environment: Tier::Local,
+            governance: GovernanceConfig::default(),
             sandbox: Confinement {
                 mode: SandboxMode::Auto,
                 network: NetworkAccess::None,
@@ -353,6 +404,7 @@ impl UserConfig {
             memory: true,
             repeat: 2,
             minimise: true,
+            alerts: AlertRules::default(),
         }
     }
 
@@ -372,9 +424,7 @@ impl UserConfig {
             set(&mut config.budget.run, budget.money("run_usd")?);
             set(&mut config.budget.day, budget.money("day_usd")?);
         }
-        if let Some(governance) = top.section("governance", &["environment"])? {
-            set(&mut config.environment, governance.choice("environment", Tier::NAMES, Tier::parse)?);
-        }
+        config.governance = GovernanceConfig::read(&top)?;
         if let Some(section) = top.section("sandbox", SANDBOX)? {
             confinement(&mut config.sandbox, &section, environment)?;
         }
@@ -400,6 +450,9 @@ impl UserConfig {
         if let Some(section) = top.section("proof", &["repeat", "minimise"])? {
             set(&mut config.repeat, section.integer("repeat", 0..=100)?.map(|times| times as u32));
             set(&mut config.minimise, section.boolean("minimise")?);
+        }
+        if let Some(section) = top.section("alerts", ALERTS)? {
+            alerts(&mut config.alerts, &section)?;
         }
         Ok(config)
     }
@@ -638,6 +691,18 @@ fn confinement(
             return Err(section.wrong("read_only", "must be absolute folders"));
         }
     }
+    Ok(())
+}
+
+fn alerts(target: &mut AlertRules, section: &Section<'_, '_>) -> Result<(), Fault> {
+    set(&mut target.enabled, section.boolean("enabled")?);
+    set(&mut target.window, section.duration("window")?);
+    set(&mut target.sample, section.integer("sample", 1..=1_000_000)?);
+    set(&mut target.escalated, section.integer("escalated_percent", 0..=100)?);
+    set(&mut target.exhausted, section.integer("exhausted_percent", 0..=100)?);
+    set(&mut target.provider_errors, section.integer("provider_errors", 1..=1_000_000)?);
+    set(&mut target.spend, section.integer("spend_percent", 1..=1000)?);
+    set(&mut target.queue_age, section.duration("queue_age")?);
     Ok(())
 }
 

@@ -33,6 +33,7 @@ fn outcome(diagnostics: Vec<Diagnostic>, tail: &str) -> Outcome {
         log_digest: String::new(),
         log_bytes: 0,
         log: None,
+        connections: Vec::new(),
     }
 }
 

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::memory::Lesson;
     use crate::patch::{Change, FileState, RelPath};
-    use crate::store::{NewRun, Projection, Status};
+    use crate::store::{NewEvent, NewRun, Status};
 
     fn change(before: &str, after: &str) -> Patch {
         let file = |text: &str| Some(FileState::text(text));
@@ -109,10 +109,7 @@ mod tests {
             status: Status::Finished,
             base: None,
         };
-        store
-            .create(&run, store.now(), "started", &serde_json::Value::Null, &Projection::default())
-            .await
-            .unwrap();
+        store.create(&run, &NewEvent::new(store.now(), "started", serde_json::Value::Null)).await.unwrap();
         let failure = Fingerprint("f1".into());
         let patch = change("fn a() {}\nlet x = 1\nfn b() {}\n", "fn a() {}\nlet x = 1;\nfn b() {}\n");
         let lesson = Lesson {

@@ -195,12 +195,10 @@ impl Snapshots {
             .flat_map(|id| format!("{id}\n").into_bytes())
             .collect();
         if !missing.is_empty() {
-            let objects =
-                repo.git().text(&["rev-parse", "--path-format=absolute", "--git-path", "objects"]).await?;
-            let pack = Path::new(&objects).join("pack");
-            std::fs::create_dir_all(&pack)?;
-            let base = pack.join("pack").to_str().context("the repository's path is not UTF-8")?.to_owned();
-            self.git.bytes_from(&["pack-objects", "-q", "--window=0", &base], Some(missing)).await?;
+            // Through a pipe, because the two folders may lie on different file systems: git moves a finished pack by renaming it.
+            let words = ["pack-objects", "-q", "--window=0", "--stdout"];
+            let pack = self.git.bytes_from(&words, Some(missing)).await?;
+            repo.git().bytes_from(&["index-pack", "--stdin"], Some(pack)).await?;
         }
         repo.git()
             .bytes(&["update-ref", "-m", "regreen: backup", reference, &snapshot.commit])

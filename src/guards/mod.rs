@@ -14,6 +14,7 @@ mod imports;
 pub mod measure;
 mod paths;
 mod size;
+mod surface;
 mod syntax;
 mod tests_kept;
 
@@ -28,6 +29,7 @@ use crate::patch::{Change, FileState, Patch, RelPath, Tree};
 
 use delta::Delta;
 pub use dependencies::is_lock;
+pub use surface::lost;
 
 /// What a finding means for the patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

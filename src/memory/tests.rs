@@ -1,6 +1,6 @@
 use super::*;
 use crate::patch::{Change, FileState, RelPath, Tree};
-use crate::store::{NewRun, Projection, Status};
+use crate::store::{NewEvent, NewRun, Status};
 
 fn patch(changes: &[(&str, Option<&str>, Option<&str>)]) -> Patch {
     let file = |text: &str| FileState::text(text);
@@ -103,10 +103,7 @@ async fn store(dir: &tempfile::TempDir) -> Store {
     for id in ["r1", "r2"] {
         let (repo, trigger, goal) = ("/r".into(), "heal".into(), "g".into());
         let run = NewRun { id: id.into(), repo, trigger, goal, status: Status::Finished, base: None };
-        store
-            .create(&run, store.now(), "started", &serde_json::Value::Null, &Projection::default())
-            .await
-            .unwrap();
+        store.create(&run, &NewEvent::new(store.now(), "started", serde_json::Value::Null)).await.unwrap();
     }
     store
 }

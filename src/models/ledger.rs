@@ -48,6 +48,9 @@ pub struct Call {
     pub request: Request,
     /// The answer, or why there was none.
     pub answer: std::result::Result<Answer, String>,
+    /// Whether Regreen itself broke it off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_off: bool,
     /// What it used, whether an answer came of it or not.
     #[serde(default)]
     pub usage: Usage,
@@ -55,6 +58,27 @@ pub struct Call {
     pub cost: Option<Money>,
     /// Wall time, retries that cost nothing included.
     pub duration: Duration,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unanswered {
+    /// In words.
+    pub why: String,
+    /// Whether Regreen itself broke it off: it says nothing about the provider.
+    pub cut_off: bool,
+}
+
+impl Unanswered {
+    /// Regreen broke the call off.
+    pub fn cut_off(why: &str) -> Self {
+        Self { why: why.to_owned(), cut_off: true }
+    }
+
+    /// The provider gave no answer.
+    pub fn failed(why: impl std::fmt::Display) -> Self {
+        Self { why: why.to_string(), cut_off: false }
+    }
 }
 
 /// A call under way.
@@ -100,6 +124,7 @@ impl Pending {
             model: self.model.clone(),
             request: self.request.clone(),
             answer: Err("regreen was killed while it waited for the answer".into()),
+            cut_off: true,
             usage: Usage { input, estimated: true, ..Usage::default() },
             cost: Some(self.most()),
             duration: Duration::ZERO,
@@ -107,14 +132,15 @@ impl Pending {
     }
 
     /// The call as it is kept, now that it is over.
-    pub fn over(self, answer: std::result::Result<Answer, String>) -> Call {
+    pub fn over(self, answer: std::result::Result<Answer, Unanswered>) -> Call {
         let usage = self.meter.read();
         Call {
             cost: self.prices.cost(&self.model, &usage),
             provider: self.provider,
             model: self.model,
             request: self.request,
-            answer,
+            cut_off: answer.as_ref().is_err_and(|none| none.cut_off),
+            answer: answer.map_err(|none| none.why),
             usage,
             duration: self.began.elapsed(),
         }
@@ -131,7 +157,7 @@ pub trait Purse: Send + Sync {
     async fn reserve(&self, call: Pending) -> Result<()>;
 
     /// Books the call that is under way by what it used, and releases what was set aside for it. It is durable when this returns.
-    async fn book(&self, answer: std::result::Result<Answer, String>) -> Result<()>;
+    async fn book(&self, answer: std::result::Result<Answer, Unanswered>) -> Result<()>;
 }
 
 /// Asks `model` if `purse` allows it, sends nothing that `redactor` takes out, and books the call, whether it succeeded or not. A call that broke off is made again, and paid again.
@@ -158,8 +184,8 @@ pub async fn ask(
             () = crate::process::leaving() => None,
             answer = model.ask(&request, &meter) => Some(answer),
         };
-        let told = answer.clone().map(|answer| answer.map_err(|error| error.to_string()));
-        purse.book(told.unwrap_or_else(|| Err("it was interrupted".into()))).await?;
+        let told = answer.clone().map(|answer| answer.map_err(Unanswered::failed));
+        purse.book(told.unwrap_or_else(|| Err(Unanswered::cut_off("it was interrupted")))).await?;
         drop(calling);
         let Some(answer) = answer else { return std::future::pending().await };
         let wait = match &answer {

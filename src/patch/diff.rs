@@ -130,6 +130,19 @@ impl Patch {
     }
 }
 
+impl Change {
+    /// The lines that it removes and those that it adds, without their ends; `None` where a side is binary.
+    pub fn lines(&self) -> Option<(Vec<&str>, Vec<&str>)> {
+        let (old, new) = (lines(text(&self.before)?), lines(text(&self.after)?));
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        for op in operations(&old, &new).iter().filter(|op| !matches!(op, DiffOp::Equal { .. })) {
+            removed.extend(old[op.old_range()].iter().map(|line| line.trim_end_matches(['\r', '\n'])));
+            added.extend(new[op.new_range()].iter().map(|line| line.trim_end_matches(['\r', '\n'])));
+        }
+        Some((removed, added))
+    }
+}
+
 /// The texts of a change that can be taken apart.
 fn divisible(change: &Change) -> Option<(&str, &str)> {
     match (&change.before, &change.after) {

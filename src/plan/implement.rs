@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::fixers::model::{ModelFixer, Settings};
     use crate::fixers::{Answer, Tried};
-    use crate::models::ledger::{Pending, Prices, Purse};
+    use crate::models::ledger::{Pending, Prices, Purse, Unanswered};
     use crate::models::{Answer as Said, Effort, Meter, Model, ModelError, Request, Stop};
     use crate::outcome::{End, Outcome, Verdict};
     use crate::patch::{Change, Tree};
@@ -105,7 +105,7 @@ mod tests {
         async fn reserve(&self, _: Pending) -> Result<()> {
             Ok(())
         }
-        async fn book(&self, _: std::result::Result<Said, String>) -> Result<()> {
+        async fn book(&self, _: std::result::Result<Said, Unanswered>) -> Result<()> {
             Ok(())
         }
     }
@@ -237,6 +237,7 @@ mod tests {
             log_digest: String::new(),
             log_bytes: 0,
             log: None,
+            connections: Vec::new(),
         };
         let tried = Tried {
             fixer: "model(scripted-1)".into(),

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use crate::fault::Exit;
     use crate::models::Meter;
-    use crate::models::ledger::{Call, Pending, Price};
+    use crate::models::ledger::{Call, Pending, Price, Unanswered};
     use crate::plan::tests::example;
     use crate::usage::{Money, Usage};
     use async_trait::async_trait;
@@ -228,7 +228,7 @@ mod tests {
             *self.pending.lock().unwrap() = Some(call);
             Ok(())
         }
-        async fn book(&self, answer: std::result::Result<Answer, String>) -> Result<()> {
+        async fn book(&self, answer: std::result::Result<Answer, Unanswered>) -> Result<()> {
             let call = self.pending.lock().unwrap().take().expect("a call is under way").over(answer);
             self.calls.lock().unwrap().push(call);
             Ok(())

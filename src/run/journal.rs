@@ -13,9 +13,9 @@ use super::{AttemptState, Run, passed};
 use crate::clock::Clock;
 use crate::fault::{Exit, Fault};
 use crate::models::Answer;
-use crate::models::ledger::{Call, Pending, Purse};
+use crate::models::ledger::{Call, Pending, Purse, Unanswered};
 use crate::redact::Redactor;
-use crate::store::{AttemptRow, Lease, NewRun, Projection, RunPatch, Spent, Status, Store};
+use crate::store::{AttemptRow, Called, Lease, NewEvent, NewRun, Projection, RunPatch, Spent, Status, Store};
 use crate::usage::Money;
 
 /// Says of a limit that it is the money for 24 hours, which no run can be given more of.
@@ -70,9 +70,7 @@ impl Journal {
         let at = clock.now();
         let run = Run::new(id, &spec, at);
         let record = Record { run: id.to_owned(), seq: 1, at, event: Event::Started(Box::new(spec)) };
-        let payload = serde_json::to_value(&record.event)?;
-        let projection = projection(&record.event, &run);
-        let lease = store.create(&new_run(&run), at, record.event.kind(), &payload, &projection).await?;
+        let lease = store.create(&new_run(&run), &new_event(&record, &run)?).await?;
         let journal = Self::with(store, clock, listeners, run, lease.into());
         journal.pages.tell(&record);
         Ok(journal)
@@ -165,7 +163,7 @@ impl Journal {
     pub async fn settle(&self, why: &str) -> Result<()> {
         drop(self.pages.writing.lock().await);
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if pending { self.book(Err(why.to_owned())).await } else { Ok(()) }
+        if pending { self.book(Err(Unanswered::cut_off(why))).await } else { Ok(()) }
     }
 
     async fn asked(&self, call: Call) -> Result<()> {
@@ -304,7 +302,7 @@ impl Purse for Journal {
         Ok(())
     }
 
-    async fn book(&self, answer: std::result::Result<Answer, String>) -> Result<()> {
+    async fn book(&self, answer: std::result::Result<Answer, Unanswered>) -> Result<()> {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.asked(pending.context("no call is under way")?.over(answer)).await
     }
@@ -345,10 +343,14 @@ pub async fn records(store: &Store, id: &str, seq: u64) -> Result<Vec<Record>> {
 }
 
 async fn append(store: &Store, lease: &Lease, record: &Record, run: &Run) -> Result<()> {
+    let event = new_event(record, run)?;
+    store.append(Some(lease), &record.run, record.seq - 1, &event).await.map(drop)
+}
+
+/// What is written of an event; `run` is the state after it.
+fn new_event(record: &Record, run: &Run) -> Result<NewEvent> {
     let payload = serde_json::to_value(&record.event)?;
-    let projection = projection(&record.event, run);
-    let (kind, expected) = (record.event.kind(), record.seq - 1);
-    store.append(Some(lease), &record.run, record.at, expected, kind, &payload, &projection).await.map(drop)
+    Ok(NewEvent::new(record.at, record.event.kind(), payload).with(projection(&record.event, run)))
 }
 
 async fn lease(store: &Store, id: &str) -> Result<Lease> {
@@ -378,8 +380,11 @@ fn new_run(run: &Run) -> NewRun {
 
 /// What follows from an event for the tables that people query; `run` is the state after it.
 fn projection(event: &Event, run: &Run) -> Projection {
-    let mut projection =
-        Projection { proposal: super::proposal::follows(event, run), ..Projection::default() };
+    let mut projection = Projection {
+        advances: advances(event),
+        proposal: super::proposal::follows(event, run),
+        ..Projection::default()
+    };
     match event {
         Event::Started(spec) => {
             projection.run.status = Some(Status::Running);
@@ -388,6 +393,8 @@ fn projection(event: &Event, run: &Run) -> Projection {
         Event::Resumed { .. } => projection.run.status = Some(Status::Running),
         Event::Asked { call, .. } => {
             projection.settles = true;
+            let failed = call.answer.as_ref().err().cloned();
+            projection.called = (!call.cut_off).then(|| Called { provider: call.provider.clone(), failed });
             projection.spent = call.cost.filter(|cost| *cost > Money(0)).map(|cost| Spent {
                 provider: call.provider.clone(),
                 model: call.model.clone(),
@@ -412,6 +419,21 @@ fn projection(event: &Event, run: &Run) -> Projection {
         _ => {}
     }
     projection
+}
+
+/// Whether a run has come further with this event, so that whoever takes it up begins later.
+fn advances(event: &Event) -> bool {
+    use Event::{Baseline, Decided, Landed, NotProven, Planned, Proven, SubtaskDone};
+    matches!(
+        event,
+        Baseline(_)
+            | Decided { .. }
+            | Proven { .. }
+            | NotProven { .. }
+            | Landed { .. }
+            | Planned { .. }
+            | SubtaskDone { .. }
+    )
 }
 
 /// How a run ended, in one word for lists.

@@ -12,7 +12,7 @@ use crate::landing::Land;
 use crate::proposal::{Act, Asked, Content};
 use crate::redact::Redactor;
 use crate::store::{
-    NewProposal, NewRun, Projection, ProposalPatch, Proposes, Status, Store, Submission, Submitted,
+    NewEvent, NewProposal, NewRun, Projection, ProposalPatch, Proposes, Status, Store, Submission, Submitted,
 };
 
 /// The most characters of a proposal's title.
@@ -133,7 +133,8 @@ pub async fn submit(
     let event = Event::Submitted(Box::new(request));
     let Line { priority, key, delay } = line.clone();
     let submission = Submission { run: new, priority, key, delay, proposes: Some(proposes) };
-    store.submit(&submission, event.kind(), &serde_json::to_value(&event)?).await
+    let first = NewEvent::new(store.now(), event.kind(), serde_json::to_value(&event)?);
+    store.submit(&submission, &first).await
 }
 
 /// What an event means for the proposal that the run is for; `run` is the state after it.
@@ -262,6 +263,6 @@ pub async fn reject(store: &Store, run: &str, why: &str) -> Result<()> {
         ProposalPatch { act: Some(Act::Reject), reason: Some(why.to_owned()), ..ProposalPatch::default() };
     let projection = Projection { proposal: Some(proposal), ..Projection::default() };
     let last = store.events(run, 0).await?.last().map_or(0, |event| event.seq);
-    let payload = serde_json::to_value(&event)?;
-    store.append(Some(&lease), run, store.now(), last, event.kind(), &payload, &projection).await.map(drop)
+    let event = NewEvent::new(store.now(), event.kind(), serde_json::to_value(&event)?).with(projection);
+    store.append(Some(&lease), run, last, &event).await.map(drop)
 }

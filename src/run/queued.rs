@@ -9,7 +9,9 @@ use super::journal::records;
 use crate::fault::Fault;
 use crate::outcome::CommandLine;
 use crate::redact::Redactor;
-use crate::store::{Lease, NewRun, Priority, Projection, RunPatch, Status, Store, Submission, Submitted};
+use crate::store::{
+    Lease, NewEvent, NewRun, Priority, Projection, RunPatch, Status, Store, Submission, Submitted,
+};
 
 /// How a request is queued.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,7 +58,8 @@ pub async fn submit(
     let event = Event::Submitted(Box::new(request));
     let Line { priority, key, delay } = line.clone();
     let submission = Submission { run, priority, key, delay, proposes: None };
-    store.submit(&submission, event.kind(), &serde_json::to_value(&event)?).await
+    let first = NewEvent::new(store.now(), event.kind(), serde_json::to_value(&event)?);
+    store.submit(&submission, &first).await
 }
 
 /// How far a run of the queue has come.
@@ -166,10 +169,8 @@ pub async fn end(store: &Store, lease: &Lease, rule: StopRule, why: &str) -> Res
     ];
     let mut last = store.events(lease.run(), 0).await?.last().map_or(0, |event| event.seq);
     for (event, projection) in events {
-        let payload = serde_json::to_value(&event)?;
-        last = store
-            .append(Some(lease), lease.run(), store.now(), last, event.kind(), &payload, &projection)
-            .await?;
+        let event = NewEvent::new(store.now(), event.kind(), serde_json::to_value(&event)?).with(projection);
+        last = store.append(Some(lease), lease.run(), last, &event).await?;
     }
     Ok(())
 }

@@ -69,6 +69,7 @@ fn outcome(verdict: Verdict, print: &str) -> Outcome {
         log_digest: String::new(),
         log_bytes: 0,
         log: None,
+        connections: Vec::new(),
     }
 }
 
@@ -509,7 +510,7 @@ async fn the_call_of_a_process_that_died_is_booked_by_whoever_comes_next() {
 
 #[tokio::test]
 async fn a_model_without_a_price_is_warned_of_once() {
-    use crate::models::ledger::{Meter, Pending, Prices, Purse};
+    use crate::models::ledger::{Meter, Pending, Prices, Purse, Unanswered};
     let state = tempfile::tempdir().unwrap();
     let store = crate::store::Store::open(&state.path().join("regreen.db")).await.unwrap();
     let clock = std::sync::Arc::new(crate::clock::SystemClock);
@@ -520,7 +521,7 @@ async fn a_model_without_a_price_is_warned_of_once() {
         let meter = std::sync::Arc::new(Meter::default());
         let call = Pending::new(&LOCAL, &Prices::built_in().unwrap(), request(), meter);
         journal.reserve(call).await.unwrap();
-        journal.book(Err("down".into())).await.unwrap();
+        journal.book(Err(Unanswered::failed("down"))).await.unwrap();
     }
     let run = journal.run();
     let [(what, advice)] = run.warnings.as_slice() else { panic!("{:?}", run.warnings) };

@@ -34,7 +34,7 @@ use tokio::sync::OnceCell;
 
 use crate::config::{Confinement, Environment};
 use crate::fault::Fault;
-use crate::outcome::End;
+use crate::outcome::{Connections, End};
 
 pub use capabilities::{Capability, capabilities};
 pub(crate) use gitdir::disarm as disarm_git;
@@ -132,7 +132,7 @@ pub struct Job {
 }
 
 /// How a job ended, and what it used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// How.
     pub end: End,
@@ -140,6 +140,8 @@ pub struct Ended {
     pub duration: Duration,
     /// CPU time of the whole process tree, user and system.
     pub cpu: Duration,
+    /// What it reached through the proxy, and what was refused.
+    pub connections: Vec<Connections>,
 }
 
 /// Confines jobs as this machine can.

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::net::{
@@ -23,12 +23,15 @@ use rustix::net::{
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use self::audit::Audit;
 use super::registries::Registries;
+use crate::outcome::Connections;
 
+mod audit;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 
@@ -78,27 +81,51 @@ fn take_over(from: &UnixStream) -> Result<TcpListener> {
 
 /// A job's way out; closed with everything that goes through it when dropped.
 #[derive(Debug)]
-pub(super) struct Gate(#[allow(dead_code)] JoinSet<()>);
+pub(super) struct Gate {
+    tasks: JoinSet<()>,
+    stop: oneshot::Sender<()>,
+    audit: Audit,
+}
+
+impl Gate {
+    /// Serves what comes to `listener`.
+    fn on(listener: TcpListener, registries: Arc<Registries>) -> Self {
+        let (mut tasks, audit) = (JoinSet::new(), Audit::default());
+        let (stop, stopped) = oneshot::channel();
+        tasks.spawn(serve(listener, registries, audit.clone(), stopped));
+        Self { tasks, stop, audit }
+    }
+
+    /// Closes it, and tells what went through it.
+    pub(super) async fn close(mut self) -> Vec<Connections> {
+        drop(self.stop);
+        while self.tasks.join_next().await.is_some() {}
+        self.audit.close()
+    }
+}
 
 /// Opens the gate of a job whose launcher has sent its listener over `from`.
 pub(super) fn open(from: &UnixStream, registries: Arc<Registries>) -> Result<Gate> {
-    let listener = take_over(from)?;
-    let mut tasks = JoinSet::new();
-    tasks.spawn(serve(listener, registries));
-    Ok(Gate(tasks))
+    Ok(Gate::on(take_over(from)?, registries))
 }
-
 /// What all connections of a job share.
 struct Shared {
     registries: Arc<Registries>,
+    audit: Audit,
     up: AtomicU64,
     down: AtomicU64,
     room: Semaphore,
 }
 
-async fn serve(listener: TcpListener, registries: Arc<Registries>) {
+async fn serve(
+    listener: TcpListener,
+    registries: Arc<Registries>,
+    audit: Audit,
+    mut stopped: oneshot::Receiver<()>,
+) {
     let shared = Arc::new(Shared {
         registries,
+        audit,
         up: AtomicU64::new(0),
         down: AtomicU64::new(0),
         room: Semaphore::new(CONNECTIONS),
@@ -114,37 +141,22 @@ async fn serve(listener: TcpListener, registries: Arc<Registries>) {
                 }
             },
             Some(_) = connections.join_next() => {}
+            _ = &mut stopped => break,
         }
     }
-}
-
-/// One connection as the audit line tells it.
-#[derive(Default)]
-struct Story {
-    target: String,
-    address: Option<SocketAddr>,
-    up: u64,
-    down: u64,
+    // What is still open ends here, and is told like the others.
+    connections.shutdown().await;
 }
 
 async fn audited(mut stream: TcpStream, shared: Arc<Shared>) {
     let Ok(_room) = shared.room.acquire().await else { return };
-    let (began, mut story) = (Instant::now(), Story::default());
-    let outcome = connection(&mut stream, &shared, &mut story).await;
-    let ms = began.elapsed().as_millis() as u64;
-    let Story { target, address, up, down } = story;
-    let address = address.map(|address| address.to_string()).unwrap_or_default();
-    match outcome {
-        Ok(()) => {
-            tracing::info!(target: "regreen::registries", target_host = %target, address, up, down, ms, "connection closed");
-        }
-        Err(error) => {
-            tracing::info!(target: "regreen::registries", target_host = %target, address, up, down, ms, "refused: {error:#}");
-        }
+    let mut story = shared.audit.begin();
+    if let Err(error) = connection(&mut stream, &shared, &mut story).await {
+        story.refused = Some(format!("{error:#}"));
     }
 }
 
-async fn connection(client: &mut TcpStream, shared: &Shared, story: &mut Story) -> Result<()> {
+async fn connection(client: &mut TcpStream, shared: &Shared, story: &mut audit::Story) -> Result<()> {
     let (head, early) = timeout(PATIENCE, head(client)).await.context("no request in time")??;
     let (host, port) = match target(&head) {
         Ok(found) => found,

@@ -96,7 +96,7 @@ impl Running {
             self.supervisor = None;
             self.ended = Some(ended);
         }
-        self.ended.ok_or_else(|| anyhow!("the job's supervisor is gone"))
+        self.ended.clone().ok_or_else(|| anyhow!("the job's supervisor is gone"))
     }
 
     /// What holds the job's life.
@@ -214,7 +214,7 @@ impl Launched {
             cgroup: self.cgroup,
             limits: self.limits,
             started: self.started,
-            _gate: gate,
+            gate,
             _own: self.own,
         };
         let supervisor = Some(tokio::spawn(supervision.run()));
@@ -238,7 +238,7 @@ struct Supervision {
     limits: Limits,
     started: Instant,
     /// The job's way to package registries, closed with it.
-    _gate: Option<Gate>,
+    gate: Option<Gate>,
     /// Its own folder, removed with it.
     _own: Option<tempfile::TempDir>,
 }
@@ -283,7 +283,11 @@ impl Supervision {
             (None, None) if self.leash.was_cut() => End::Cancelled,
             (None, None) => End::Signaled(libc::SIGKILL),
         };
-        Ended { end, duration: self.started.elapsed(), cpu }
+        let connections = match self.gate {
+            Some(gate) => gate.close().await,
+            None => Vec::new(),
+        };
+        Ended { end, duration: self.started.elapsed(), cpu, connections }
     }
 
     fn over_memory(&self) -> bool {

@@ -21,6 +21,31 @@ pub struct DayOutcome {
     pub runs: u64,
 }
 
+/// What a run's outcome says of how it was dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dealt {
+    /// Red, and it went green, or the ticket was finished.
+    Healed,
+    /// Red, and nothing that was tried helped, or nothing more could be tried.
+    Exhausted,
+    /// Red, and it is a person's to go on.
+    LeftToPeople,
+    /// Green already, flaky, not to be judged, or not over.
+    Other,
+}
+
+impl Dealt {
+    /// What an outcome says.
+    pub fn of(outcome: Option<&str>) -> Self {
+        match outcome {
+            Some("healed" | "implemented") => Dealt::Healed,
+            Some("red" | "limit") => Dealt::Exhausted,
+            Some("waiting" | "refused" | "bug") => Dealt::LeftToPeople,
+            _ => Dealt::Other,
+        }
+    }
+}
+
 /// What one fixer brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FixerSum {

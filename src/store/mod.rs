@@ -5,6 +5,7 @@
 //! written in one transaction; nobody appends to a run on an outdated view of it; no transaction is held while work is done.
 //! `docs/store.md` describes the tables.
 
+mod alerts;
 mod approvals;
 mod audit;
 mod database;
@@ -19,10 +20,11 @@ mod reservations;
 mod rows;
 pub(crate) mod sql;
 mod tokens;
+mod turn;
 mod wake;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -32,12 +34,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde_json::Value;
 
+pub use alerts::{AlertRow, Change, Failing, Finding, Waiting};
 pub use approvals::{Approval, Decision};
 pub use audit::{Asked, AuditRow, Known};
 pub use feed::Fed;
-pub use figures::{CategorySum, CostSum, DayOutcome, FixerSum};
+pub use figures::{CategorySum, CostSum, DayOutcome, Dealt, FixerSum};
 pub use lease::{Lease, Lock, run_dir};
 pub use listing::{Listing, Mark, SeenRepo};
 pub use proposals::{NewProposal, ProposalFilter, ProposalPatch, ProposalRow, Proposes, out_of_turn};
@@ -46,8 +48,11 @@ pub use queue::{
     Submitted,
 };
 pub use reservations::Taken;
-pub use rows::{AttemptRow, Event, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status};
+pub use rows::{
+    AttemptRow, Called, Event, NewEvent, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status,
+};
 pub use tokens::TokenRow;
+pub use turn::Turn;
 pub use wake::Wake;
 
 use crate::clock::{Clock, SystemClock};
@@ -193,23 +198,16 @@ impl Store {
         Ok(Lease::new(self, run, lock, fence, asked))
     }
 
-    /// Makes a run with its first event, which happened `at`, in one transaction: a process that dies leaves both or nothing. Durable when it returns. The caller has
+    /// Makes a run with its first event in one transaction: a process that dies leaves both or nothing. Durable when it returns. The caller has
     /// the right to work on it.
     ///
     /// # Errors
     /// Where the id is taken or is no plain name; nothing is written then.
-    pub async fn create(
-        &self,
-        run: &NewRun,
-        at: Timestamp,
-        kind: &str,
-        payload: &Value,
-        projection: &Projection,
-    ) -> Result<Lease> {
+    pub async fn create(&self, run: &NewRun, first: &NewEvent) -> Result<Lease> {
         lease::check_id(&run.id)?;
         let mut transaction = self.begin().await?;
-        self.insert(&mut transaction, run, at, None, None, None).await?;
-        self.push(&mut transaction, None, &run.id, at, 0, kind, payload, projection).await?;
+        self.insert(&mut transaction, run, first.at, None, None, None).await?;
+        self.push(&mut transaction, None, &run.id, 0, first).await?;
         let lease = self.first_lease(&mut transaction, &run.id).await?;
         transaction.commit().await?;
         Ok(lease)
@@ -244,35 +242,30 @@ impl Store {
         Ok(inserted > 0)
     }
 
-    /// Appends an event, which happened `at`, to a run whose last event is `expected` (0 for none), and writes what follows from it, in one
-    /// transaction. Durable when it returns. Gives the event's number. Where the database is out of reach it is tried again until the lease
-    /// would have run out.
+    /// Appends an event to a run whose last event is `expected` (0 for none), and writes what follows from it, in one transaction. Durable
+    /// when it returns. Gives the event's number. Where the database is out of reach it is tried again until the lease would have run out.
     ///
     /// # Errors
     /// [`Conflict`] where somebody else appended meanwhile, [`LeaseLost`] where `lease` is not what its holder thinks; nothing is
     /// written then.
-    #[expect(clippy::too_many_arguments, reason = "an event, where it goes, and who writes it")]
     pub async fn append(
         &self,
         lease: Option<&Lease>,
         run: &str,
-        at: Timestamp,
         expected: u64,
-        kind: &str,
-        payload: &Value,
-        projection: &Projection,
+        event: &NewEvent,
     ) -> Result<u64> {
         let until = tokio::time::Instant::now() + self.lease;
         let mut again = false;
         loop {
-            let error = match self.try_append(lease, run, at, expected, kind, payload, projection).await {
+            let error = match self.try_append(lease, run, expected, event).await {
                 Ok(seq) => return Ok(seq),
                 Err(error) => error,
             };
             // A transaction that was cut off while it was committed may have counted.
             if again && error.is::<Conflict>() {
                 let written = self.events(run, expected).await?;
-                let ours = |event: &Event| event.kind == kind && event.payload == *payload;
+                let ours = |there: &Event| there.kind == event.kind && there.payload == event.payload;
                 return if written.first().is_some_and(ours) { Ok(expected + 1) } else { Err(error) };
             }
             if !database::was_out_of_reach(&error) || tokio::time::Instant::now() + AGAIN > until {
@@ -284,21 +277,20 @@ impl Store {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an event, where it goes, and who writes it")]
     async fn try_append(
         &self,
         lease: Option<&Lease>,
         run: &str,
-        at: Timestamp,
         expected: u64,
-        kind: &str,
-        payload: &Value,
-        projection: &Projection,
+        event: &NewEvent,
     ) -> Result<u64> {
         let mut transaction = self.begin().await?;
-        let ends = matches!(projection.run.status, Some(Status::Finished | Status::Waiting));
+        let ends = matches!(event.follows.run.status, Some(Status::Finished | Status::Waiting));
         let repo = if ends { self.before_leaving(&mut transaction, run).await? } else { None };
-        let seq = self.push(&mut transaction, lease, run, at, expected, kind, payload, projection).await?;
+        if event.follows.advances {
+            self.outlived(&mut transaction, run).await?;
+        }
+        let seq = self.push(&mut transaction, lease, run, expected, event).await?;
         if let Some(repo) = repo {
             self.leave(&mut transaction, run, &repo).await?;
         }
@@ -306,19 +298,14 @@ impl Store {
         Ok(seq)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an event, where it goes, and who writes it")]
     async fn push(
         &self,
         transaction: &mut Transaction,
         lease: Option<&Lease>,
         run: &str,
-        at: Timestamp,
         expected: u64,
-        kind: &str,
-        payload: &Value,
-        projection: &Projection,
+        event: &NewEvent,
     ) -> Result<u64> {
-        let now = moment(at);
         // Locked before its events are counted: whoever appends meanwhile is waited for and then counted.
         let row = query("SELECT fence FROM runs WHERE id = $1 @lock").bind(run).first(&mut *transaction);
         let Some(row) = row.await? else { return Err(no_run(run).into()) };
@@ -332,16 +319,16 @@ impl Store {
         if actual != expected {
             return Err(Conflict { run: run.to_owned(), expected, actual }.into());
         }
-        let seq = signed(actual + 1);
+        let (seq, at) = (signed(actual + 1), moment(event.at));
         query("INSERT INTO events (run, seq, at, kind, payload) VALUES ($1, $2, $3, $4, $5)")
             .bind(run)
             .bind(seq)
-            .bind(&now)
-            .bind(kind)
-            .bind(payload.to_string())
+            .bind(&at)
+            .bind(event.kind)
+            .bind(event.payload.to_string())
             .execute(&mut *transaction)
             .await?;
-        projection.write(transaction, run, seq, &now).await?;
+        event.follows.write(transaction, run, seq, &at).await?;
         Ok(actual + 1)
     }
 

@@ -123,6 +123,32 @@ pub struct Event {
     pub payload: Value,
 }
 
+/// An event that is to be appended, and what follows from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// When it happened.
+    pub at: Timestamp,
+    /// What kind.
+    pub kind: &'static str,
+    /// Its contents.
+    pub payload: Value,
+    /// What is written with it.
+    pub follows: Projection,
+}
+
+impl NewEvent {
+    /// One from which nothing follows.
+    pub fn new(at: Timestamp, kind: &'static str, payload: Value) -> Self {
+        Self { at, kind, payload, follows: Projection::default() }
+    }
+
+    /// The same, from which this follows.
+    #[must_use]
+    pub fn with(self, follows: Projection) -> Self {
+        Self { follows, ..self }
+    }
+}
+
 /// Changes to a run's row; `None` leaves the column.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunPatch {
@@ -180,6 +206,15 @@ pub struct Spent {
     pub cost: Money,
 }
 
+/// A call of a provider that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// The provider's name in the configuration.
+    pub provider: String,
+    /// Why there was no answer, where that was the provider's doing.
+    pub failed: Option<String>,
+}
+
 /// What follows from an event for the tables that people query; written in the event's own transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Projection {
@@ -189,6 +224,10 @@ pub struct Projection {
     pub attempt: Option<AttemptRow>,
     /// Money that was spent.
     pub spent: Option<Spent>,
+    /// A call that a provider answered, or did not.
+    pub called: Option<Called>,
+    /// Whether the run came further than a worker can come again and again: the deaths before it count no more.
+    pub advances: bool,
     /// Whether a call is over, so that nothing is set aside for it any more.
     pub settles: bool,
     /// Why what looked like a success was none: the attempts so far that count as one count no more.
@@ -238,6 +277,9 @@ impl Projection {
             .execute(&mut *transaction)
             .await?;
         }
+        if let Some(called) = &self.called {
+            called.write(transaction, now).await?;
+        }
         if self.settles {
             query("DELETE FROM reservations WHERE run = $1").bind(run).execute(&mut *transaction).await?;
         }
@@ -255,6 +297,26 @@ impl Projection {
             Some(proposal) => proposal.write(transaction, run, now).await,
             None => Ok(()),
         }
+    }
+}
+
+impl Called {
+    async fn write(&self, transaction: &mut Transaction, now: &str) -> Result<()> {
+        let failed = i64::from(self.failed.is_some());
+        query(
+            "INSERT INTO providers (provider, failures, failing_since, error, called_at) \
+             VALUES ($1, $2, CASE WHEN $2 = 0 THEN NULL ELSE $4 END, $3, $4) \
+             ON CONFLICT (provider) DO UPDATE SET failures = CASE WHEN $2 = 0 THEN 0 ELSE providers.failures + 1 END, \
+             failing_since = CASE WHEN $2 = 0 THEN NULL ELSE COALESCE(providers.failing_since, $4) END, \
+             error = excluded.error, called_at = excluded.called_at",
+        )
+        .bind(&self.provider)
+        .bind(failed)
+        .bind(&self.failed)
+        .bind(now)
+        .execute(transaction)
+        .await
+        .map(drop)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a store has to do, on SQLite and on PostgreSQL alike.
 
+mod proposals;
 mod queue;
 mod service;
 
@@ -18,7 +19,7 @@ use crate::usage::{Money, Usage};
 use postgres::Server;
 
 /// A clock that goes on by a second whenever it is asked, and as far as a test says.
-struct StepClock(Mutex<Timestamp>);
+pub(crate) struct StepClock(Mutex<Timestamp>);
 
 impl Clock for StepClock {
     fn now(&self) -> Timestamp {
@@ -29,21 +30,21 @@ impl Clock for StepClock {
 }
 
 /// A database and a state folder of a test's own.
-struct Place {
+pub(crate) struct Place {
     dir: tempfile::TempDir,
-    clock: Arc<StepClock>,
+    pub(crate) clock: Arc<StepClock>,
     /// The address of the PostgreSQL, where it is one.
     server: Option<SecretString>,
 }
 
 impl Place {
-    fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let start = "2026-01-01T00:00:00Z".parse().unwrap();
         let clock = Arc::new(StepClock(Mutex::new(start)));
         Self { dir: tempfile::tempdir().unwrap(), clock, server: None }
     }
 
-    fn postgres() -> Self {
+    pub(crate) fn postgres() -> Self {
         Self { server: Some(Server::shared().database().into()), ..Self::sqlite() }
     }
 
@@ -52,7 +53,7 @@ impl Place {
     }
 
     /// The store as another process of the same machine opens it.
-    async fn store(&self) -> Store {
+    pub(crate) async fn store(&self) -> Store {
         self.store_at(self.dir.path(), self.clock.clone()).await
     }
 
@@ -80,7 +81,7 @@ impl Place {
     }
 
     /// Lets the database's clock go on.
-    async fn pass(&self, time: Duration) {
+    pub(crate) async fn pass(&self, time: Duration) {
         *self.clock.0.lock().unwrap() += time;
         if self.server.is_none() {
             return;
@@ -118,7 +119,7 @@ macro_rules! on_both {
         }
     };
 }
-use on_both;
+pub(crate) use on_both;
 
 fn new_run(id: &str) -> NewRun {
     NewRun {
@@ -133,7 +134,7 @@ fn new_run(id: &str) -> NewRun {
 
 /// Makes a run with one event.
 async fn begin(store: &Store, run: &NewRun) -> Result<()> {
-    store.create(run, store.now(), "started", &json!(null), &Projection::default()).await.map(drop)
+    store.create(run, &NewEvent::new(store.now(), "started", json!(null))).await.map(drop)
 }
 
 fn fault(error: &anyhow::Error) -> &Fault {
@@ -159,17 +160,25 @@ fn attempt(number: u32) -> AttemptRow {
 
 async fn a_run_is_the_projection_of_its_events(place: Place) {
     let store = place.store().await;
-    store
-        .create(&new_run("r1"), store.now(), "started", &json!({"a": "ä"}), &Projection::default())
-        .await
-        .unwrap();
+    store.create(&new_run("r1"), &NewEvent::new(store.now(), "started", json!({"a": "ä"}))).await.unwrap();
     let spent = Spent { provider: "p".into(), model: "m".into(), cost: Money(1500) };
     let paid = Projection { spent: Some(spent.clone()), ..Projection::default() };
-    assert_eq!(store.append(None, "r1", store.now(), 1, "call", &json!(1), &paid).await.unwrap(), 2);
+    assert_eq!(
+        store
+            .append(None, "r1", 1, &NewEvent::new(store.now(), "call", json!(1)).with(paid.clone()))
+            .await
+            .unwrap(),
+        2
+    );
     for number in [1, 2] {
         let tried = Projection { attempt: Some(attempt(number)), ..Projection::default() };
         store
-            .append(None, "r1", store.now(), 1 + u64::from(number), "attempt", &json!(null), &tried)
+            .append(
+                None,
+                "r1",
+                1 + u64::from(number),
+                &NewEvent::new(store.now(), "attempt", json!(null)).with(tried.clone()),
+            )
             .await
             .unwrap();
     }
@@ -180,7 +189,10 @@ async fn a_run_is_the_projection_of_its_events(place: Place) {
         ..RunPatch::default()
     };
     let end = Projection { run: end, ..Projection::default() };
-    store.append(None, "r1", store.now(), 4, "ended", &json!({}), &end).await.unwrap();
+    store
+        .append(None, "r1", 4, &NewEvent::new(store.now(), "ended", json!({})).with(end.clone()))
+        .await
+        .unwrap();
 
     // Another process sees the same.
     store.close().await;
@@ -202,22 +214,29 @@ async fn a_run_is_the_projection_of_its_events(place: Place) {
 async fn an_outdated_writer_is_refused_whole(place: Place) {
     let store = place.store().await;
     begin(&store, &new_run("r1")).await.unwrap();
-    store.append(None, "r1", store.now(), 1, "a", &json!(0), &Projection::default()).await.unwrap();
+    store.append(None, "r1", 1, &NewEvent::new(store.now(), "a", json!(0))).await.unwrap();
     let patch = RunPatch { outcome: Some("wrong".into()), ..RunPatch::default() };
     let late = Projection { run: patch, attempt: Some(attempt(1)), ..Projection::default() };
-    let error = store.append(None, "r1", store.now(), 1, "b", &json!(0), &late).await.unwrap_err();
+    let error = store
+        .append(None, "r1", 1, &NewEvent::new(store.now(), "b", json!(0)).with(late.clone()))
+        .await
+        .unwrap_err();
     let conflict = error.downcast_ref::<Conflict>().unwrap();
     assert_eq!((conflict.expected, conflict.actual), (1, 2));
     assert_eq!(store.run("r1").await.unwrap().outcome, None);
     assert!(store.attempts("r1").await.unwrap().is_empty());
-    assert!(
-        store.append(None, "gone", store.now(), 0, "a", &json!(0), &Projection::default()).await.is_err()
-    );
+    assert!(store.append(None, "gone", 0, &NewEvent::new(store.now(), "a", json!(0))).await.is_err());
 
     // The same attempt twice breaks a key: the event must not stay behind.
     let tried = Projection { attempt: Some(attempt(1)), ..Projection::default() };
-    store.append(None, "r1", store.now(), 2, "t", &json!(0), &tried).await.unwrap();
-    store.append(None, "r1", store.now(), 3, "t", &json!(0), &tried).await.unwrap_err();
+    store
+        .append(None, "r1", 2, &NewEvent::new(store.now(), "t", json!(0)).with(tried.clone()))
+        .await
+        .unwrap();
+    store
+        .append(None, "r1", 3, &NewEvent::new(store.now(), "t", json!(0)).with(tried.clone()))
+        .await
+        .unwrap_err();
     assert_eq!(store.events("r1", 0).await.unwrap().len(), 3);
 }
 
@@ -228,10 +247,7 @@ async fn many_writers_lose_nothing(place: Place) {
         for _ in 0..20 {
             loop {
                 let last = store.events("r1", 0).await.unwrap().len() as u64;
-                match store
-                    .append(None, "r1", store.now(), last, "e", &json!(0), &Projection::default())
-                    .await
-                {
+                match store.append(None, "r1", last, &NewEvent::new(store.now(), "e", json!(0))).await {
                     Ok(_) => break,
                     Err(error) => assert!(error.downcast_ref::<Conflict>().is_some(), "{error:?}"),
                 }
@@ -261,7 +277,7 @@ async fn runs_are_in_the_order_in_which_they_were_made_whatever_the_clock_says(p
     let now = store.now();
     for (id, hours) in [("ticket", 0), ("first", -90_000), ("second", -80_000)] {
         let at = now + jiff::SignedDuration::from_hours(hours);
-        store.create(&new_run(id), at, "started", &json!(null), &Projection::default()).await.unwrap();
+        store.create(&new_run(id), &NewEvent::new(at, "started", json!(null))).await.unwrap();
     }
     let ids = async |filter: &RunFilter| -> Vec<String> {
         store.runs(filter, 9).await.unwrap().into_iter().map(|run| run.id).collect()
@@ -347,12 +363,9 @@ async fn a_lease_holds_across_machines_until_it_runs_out() {
     let place = Place::postgres();
     let elsewhere = tempfile::tempdir().unwrap();
     let (here, there) = (place.store().await, place.store_at(elsewhere.path(), place.clock.clone()).await);
-    let lease = here
-        .create(&new_run("r1"), here.now(), "started", &json!(null), &Projection::default())
-        .await
-        .unwrap();
-    let none = Projection::default();
-    here.append(Some(&lease), "r1", here.now(), 1, "a", &json!(0), &none).await.unwrap();
+    let lease =
+        here.create(&new_run("r1"), &NewEvent::new(here.now(), "started", json!(null))).await.unwrap();
+    here.append(Some(&lease), "r1", 1, &NewEvent::new(here.now(), "a", json!(0))).await.unwrap();
     assert!(there.is_held("r1").await.unwrap());
     assert!(there.acquire("r1").await.unwrap().is_none());
     assert!(there.unfinished().await.unwrap().is_empty());
@@ -360,9 +373,10 @@ async fn a_lease_holds_across_machines_until_it_runs_out() {
     place.pass(2 * lease::LEASE).await;
     assert_eq!(there.unfinished().await.unwrap().len(), 1);
     let taken = there.acquire("r1").await.unwrap().unwrap();
-    let error = here.append(Some(&lease), "r1", here.now(), 2, "b", &json!(0), &none).await.unwrap_err();
+    let error =
+        here.append(Some(&lease), "r1", 2, &NewEvent::new(here.now(), "b", json!(0))).await.unwrap_err();
     assert!(error.is::<LeaseLost>() && is_interruption(&error), "{error:?}");
-    there.append(Some(&taken), "r1", there.now(), 2, "c", &json!(0), &none).await.unwrap();
+    there.append(Some(&taken), "r1", 2, &NewEvent::new(there.now(), "c", json!(0))).await.unwrap();
     // What was lost is not given back: the other one still has it.
     drop(lease);
     assert!(here.acquire("r1").await.unwrap().is_none());
@@ -374,16 +388,12 @@ async fn a_holder_hears_that_its_lease_is_lost() {
     let place = Place::postgres();
     let mut store = place.store().await;
     store.lease = Duration::from_millis(300);
-    let taken = store
-        .create(&new_run("r1"), store.now(), "started", &json!(null), &Projection::default())
-        .await
-        .unwrap();
+    let taken =
+        store.create(&new_run("r1"), &NewEvent::new(store.now(), "started", json!(null))).await.unwrap();
     place.sql("UPDATE runs SET fence = fence + 1").await.unwrap();
     taken.lost().await;
-    let cut_off = store
-        .create(&new_run("r2"), store.now(), "started", &json!(null), &Projection::default())
-        .await
-        .unwrap();
+    let cut_off =
+        store.create(&new_run("r2"), &NewEvent::new(store.now(), "started", json!(null))).await.unwrap();
     store.close().await;
     cut_off.lost().await;
 }
@@ -429,10 +439,7 @@ async fn one_schema_in_two_dialects() {
 async fn any_text_is_kept(place: Place) {
     let store = place.store().await;
     let odd = NewRun { goal: "a\0b \u{202e} 'x' $1 @now".to_owned(), ..new_run("r1") };
-    store
-        .create(&odd, store.now(), "started", &json!({"text": "a\0b"}), &Projection::default())
-        .await
-        .unwrap();
+    store.create(&odd, &NewEvent::new(store.now(), "started", json!({"text": "a\0b"}))).await.unwrap();
     assert_eq!(store.events("r1", 0).await.unwrap()[0].payload, json!({"text": "a\0b"}));
     let goal = store.run("r1").await.unwrap().goal;
     assert_eq!(goal.replace('\u{fffd}', "\0"), odd.goal);
@@ -456,12 +463,11 @@ const FULL_SERVER: &str = "CREATE TRIGGER full_up BEFORE INSERT ON events FOR EA
 
 async fn a_run_begins_with_its_first_event_or_not_at_all(place: Place) {
     let store = place.store().await;
-    let none = Projection::default();
-    store.create(&new_run("r1"), store.now(), "started", &json!(1), &none).await.unwrap();
+    store.create(&new_run("r1"), &NewEvent::new(store.now(), "started", json!(1))).await.unwrap();
     assert_eq!(store.events("r1", 0).await.unwrap().len(), 1);
     // The second write of the transaction fails: the row must not stay.
     place.sql(if store.is_alone() { FULL } else { FULL_SERVER }).await.unwrap();
-    store.create(&new_run("r2"), store.now(), "started", &json!(1), &none).await.unwrap_err();
+    store.create(&new_run("r2"), &NewEvent::new(store.now(), "started", json!(1))).await.unwrap_err();
     assert!(store.run("r2").await.is_err());
 }
 
@@ -522,10 +528,16 @@ async fn what_is_set_aside_is_released_when_the_call_is_booked(place: Place) {
     assert_eq!(ask("r1", 600).await.unwrap(), Err(taken));
     // A run has one call at a time: its own earlier one does not count against it.
     assert_eq!(ask("r0", 1000).await.unwrap(), Ok(()));
-    store.append(None, "r0", store.now(), 1, "asked", &json!({}), &booked(100)).await.unwrap();
+    store
+        .append(None, "r0", 1, &NewEvent::new(store.now(), "asked", json!({})).with(booked(100)))
+        .await
+        .unwrap();
     assert_eq!(ask("r1", 900).await.unwrap(), Ok(()));
     // What was spent counts for everyone.
-    store.append(None, "r1", store.now(), 1, "asked", &json!({}), &booked(900)).await.unwrap();
+    store
+        .append(None, "r1", 1, &NewEvent::new(store.now(), "asked", json!({})).with(booked(900)))
+        .await
+        .unwrap();
     assert_eq!(ask("r0", 1).await.unwrap(), Err(Taken { spent: Money(1000), reserved: Money(0) }));
 }
 
@@ -538,7 +550,10 @@ async fn what_is_set_aside_names_its_call_until_that_is_booked(place: Place) {
     assert!(store.reserve("r0", Money(600), Money(1000), &call).await.unwrap().is_err());
     assert_eq!(store.reserving().await.unwrap(), ["r1"]);
     assert_eq!(store.reserved("r1").await.unwrap(), Some(call));
-    store.append(None, "r1", store.now(), 1, "asked", &json!({}), &booked(600)).await.unwrap();
+    store
+        .append(None, "r1", 1, &NewEvent::new(store.now(), "asked", json!({})).with(booked(600)))
+        .await
+        .unwrap();
     assert_eq!(store.reserved("r1").await.unwrap(), None);
     assert_eq!(store.reserving().await.unwrap(), [""; 0]);
 }

@@ -161,6 +161,7 @@ impl Verifier {
         })
         .await??;
         outcome.log = Some(name);
+        outcome.connections = ended.connections;
         Ok(outcome)
     }
 

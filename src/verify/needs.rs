@@ -57,6 +57,7 @@ mod tests {
             log_digest: String::new(),
             log_bytes: 0,
             log: None,
+            connections: Vec::new(),
         }
     }
 

@@ -62,6 +62,7 @@ pub fn read(check: &Check, evidence: &Evidence<'_>, matchers: &[Matcher]) -> Out
         log_digest: String::new(),
         log_bytes: 0,
         log: None,
+        connections: Vec::new(),
     };
     settle(check, &mut outcome, found.diagnostics);
     outcome

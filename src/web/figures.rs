@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Shared;
-use crate::store::{CostSum, DayOutcome};
+use crate::store::{CostSum, DayOutcome, Dealt};
 
 /// Days that are looked at, unless asked otherwise.
 pub(crate) const DAYS: u32 = 30;
@@ -110,22 +110,6 @@ pub(crate) struct Figures {
     pub(crate) minutes_saved: u64,
 }
 
-/// Whether an outcome is a red run that went green, one that did not, or neither.
-fn class(outcome: Option<&str>) -> Class {
-    match outcome {
-        Some("healed" | "implemented") => Class::Healed,
-        Some("red" | "limit" | "waiting" | "refused" | "bug") => Class::NotHealed,
-        _ => Class::Other,
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Healed,
-    NotHealed,
-    Other,
-}
-
 /// The figures of the last `days` days.
 pub(crate) async fn gather(shared: &Shared, days: u32, minutes: u32) -> Result<Figures> {
     let store = &shared.store;
@@ -182,10 +166,10 @@ fn start(now: Timestamp, days: u32) -> Result<Timestamp> {
 fn rate(hours: u32, outcomes: &[DayOutcome]) -> Success {
     let mut success = Success { hours, ..Success::default() };
     for one in outcomes {
-        let class = class(one.outcome.as_deref());
+        let dealt = Dealt::of(one.outcome.as_deref());
         success.runs += one.runs;
-        success.healed += if class == Class::Healed { one.runs } else { 0 };
-        success.red += if class == Class::Other { 0 } else { one.runs };
+        success.healed += if dealt == Dealt::Healed { one.runs } else { 0 };
+        success.red += if dealt == Dealt::Other { 0 } else { one.runs };
     }
     success.rate = (success.red > 0).then(|| success.healed as f64 / success.red as f64);
     success
@@ -200,10 +184,10 @@ fn by_day(since: Timestamp, now: Timestamp, outcomes: &[DayOutcome], costs: &[Co
     }
     for one in outcomes {
         let Some(day) = days.iter_mut().find(|day| day.day == one.day) else { continue };
-        match class(one.outcome.as_deref()) {
-            Class::Healed => day.healed += one.runs,
-            Class::NotHealed => day.not_healed += one.runs,
-            Class::Other => day.other += one.runs,
+        match Dealt::of(one.outcome.as_deref()) {
+            Dealt::Healed => day.healed += one.runs,
+            Dealt::Exhausted | Dealt::LeftToPeople => day.not_healed += one.runs,
+            Dealt::Other => day.other += one.runs,
         }
     }
     for sum in costs {

@@ -235,7 +235,11 @@ async fn failed(store: &Store, driver: &dyn Driver, claim: Claim, error: &anyhow
     if store.queued(&claim.run).await?.is_none() {
         return store.over(claim).await;
     }
+    let reason = format!("{error:#}");
     // What came from the store itself says nothing about the run.
-    let wait = if is_interruption(error) { RETRY } else { AGAIN * 2_u32.pow(claim.deaths.min(6)) };
-    store.give_back(claim, &Back::Failed { wait, reason: format!("{error:#}") }).await
+    let how = match is_interruption(error) {
+        true => Back::Later { wait: RETRY, reason },
+        false => Back::Failed { wait: AGAIN * 2_u32.pow(claim.deaths.min(6)), reason },
+    };
+    store.give_back(claim, &how).await
 }

@@ -294,3 +294,22 @@ fn what_was_taken_back_is_told_as_that() {
     let shown = project.regreen(&["show", "last"]).expect(0).stdout;
     assert!(shown.contains("taken back") && !shown.contains("regreen rollback"), "{shown}");
 }
+
+/// A state folder elsewhere than the project, as in a container whose volumes are two file systems.
+#[test]
+fn the_state_may_lie_on_another_file_system() {
+    use std::os::unix::fs::MetadataExt;
+    let state =
+        tempfile::Builder::new().prefix("regreen it ").tempdir_in("/dev/shm").expect("a folder in memory");
+    for land in ["worktree", "commit", "branch=repair"] {
+        let mut project = Project::rust(MISSPELT);
+        let device = |path: &std::path::Path| path.metadata().expect("a folder").dev();
+        assert_ne!(device(state.path()), device(&project.root), "two file systems");
+        project.env.insert("REGREEN_STATE_DIR".into(), state.path().to_str().expect("UTF-8").into());
+        project.write(&[("notes.txt", "not committed yet\n")]);
+        let options = ["heal", "--no-model", "--land", land, "--", "cargo", "test", "--offline"];
+        project.regreen(&options).expect(0);
+        project.regreen(&["rollback", "last"]).expect(0);
+        assert_eq!(project.read("src/lib.rs"), MISSPELT, "{land}");
+    }
+}

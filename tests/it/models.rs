@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use regreen::models::ledger::{self, Call, Pending, Prices, Purse};
+use regreen::models::ledger::{self, Call, Pending, Prices, Purse, Unanswered};
 use regreen::models::{
     Answer, Effort, Kind, Meter, Model, ModelError, ProviderConfig, Request, Role, Stop, Turn, connect,
 };
@@ -93,7 +93,7 @@ impl Purse for Till {
         *self.pending.lock().unwrap() = Some(call);
         Ok(())
     }
-    async fn book(&self, answer: Result<Answer, String>) -> anyhow::Result<()> {
+    async fn book(&self, answer: Result<Answer, Unanswered>) -> anyhow::Result<()> {
         let call = self.pending.lock().unwrap().take().unwrap().over(answer);
         self.calls.lock().unwrap().push(call);
         Ok(())

@@ -304,6 +304,17 @@ fn cargo_fetches_once_and_every_attempt_builds_from_it() {
     heal(&registry, &project, "cargo test", 0);
     let second = heal(&registry, &project, "cargo test", 0);
     assert!(second.stderr.contains("reused"), "{}", second.stderr);
+    let first = registry.regreen(&project, &["runs", "--json"]).expect(0);
+    let first: serde_json::Value =
+        serde_json::from_str(first.stdout.lines().last().expect("two runs")).expect("JSON");
+    let first = first["id"].as_str().expect("an id");
+    let log = registry.regreen(&project, &["logs", first, "--json"]).expect(0);
+    let fetch = log.events().into_iter().find(|event| event["outcome"]["connections"].is_array());
+    let told = &fetch.expect("the setup's connections are kept")["outcome"]["connections"][0];
+    assert!(told["target"].as_str().is_some_and(|target| target.starts_with("registry.test:")), "{told}");
+    assert!(told["down"].as_u64().is_some_and(|bytes| bytes > 100) && told["refused"].is_null(), "{told}");
+    let shown = registry.regreen(&project, &["show", first]).expect(0).stdout;
+    assert!(shown.contains("connected to registry.test:"), "{shown}");
     let asked = registry.asked();
     let fetched = asked.iter().filter(|line| *line == "GET /crates/quiet-crate/1.0.0.crate").count();
     assert_eq!(fetched, 1, "{asked:?}");

@@ -139,6 +139,7 @@ pub fn outcome(tail: &str) -> Outcome {
         log_digest: String::new(),
         log_bytes: 0,
         log: None,
+        connections: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::models::ledger::{Pending, Purse};
+use crate::models::ledger::{Pending, Purse, Unanswered};
 use crate::patch::{Change, FileState, Patch, RelPath};
 use crate::sandbox::{Limits, Mode, Sandbox};
 use crate::verify::Verifier;
@@ -19,7 +19,7 @@ impl Purse for Closed {
     async fn reserve(&self, _: Pending) -> Result<()> {
         panic!("a model was asked for");
     }
-    async fn book(&self, _: std::result::Result<crate::models::Answer, String>) -> Result<()> {
+    async fn book(&self, _: std::result::Result<crate::models::Answer, Unanswered>) -> Result<()> {
         panic!("a model was asked");
     }
 }

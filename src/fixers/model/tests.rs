@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::diagnostic::{Category, Diagnostic, Position, Range, Severity};
-use crate::models::ledger::{Call, Pending};
+use crate::models::ledger::{Call, Pending, Unanswered};
 use crate::models::{Meter, ModelError};
 use crate::outcome::{CommandLine, End, Verdict};
 use crate::patch::{Change, FileState};
@@ -48,7 +48,7 @@ impl Purse for Kept {
         *self.pending.lock().unwrap() = Some(call);
         Ok(())
     }
-    async fn book(&self, answer: Result<models::Answer, String>) -> Result<()> {
+    async fn book(&self, answer: Result<models::Answer, Unanswered>) -> Result<()> {
         let call = self.pending.lock().unwrap().take().expect("a call is under way").over(answer);
         self.calls.lock().unwrap().push(call);
         Ok(())
@@ -87,6 +87,7 @@ fn red(message: &str) -> Outcome {
         log_digest: String::new(),
         log_bytes: 0,
         log: None,
+        connections: Vec::new(),
     }
 }
 

@@ -34,11 +34,10 @@ async fn server() -> (u16, tokio::task::JoinHandle<Vec<u8>>) {
 }
 
 /// The proxy on a port of this machine.
-async fn proxy(registries: Registries) -> u16 {
+async fn proxy(registries: Registries) -> (u16, Gate) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    tokio::spawn(serve(listener, Arc::new(registries)));
-    port
+    (port, Gate::on(listener, Arc::new(registries)))
 }
 
 /// Asks the proxy for `target`, sends `bytes` once it agrees, and gives the status line and what came after the answer's head.
@@ -61,23 +60,30 @@ fn connect(port: u16) -> String {
 #[tokio::test]
 async fn a_registry_is_reached_with_its_own_name_in_the_handshake() {
     let (port, served) = server().await;
-    let proxy = proxy(Registries::of([("localhost".into(), port)], true)).await;
+    let (proxy, gate) = proxy(Registries::of([("localhost".into(), port)], true)).await;
     let hello = hello_for("localhost");
     let (status, answer) = through(proxy, &connect(port), &hello).await;
     assert!(status.contains(" 200 "), "{status}");
     assert_eq!(answer, b"served");
     assert_eq!(served.await.unwrap(), hello, "the handshake arrives as it was sent");
+    let told = gate.close().await;
+    let [one] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((one.target.clone(), one.count), (format!("localhost:{port}"), 1));
+    assert_eq!((one.up, one.down, &one.refused), (hello.len() as u64, 6, &None));
+    assert!(one.address.as_ref().is_some_and(|address| address.ends_with(&format!(":{port}"))), "{one:?}");
 }
 
 #[tokio::test]
 async fn another_name_in_the_handshake_reaches_nobody() {
     for bytes in [hello_for("elsewhere.example"), b"GET / HTTP/1.1\r\n\r\n".to_vec(), vec![0; 100_000]] {
         let (port, served) = server().await;
-        let proxy = proxy(Registries::of([("localhost".into(), port)], true)).await;
+        let (proxy, gate) = proxy(Registries::of([("localhost".into(), port)], true)).await;
         let (status, answer) = through(proxy, &connect(port), &bytes).await;
         assert!(status.contains(" 200 "), "{status}");
         assert_eq!(answer, b"", "something came back");
         assert_eq!(served.await.unwrap(), b"", "something arrived");
+        let told = gate.close().await;
+        assert!(told[0].refused.as_ref().is_some_and(|why| why.contains("handshake")), "{told:?}");
     }
 }
 
@@ -85,7 +91,7 @@ async fn another_name_in_the_handshake_reaches_nobody() {
 async fn other_hosts_ports_addresses_and_methods_are_refused() {
     let (port, served) = server().await;
     let places = || [("localhost".to_owned(), port)];
-    let open = proxy(Registries::of(places(), true)).await;
+    let (open, gate) = proxy(Registries::of(places(), true)).await;
     let other = if port == 1024 { 1025 } else { port - 1 };
     for (request, wanted) in [
         (format!("CONNECT elsewhere.example:{port} HTTP/1.1\r\n\r\n"), " 403 "),
@@ -98,8 +104,11 @@ async fn other_hosts_ports_addresses_and_methods_are_refused() {
         let (status, _) = through(open, &request, b"").await;
         assert!(status.contains(wanted), "{request:?}: {status}");
     }
+    let told = gate.close().await;
+    assert_eq!(told.iter().map(|one| one.count).sum::<u64>(), 6);
+    assert!(told.iter().all(|one| one.refused.is_some() && one.address.is_none()), "{told:?}");
     // The same place, with private addresses forbidden.
-    let closed = proxy(Registries::of(places(), false)).await;
+    let (closed, _gate) = proxy(Registries::of(places(), false)).await;
     let (status, text) = through(closed, &connect(port), b"").await;
     assert!(status.contains(" 502 "), "{status}");
     assert!(String::from_utf8_lossy(&text).contains("private address"));
@@ -146,4 +155,19 @@ fn only_public_addresses_are_public() {
     {
         assert!(is_public(public.parse().unwrap()), "{public}");
     }
+}
+
+#[tokio::test]
+async fn what_a_job_asks_for_in_a_loop_is_told_in_a_few_lines() {
+    let (proxy, gate) = proxy(Registries::of([], true)).await;
+    for round in 0..200 {
+        let host = if round < 100 { "same.example".to_owned() } else { format!("{round}.example") };
+        through(proxy, &format!("CONNECT {host}:443 HTTP/1.1\r\n\r\n"), b"").await;
+    }
+    // A connection that asks for nothing, and is open still.
+    let _silent = TcpStream::connect(("127.0.0.1", proxy)).await.unwrap();
+    let told = gate.close().await;
+    assert!(told.len() <= 66, "{}", told.len());
+    assert_eq!((told[0].target.as_str(), told[0].count), ("same.example:443", 100));
+    assert!(told.iter().any(|one| one.target == "other places" && one.count > 30), "{told:?}");
 }

@@ -12,7 +12,10 @@ fn submission(id: &str, repo: &str, priority: Priority) -> Submission {
 }
 
 async fn submit(store: &Store, id: &str, repo: &str, priority: Priority) {
-    let submitted = store.submit(&submission(id, repo, priority), "submitted", &json!({})).await.unwrap();
+    let submitted = store
+        .submit(&submission(id, repo, priority), &NewEvent::new(store.now(), "submitted", json!({})))
+        .await
+        .unwrap();
     assert!(submitted.new);
 }
 
@@ -91,14 +94,20 @@ async fn the_same_key_is_the_same_run(place: Place) {
     let store = place.store().await;
     let keyed =
         |id: &str, repo: &str| Submission { key: Some("k".into()), ..submission(id, repo, Priority::High) };
-    let first = store.submit(&keyed("r1", "/a"), "submitted", &json!({})).await.unwrap();
-    let again = store.submit(&keyed("r2", "/a"), "submitted", &json!({})).await.unwrap();
+    let first =
+        store.submit(&keyed("r1", "/a"), &NewEvent::new(store.now(), "submitted", json!({}))).await.unwrap();
+    let again =
+        store.submit(&keyed("r2", "/a"), &NewEvent::new(store.now(), "submitted", json!({}))).await.unwrap();
     assert_eq!((first.new, again.new, again.run.as_str()), (true, false, "r1"));
     assert!(store.run("r2").await.is_err());
-    let error = store.submit(&keyed("r3", "/b"), "submitted", &json!({})).await.unwrap_err();
+    let error = store
+        .submit(&keyed("r3", "/b"), &NewEvent::new(store.now(), "submitted", json!({})))
+        .await
+        .unwrap_err();
     assert!(fault(&error).message.contains("r1"), "{error:?}");
     assert_eq!(drain(&store).await, ["r1"]);
-    let late = store.submit(&keyed("r4", "/a"), "submitted", &json!({})).await.unwrap();
+    let late =
+        store.submit(&keyed("r4", "/a"), &NewEvent::new(store.now(), "submitted", json!({}))).await.unwrap();
     assert_eq!((late.new, late.run.as_str()), (false, "r1"));
     let row = store.run("r1").await.unwrap();
     assert_eq!((row.status, row.priority), (Status::Queued, Some(Priority::High)));
@@ -111,7 +120,7 @@ async fn at_once_the_same_key_is_one_run(place: Place) {
         tasks.push(tokio::spawn(async move {
             let one =
                 Submission { key: Some("k".into()), ..submission(&format!("r{n}"), "/a", Priority::High) };
-            store.submit(&one, "submitted", &json!({})).await.unwrap()
+            store.submit(&one, &NewEvent::new(store.now(), "submitted", json!({}))).await.unwrap()
         }));
     }
     let mut all = Vec::new();
@@ -126,7 +135,7 @@ async fn a_delayed_run_waits_for_its_time(place: Place) {
     let store = place.store().await;
     let hour = Duration::from_secs(3600);
     let late = Submission { delay: hour, ..submission("late", "/a", Priority::Urgent) };
-    store.submit(&late, "submitted", &json!({})).await.unwrap();
+    store.submit(&late, &NewEvent::new(store.now(), "submitted", json!({}))).await.unwrap();
     submit(&store, "now", "/a", Priority::Low).await;
     let quiet = store.quiet().await.unwrap().unwrap();
     assert!(quiet <= hour && quiet > hour / 2, "{quiet:?}");
@@ -202,9 +211,25 @@ async fn the_last_event_takes_a_run_out_of_the_queue(place: Place) {
         Projection { run, ..Projection::default() }
     };
     let lease = Some(claimed.lease.as_ref());
-    store.append(lease, "r1", store.now(), 1, "started", &json!(0), &status(Status::Running)).await.unwrap();
+    store
+        .append(
+            lease,
+            "r1",
+            1,
+            &NewEvent::new(store.now(), "started", json!(0)).with(status(Status::Running)),
+        )
+        .await
+        .unwrap();
     assert!(store.queued("r1").await.unwrap().is_some() && store.unfinished().await.unwrap().is_empty());
-    store.append(lease, "r1", store.now(), 2, "finished", &json!(0), &status(Status::Waiting)).await.unwrap();
+    store
+        .append(
+            lease,
+            "r1",
+            2,
+            &NewEvent::new(store.now(), "finished", json!(0)).with(status(Status::Waiting)),
+        )
+        .await
+        .unwrap();
     assert!(store.queued("r1").await.unwrap().is_none());
     let next = claim(&store).await.unwrap();
     assert_eq!(next.run, "r2");
@@ -270,7 +295,7 @@ async fn clocks_that_differ_change_nothing() {
     submit(fast, "first", "/a", Priority::Normal).await;
     submit(slow, "second", "/a", Priority::Normal).await;
     let late = Submission { delay: Duration::from_secs(60), ..submission("late", "/b", Priority::Urgent) };
-    slow.submit(&late, "submitted", &json!({})).await.unwrap();
+    slow.submit(&late, &NewEvent::new(slow.now(), "submitted", json!({}))).await.unwrap();
     let held = claim(slow).await.unwrap();
     assert_eq!(held.run, "first");
     assert!(claim(fast).await.is_none(), "neither the delay nor the lease is over");

@@ -119,15 +119,24 @@ async fn sums_follow_from_the_tables(place: Place) {
     for (id, outcome) in [("r1", "healed"), ("r2", "red")] {
         begin(&store, &new_run(id)).await.unwrap();
         let paid = Projection { spent: Some(spent.clone()), ..Projection::default() };
-        store.append(None, id, store.now(), 1, "asked", &json!(1), &paid).await.unwrap();
+        store
+            .append(None, id, 1, &NewEvent::new(store.now(), "asked", json!(1)).with(paid.clone()))
+            .await
+            .unwrap();
         let number = if outcome == "healed" { 2 } else { 1 };
         let tried = Projection { attempt: Some(attempt(number)), ..Projection::default() };
-        store.append(None, id, store.now(), 2, "decided", &json!(null), &tried).await.unwrap();
-        store.append(None, id, store.now(), 3, "proven", &json!(null), &Projection::default()).await.unwrap();
+        store
+            .append(None, id, 2, &NewEvent::new(store.now(), "decided", json!(null)).with(tried.clone()))
+            .await
+            .unwrap();
+        store.append(None, id, 3, &NewEvent::new(store.now(), "proven", json!(null))).await.unwrap();
         let end =
             RunPatch { status: Some(Status::Finished), outcome: Some(outcome.into()), ..RunPatch::default() };
         let end = Projection { run: end, ..Projection::default() };
-        store.append(None, id, store.now(), 4, "finished", &json!({}), &end).await.unwrap();
+        store
+            .append(None, id, 4, &NewEvent::new(store.now(), "finished", json!({})).with(end.clone()))
+            .await
+            .unwrap();
     }
     begin(&store, &NewRun { trigger: "subtask".into(), ..new_run("r3") }).await.unwrap();
     let since = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -157,7 +166,7 @@ async fn the_feed_gives_every_event_once_while_many_write(place: Place) {
     let write = |store: Store, id: String| async move {
         begin(&store, &new_run(&id)).await.unwrap();
         for seq in 1..EVENTS {
-            store.append(None, &id, store.now(), seq, "e", &json!(0), &Projection::default()).await.unwrap();
+            store.append(None, &id, seq, &NewEvent::new(store.now(), "e", json!(0))).await.unwrap();
         }
     };
     let mut writers = tokio::task::JoinSet::new();

@@ -46,6 +46,7 @@ fn outcome(diagnostics: Vec<Diagnostic>, tests: &[(&str, TestStatus)]) -> Outcom
         log_digest: String::new(),
         log_bytes: 0,
         log: None,
+        connections: Vec::new(),
     }
 }
 

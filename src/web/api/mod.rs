@@ -1,5 +1,6 @@
 //! The API under `/api/v1`. Its description is made of the handlers themselves, so that it cannot say something else.
 
+mod alerts;
 pub(super) mod approvals;
 mod auto_fix;
 mod events;
@@ -84,6 +85,7 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(queue::list))
         .routes(routes!(overview::repos))
         .routes(routes!(overview::stats))
+        .routes(routes!(alerts::list))
         .routes(routes!(service::settings))
         .routes(routes!(service::me))
         .route_layer(from_fn_with_state(Scope::Read, scoped));
@@ -104,6 +106,7 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(proposals::reject))
         .routes(routes!(proposals::apply))
         .routes(routes!(proposals::roll_back))
+        .routes(routes!(alerts::acknowledge))
         .route_layer(from_fn_with_state(Scope::Approve, scoped));
     let admin = OpenApiRouter::new()
         .routes(routes!(queue::pause))

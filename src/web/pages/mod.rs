@@ -35,6 +35,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/", get(runs::page))
         .route("/overview", get(overview::page))
+        .route("/alerts/{alert}/acknowledge", post(overview::acknowledge))
         .route("/approvals", get(approvals::page))
         .route("/settings", get(settings::page))
         .route("/proposals", get(proposals::page))

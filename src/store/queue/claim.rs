@@ -1,0 +1,205 @@
+//! How a worker comes by a run, and how the run goes back or leaves.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::Instant;
+
+use super::{Back, Claim, Priority, STEP, Standing, millis};
+use crate::store::Store;
+use crate::store::lease::{Lease, Lock};
+use crate::store::sql::{Pool, Transaction, query};
+
+/// How long a run waits that a process outside of the queue has.
+const A_MOMENT: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// Claims the run whose turn it is for `worker`, with a lease on it; `None` where there is none. Two claims never give the same run.
+    ///
+    /// # Errors
+    /// Where the database or a lock file fails.
+    pub async fn claim(&self, worker: &str) -> Result<Option<Claim>> {
+        loop {
+            // Who only looks does not keep others from writing.
+            let work = query("SELECT repo FROM repos WHERE head IS NOT NULL LIMIT 1");
+            if self.is_alone() && work.first(self).await?.is_none() {
+                return Ok(None);
+            }
+            let asked = Instant::now();
+            let mut transaction = self.begin().await?;
+            let Some(repo) = self.next_repo(&mut transaction).await? else { return Ok(None) };
+            let next = query(
+                "SELECT run FROM queue WHERE repo = $1 AND state = 'queued' ORDER BY due, run LIMIT 1 @lock",
+            );
+            let Some(row) = next.bind(&repo).first(&mut transaction).await? else { return Ok(None) };
+            let run: String = row.get("run")?;
+            let claim = self.take(&mut transaction, &run, worker, asked).await?;
+            if claim.is_some() {
+                query("UPDATE repos SET served = (SELECT MAX(served) FROM repos) + 1 WHERE repo = $1")
+                    .bind(&repo)
+                    .execute(&mut transaction)
+                    .await?;
+            }
+            self.follow(&mut transaction, &repo).await?;
+            transaction.commit().await?;
+            if claim.is_some() {
+                return Ok(claim);
+            }
+        }
+    }
+
+    /// The repo whose turn it is, locked. Repos that others are claiming from are passed over, unless they are all there is.
+    async fn next_repo(&self, transaction: &mut Transaction) -> Result<Option<String>> {
+        loop {
+            let most_urgent =
+                query("SELECT MIN(head) AS head, @now AS now FROM repos WHERE head IS NOT NULL");
+            let row = most_urgent.one(&mut *transaction).await?;
+            let (head, now): (Option<i64>, i64) = (row.get("head")?, row.get("now")?);
+            let Some(head) = head else { return Ok(None) };
+            let step = millis(STEP);
+            let first = (head - now + step - 1).div_euclid(step).max(0);
+            for steps in first..=Priority::Low as i64 {
+                // A sum, so that the round is followed in its order and not sorted out of all that are due.
+                let next = query(
+                    "SELECT repo FROM repos WHERE head IS NOT NULL AND head + 0 <= $1 ORDER BY served, repo LIMIT 1 @skip",
+                );
+                if let Some(row) = next.bind(now + steps * step).first(&mut *transaction).await? {
+                    return row.get("repo").map(Some);
+                }
+            }
+            let next =
+                query("SELECT repo FROM repos WHERE head IS NOT NULL ORDER BY served, repo LIMIT 1 @lock");
+            if let Some(row) = next.first(&mut *transaction).await? {
+                return row.get("repo").map(Some);
+            }
+        }
+    }
+
+    /// Gives a run of the queue, whose repo is locked, to `worker`. `None` where another process of this machine has it outside of the
+    /// queue: it waits a little then.
+    pub(super) async fn take(
+        &self,
+        transaction: &mut Transaction,
+        run: &str,
+        worker: &str,
+        asked: Instant,
+    ) -> Result<Option<Claim>> {
+        let Some(lock) = Lock::acquire(&self.state, run)? else {
+            query("UPDATE queue SET state = 'delayed', not_before = @now + $2, reason = $3 WHERE run = $1")
+                .bind(run)
+                .bind(millis(A_MOMENT))
+                .bind("another process on the same machine has it")
+                .execute(transaction)
+                .await?;
+            return Ok(None);
+        };
+        let row = query(
+            "UPDATE queue SET state = 'running', worker = $2, claimed_at = @now, reason = NULL WHERE run = $1 \
+             RETURNING repo, priority, deaths, cancelled",
+        );
+        let row = row.bind(run).bind(worker).one(&mut *transaction).await?;
+        let mut fence = None;
+        if let Pool::Postgres(_) = &self.pool {
+            let held = query(
+                "UPDATE runs SET fence = fence + 1, holder = $2, lease_until = @now + $3 WHERE id = $1 RETURNING fence",
+            );
+            let held = held.bind(run).bind(&self.place).bind(self.lease_millis()).one(transaction).await?;
+            fence = Some(held.get("fence")?);
+        }
+        Ok(Some(Claim {
+            run: run.to_owned(),
+            repo: row.get("repo")?,
+            priority: Priority::parse(&row.get::<String>("priority")?)?,
+            deaths: row.count("deaths")?.try_into().unwrap_or(u32::MAX),
+            cancelled: row.get("cancelled")?,
+            lease: Lease::new(self, run, lock, fence, asked).into(),
+        }))
+    }
+
+    /// Gives a claimed run back.
+    ///
+    /// # Errors
+    /// Where the database fails. The run counts as a dead worker's then.
+    pub async fn give_back(&self, claim: Claim, how: &Back) -> Result<()> {
+        let (standing, wait, died, reason) = match how {
+            Back::HandedOver => (Standing::Queued, Duration::ZERO, 0, None),
+            Back::Failed { wait, reason } => (Standing::Delayed, *wait, 1, Some(reason.as_str())),
+            Back::Later { wait, reason } => (Standing::Delayed, *wait, 0, Some(reason.as_str())),
+            Back::Blocked { reason } => (Standing::Blocked, Duration::ZERO, 0, Some(reason.as_str())),
+        };
+        let mut transaction = self.begin().await?;
+        self.lock_repo(&mut transaction, &claim.repo).await?;
+        if self.still_holds(&mut transaction, &claim.lease).await? {
+            query(
+                "UPDATE queue SET state = $2, not_before = @now + $3, deaths = deaths + $4, reason = $5, worker = NULL \
+                 WHERE run = $1 AND state = 'running'",
+            )
+            .bind(&claim.run)
+            .bind(standing.as_str())
+            .bind(millis(wait))
+            .bind(died)
+            .bind(reason)
+            .execute(&mut transaction)
+            .await?;
+        }
+        self.changed(&mut transaction, &claim.repo).await?;
+        claim.lease.unlock();
+        transaction.commit().await
+    }
+
+    /// Takes a run out of the queue that is over, as its last event does by itself.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn over(&self, claim: Claim) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        self.lock_repo(&mut transaction, &claim.repo).await?;
+        if self.still_holds(&mut transaction, &claim.lease).await? {
+            // One that is in the queue again since its last event stays.
+            query("DELETE FROM queue WHERE run = $1 AND state = 'running'")
+                .bind(&claim.run)
+                .execute(&mut transaction)
+                .await?;
+        }
+        self.left(&mut transaction, &claim.repo).await?;
+        claim.lease.unlock();
+        transaction.commit().await
+    }
+
+    /// Gives up the lease in the database, and tells whether it was still there to be given up.
+    async fn still_holds(&self, transaction: &mut Transaction, lease: &Lease) -> Result<bool> {
+        let Some(fence) = lease.fence() else { return Ok(true) };
+        let released = query("UPDATE runs SET lease_until = 0 WHERE id = $1 AND fence = $2");
+        Ok(released.bind(lease.run()).bind(fence).execute(transaction).await? == 1)
+    }
+
+    /// Locks the repo of a run that is in the queue, as its end will change it; gives that repo.
+    pub(in crate::store) async fn before_leaving(
+        &self,
+        transaction: &mut Transaction,
+        run: &str,
+    ) -> Result<Option<String>> {
+        let row = query("SELECT repo FROM queue WHERE run = $1").bind(run).first(&mut *transaction).await?;
+        let Some(row) = row else { return Ok(None) };
+        let repo: String = row.get("repo")?;
+        self.lock_repo(transaction, &repo).await?;
+        Ok(Some(repo))
+    }
+
+    /// Counts the deaths of a run's workers anew.
+    pub(in crate::store) async fn outlived(&self, transaction: &mut Transaction, run: &str) -> Result<()> {
+        let outlived = query("UPDATE queue SET deaths = 0 WHERE run = $1 AND deaths > 0");
+        outlived.bind(run).execute(transaction).await.map(drop)
+    }
+
+    /// Takes a run out of the queue, whose repo is locked.
+    pub(in crate::store) async fn leave(
+        &self,
+        transaction: &mut Transaction,
+        run: &str,
+        repo: &str,
+    ) -> Result<()> {
+        query("DELETE FROM queue WHERE run = $1").bind(run).execute(&mut *transaction).await?;
+        self.left(transaction, repo).await
+    }
+}
