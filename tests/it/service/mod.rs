@@ -6,6 +6,7 @@ mod door;
 mod events;
 mod lists;
 mod pages;
+mod proposals;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
