@@ -418,8 +418,10 @@ impl Known {
         let state = self.row.state;
         let can = |act| state.after(act).is_some();
         let mut actions = Vec::new();
+        if can(Act::Fix) && self.row.needs_auto_fix {
+            actions.push("auto-fix");
+        }
         let all = [
-            (Act::Fix, "auto-fix"),
             (Act::Approve, "approve"),
             (Act::Apply, "apply"),
             (Act::Reject, "reject"),

@@ -201,8 +201,9 @@ async fn proposals(caller: &mut Caller<'_>, project: &Project) {
     for (title, path) in
         [("Write notes", "notes.txt"), ("Write more", "more.txt"), ("Break it", "agenda/parsing.py")]
     {
+        let checks = json!([{ "name": "test", "run": "python3 -m unittest" }]);
         let files = json!([{ "path": path, "content": "x = \n" }]);
-        let body = json!({ "title": title, "repo": project.root, "files": files, "no_model": true });
+        let body = json!({ "title": title, "repo": project.root, "files": files, "checks": checks, "no_model": true });
         let made = caller.call("post", &at(""), &[], "", Some(body)).await.expect(201).json();
         ids.push(made["id"].as_str().expect("an id").to_owned());
     }
