@@ -17,6 +17,7 @@ pub mod web;
 
 pub mod heal;
 pub mod plan;
+pub mod repos;
 pub mod worker;
 
 pub mod run;
@@ -59,7 +60,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["web"],
-    &["worker"],
+    &["worker", "repos"],
     &["plan"],
     &["heal"],
     &["run"],

@@ -3,6 +3,14 @@
   "use strict";
   for (const time of document.querySelectorAll("time")) local(time);
 
+  // What is folded and linked to is unfolded.
+  const unfold = () => {
+    const aim = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let one = aim; one; one = one.parentElement) if (one.tagName === "DETAILS") one.open = true;
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
+
   const { events, run } = document.body.dataset;
   if (!events || !window.EventSource) return;
 

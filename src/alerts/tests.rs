@@ -153,9 +153,9 @@ async fn a_queue_that_nobody_works_on_is_told_of(place: Place) {
     assert_eq!(changes(&store).await, []);
     place.pass(rules().queue_age).await;
     // Of a repo that is paused nothing is expected.
-    store.pause("/shop", true).await.unwrap();
+    store.pause("/shop", "anna", "").await.unwrap();
     assert_eq!(changes(&store).await, []);
-    store.pause("/shop", false).await.unwrap();
+    store.unpause("/shop").await.unwrap();
     assert_eq!(changes(&store).await, raised(&["queue-age"]));
     let [alert] = open(&store).await.try_into().unwrap();
     assert_eq!((alert.figures["run"].as_str(), alert.figures["waiting"].as_u64()), (Some("now"), Some(2)));

@@ -18,6 +18,9 @@ use crate::store::Decision;
 pub(super) struct Approve {
     /// The run: its id, the start or the end of it, or `last`
     run: String,
+    /// Take this one of the green candidates that `regreen show` lists: it is proven first, and lands if it holds
+    #[arg(long, value_name = "N")]
+    candidate: Option<usize>,
     /// Print one event per line as JSON on standard output (docs/events.md)
     #[arg(long)]
     json: bool,
@@ -39,7 +42,8 @@ impl Approve {
         super::resume::tidy(&session).await;
         let by = person(&session);
         let listeners = session.listeners(self.json);
-        let journal = agree(&session, &self.run, by, None, None, listeners).await?;
+        let patch = self.candidate.map_or(Patch::Waiting, Patch::Numbered);
+        let (journal, _) = agree(&session, &self.run, by, patch, None, listeners).await?;
         let exit = drive(&session, &journal, self.json).await?;
         let run = journal.run();
         if let (Trigger::Subtask { ticket, .. }, Exit::Green, false) = (&run.spec.trigger, exit, self.json) {
@@ -58,23 +62,74 @@ impl Reject {
     }
 }
 
-/// Writes down that `by` agrees to the patch that waits in a run; where `patch` is given, only if that is its digest. What is left is to land
-/// it, with the journal that this gives.
+/// Which patch of a run that waits is agreed to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patch<'p> {
+    /// The one that waits.
+    Waiting,
+    /// The candidate with this number, from 1.
+    Numbered(usize),
+    /// The one that has this digest: what waits, or another candidate.
+    Digest(&'p str),
+    /// The one that waits, if it has this digest.
+    Exactly(&'p str),
+}
+
+impl Patch<'_> {
+    /// The number of the candidate to choose, if it is not the one that waits.
+    fn other(self, run: &Run) -> Result<Option<usize>> {
+        let choices = run.choices();
+        let number = match self {
+            Patch::Waiting => return Ok(None),
+            Patch::Digest(digest) | Patch::Exactly(digest) if digest == run.result().digest() => {
+                return Ok(None);
+            }
+            Patch::Exactly(_) => return Err(another().into()),
+            Patch::Digest(digest) => {
+                let found = choices.iter().position(|candidate| candidate.patch.digest() == digest);
+                found.map(|at| at + 1).ok_or_else(another)?
+            }
+            Patch::Numbered(number) => number,
+        };
+        let id = super::live::short(&run.id);
+        let count = choices.len().max(1);
+        let candidate = number.checked_sub(1).filter(|at| *at < count).ok_or_else(|| {
+            Fault::usage(format!("run {id} has no candidate {number}: it has {count}"))
+                .hint(format!("`regreen show {id}` lists them"))
+        })?;
+        if let Some(why) = choices.get(candidate).and_then(|candidate| candidate.failed.as_ref()) {
+            return Err(Fault::policy(format!("candidate {number} was tried and did not hold: {why}"))
+                .hint(format!("`regreen approve {id}` lands the one that waits"))
+                .into());
+        }
+        Ok(Some(number).filter(|number| *number != run.choice()))
+    }
+}
+
+fn another() -> Fault {
+    Fault::policy("the patch is not the one that was looked at").hint("look again: it changed meanwhile")
+}
+
+/// Writes down that `by` agrees to a patch of a run that waits. What is left is to land it, or to prove it first where it is another candidate
+/// than the one that waits, with the journal that this gives; the number of that one comes with it.
 ///
 /// # Errors
-/// Where the run does not wait, another process has it, or its patch is another one.
+/// Where the run does not wait, another process has it, or it has no such patch.
 pub(super) async fn agree(
     session: &Session,
     name: &str,
     by: &str,
-    patch: Option<&str>,
+    patch: Patch<'_>,
     remark: Option<&str>,
     listeners: Vec<Arc<dyn Listener>>,
-) -> Result<Journal> {
-    let journal = looked_at(session, name, by, patch, remark, listeners).await?;
+) -> Result<(Journal, Option<usize>)> {
+    let (journal, other) = looked_at(session, name, by, patch, remark, listeners).await?;
     journal.record(Event::Resumed { why: "approve".into() }).await?;
+    if let Some(candidate) = other {
+        journal.record(Event::Chosen { by: by.to_owned(), candidate }).await?;
+    }
     journal.record(Event::Approved { by: by.to_owned() }).await?;
-    Ok(journal)
+    Ok((journal, other))
 }
 
 /// The first half of [`agree`]: `by` looked at what waits and agrees, and the run itself does not know yet.
@@ -85,22 +140,18 @@ pub(super) async fn looked_at(
     session: &Session,
     name: &str,
     by: &str,
-    patch: Option<&str>,
+    patch: Patch<'_>,
     remark: Option<&str>,
     listeners: Vec<Arc<dyn Listener>>,
-) -> Result<Journal> {
+) -> Result<(Journal, Option<usize>)> {
     let run = waiting(session, name).await?;
     let journal = session.reopen(&run.id, listeners).await?;
     // Looked at again now that nobody else can write to the run.
     let run = still_waiting(&journal)?;
-    if patch.is_some_and(|patch| patch != run.result().digest()) {
-        return Err(Fault::policy("the patch is not the one that was looked at")
-            .hint("look at the run again: its patch changed meanwhile")
-            .into());
-    }
+    let other = patch.other(&run)?;
     super::paint::warn_of_no_sandbox(run.spec.sandbox);
     decide(session, &run, Decision::Approved, by, remark).await?;
-    Ok(journal)
+    Ok((journal, other))
 }
 
 /// Writes down that `by` refuses what waits in a run, and ends it.

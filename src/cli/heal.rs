@@ -9,7 +9,7 @@ use super::page::Page;
 use super::paint::{DIM, line, paint, say};
 use super::session::{Session, new_id, sweep};
 use super::summary::summary;
-use crate::config::{self, FixerKind, GOAL, NetworkAccess, SandboxMode, Thinking};
+use crate::config::{self, FixerKind, GOAL, NetworkAccess, SandboxMode, Thinking, read_repo_file};
 use crate::fault::{Exit, Fault};
 use crate::fixers::codefix::Codefix;
 use crate::fixers::memory::MemoryFixer;
@@ -19,7 +19,6 @@ use crate::git::{Difference, Repo, Snapshots};
 use crate::landing::{self, Base, Land};
 use crate::models::Effort;
 use crate::outcome::{Check, CommandLine};
-use crate::patch::RelPath;
 use crate::plan::Implementation;
 use crate::redact::Redactor;
 use crate::run::Step;
@@ -401,13 +400,6 @@ impl Ground {
             rules,
         })
     }
-}
-
-/// The text of the repo's own configuration, which is untrusted input and read as such.
-pub(super) fn read_repo_file(root: &Path) -> Option<String> {
-    let path = RelPath::new(config::REPO_FILE).ok()?;
-    let file = crate::patch::read_beneath(root, &path).ok()??;
-    Some(String::from_utf8_lossy(&file.bytes).into_owned())
 }
 
 /// What prepares the tree at `root`, with no more of the network than `allowed`, or else the configuration, says.

@@ -371,10 +371,17 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
         },
         Event::Proven { proof, .. } => {
             let rounds = proof.checks.iter().filter(|one| one.check.name == run.spec.goal.name).count();
-            said(STEP, GOOD, "proven: ", &format!("green {rounds} of {rounds} times in fresh workspaces"))
+            let what = if run.proposed().is_some() { "no worse than on the base" } else { "green" };
+            said(STEP, GOOD, "proven: ", &format!("{what} {rounds} of {rounds} times in fresh workspaces"))
         }
         Event::NotProven { reason } => said(STEP, BAD, "not proven: ", reason),
         Event::ApprovalNeeded { reasons } => said(STEP, CARE, "waits for approval: ", &reasons.join("; ")),
+        Event::Chosen { by, candidate } => said(
+            STEP,
+            CARE,
+            &format!("candidate {candidate} chosen by "),
+            &format!("{by}; it is proven first"),
+        ),
         Event::Approved { by } => said(STEP, GOOD, "approved by ", by),
         Event::Moved { files, .. } => said(
             STEP,

@@ -20,6 +20,7 @@ mod plan;
 mod proposal;
 mod proposal_spec;
 mod proposing;
+mod repo;
 mod resume;
 mod rollback;
 mod run;
@@ -98,6 +99,8 @@ enum Command {
     Verify(verify::Verify),
     /// Serve the API and the dashboard
     Serve(serve::Serve),
+    /// The repos that Regreen looks after
+    Repo(repo::RepoCommand),
     /// Tokens of the service: who may call it, and for what
     Token(token::Token),
     /// Success, cost and time over all runs
@@ -229,6 +232,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Rollback(command) => command.run().await?,
         Command::Verify(command) => command.run().await?,
         Command::Serve(command) => command.run().await?,
+        Command::Repo(command) => command.run().await?,
         Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
         Command::Alerts(command) => command.run().await?,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::approve::looked_at;
+use super::approve::{Patch, looked_at};
 use super::session::Session;
 use crate::fault::Exit;
 use crate::proposal::{Act, State};
@@ -32,7 +32,8 @@ pub(super) async fn approve(
     remark: Option<&str>,
 ) -> Result<()> {
     in_turn(row, Act::Approve)?;
-    let journal = looked_at(session, &row.run, by, patch, remark, Vec::new()).await?;
+    let patch = patch.map_or(Patch::Waiting, Patch::Exactly);
+    let (journal, _) = looked_at(session, &row.run, by, patch, remark, Vec::new()).await?;
     journal.record(Event::Approved { by: by.to_owned() }).await
 }
 

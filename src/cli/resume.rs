@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use super::heal::{drive, money, read_repo_file};
+use super::heal::{drive, money};
 use super::live::short;
 use super::paint::{BAD, CARE, paint, plain, say, warn_of_no_sandbox};
 use super::session::{Session, sweep};
-use crate::config::Settings;
+use crate::config::{Settings, read_repo_file};
 use crate::fault::{Exit, Fault};
 use crate::run::events::{Event, Trigger};
 use crate::run::journal::{Journal, load};

@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use tokio::net::TcpListener;
 
+use super::approve::Patch;
 use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
 use super::session::Session;
 use crate::fault::{Exit, Fault};
+use crate::repos::{self, Look, Need};
 use crate::store::ProposalRow;
 use crate::web::{self, Actions, Hosts, LOCAL, Scope, Service};
 
@@ -61,7 +64,7 @@ impl Serve {
             clock: session.clock.clone(),
             redactor: session.redactor(),
             settings: session.settings.effective(),
-            actions: Arc::new(Hands(session.clone())),
+            actions: Arc::new(Hands { session: session.clone(), machine: OnceLock::new() }),
             hosts,
             rate: self.rate,
         };
@@ -110,34 +113,40 @@ impl Serve {
 }
 
 /// Does to runs what the service is asked for.
-struct Hands(Arc<Session>);
+struct Hands {
+    session: Arc<Session>,
+    /// That the sandbox works here, once it was seen to.
+    machine: OnceLock<Need>,
+}
 
 #[async_trait]
 impl Actions for Hands {
-    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<()> {
-        let session = self.0.clone();
+    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<Option<usize>> {
+        let session = self.session.clone();
         let row = session.store.run(run).await?;
-        let journal = super::approve::agree(&session, run, by, Some(patch), remark, Vec::new()).await?;
+        let (journal, other) =
+            super::approve::agree(&session, run, by, Patch::Digest(patch), remark, Vec::new()).await?;
         if let Some(priority) = row.priority {
             // What came through the queue is a worker's to land.
             drop(journal);
-            return session.store.enqueue(&row.id, priority).await;
+            session.store.enqueue(&row.id, priority).await?;
+            return Ok(other);
         }
         on_one_thread(move || async move {
             if let Err(error) = super::heal::drive(&session, &journal, true).await {
                 tracing::warn!(run = row.id, "an approved run came to an end: {error:#}");
             }
         });
-        Ok(())
+        Ok(other)
     }
 
     async fn reject(&self, run: &str, by: &str, reason: &str) -> Result<()> {
-        super::approve::refuse(&self.0, run, by, reason).await
+        super::approve::refuse(&self.session, run, by, reason).await
     }
 
     async fn roll_back(&self, run: &str, reset: bool) -> Result<String> {
-        let run = self.0.find(Some(run)).await?;
-        super::rollback::take_back(&self.0, &run, reset).await
+        let run = self.session.find(Some(run)).await?;
+        super::rollback::take_back(&self.session, &run, reset).await
     }
 
     async fn approve_proposal(
@@ -147,25 +156,42 @@ impl Actions for Hands {
         patch: &str,
         remark: Option<&str>,
     ) -> Result<()> {
-        super::proposing::approve(&self.0, proposal, by, Some(patch), remark).await
+        super::proposing::approve(&self.session, proposal, by, Some(patch), remark).await
     }
 
     async fn apply_proposal(&self, proposal: &ProposalRow) -> Result<()> {
-        super::proposing::apply(&self.0, proposal).await
+        super::proposing::apply(&self.session, proposal).await
     }
 
     async fn reject_proposal(&self, proposal: &ProposalRow, by: &str, reason: &str) -> Result<()> {
-        super::proposing::reject(&self.0, proposal, by, reason).await
+        super::proposing::reject(&self.session, proposal, by, reason).await
     }
 
     async fn cancel(&self, run: &str) -> Result<String> {
-        let (session, row) = (self.0.clone(), self.0.store.run(run).await?);
+        let (session, row) = (self.session.clone(), self.session.store.run(run).await?);
         on_one_thread(move || async move { super::cancel::cancel(&session, &row, false).await }).await?
     }
 
     async fn retry(&self, run: &str) -> Result<String> {
-        let row = self.0.store.run(run).await?;
-        super::cancel::retry(&self.0, &row, None).await
+        let row = self.session.store.run(run).await?;
+        super::cancel::retry(&self.session, &row, None).await
+    }
+
+    async fn root_of(&self, named: &Path) -> Result<String> {
+        repos::root_of(named, &self.session.environment).await
+    }
+
+    async fn look(&self, repo: &str) -> Look {
+        let user = &self.session.settings.user;
+        let machine = match self.machine.get() {
+            Some(known) => known.clone(),
+            None => {
+                let found = repos::machine(user).await;
+                // What does not work is tried again: a person may mend it meanwhile.
+                if found.works { self.machine.get_or_init(|| found).clone() } else { found }
+            }
+        };
+        repos::look(repo.as_ref(), &self.session.environment, user, machine).await
     }
 }
 

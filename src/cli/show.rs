@@ -12,6 +12,7 @@ use super::summary::summary;
 use crate::clock::human;
 use crate::fault::{Exit, Fault};
 use crate::models::Role;
+use crate::patch::Patch;
 use crate::run::Run;
 use crate::run::events::{Event, Record};
 use crate::run::journal::records;
@@ -27,11 +28,14 @@ pub(super) struct Show {
     /// Only the patch, as a unified diff for `git apply`
     #[arg(long, conflicts_with = "prompt")]
     patch: bool,
+    /// Only this one of the green candidates that one can choose among
+    #[arg(long, value_name = "N", conflicts_with = "prompt")]
+    candidate: Option<usize>,
     /// Every attempt's patch in full
     #[arg(long)]
     full: bool,
     /// The run's events as one JSON array (docs/events.md)
-    #[arg(long, conflicts_with_all = ["prompt", "patch"])]
+    #[arg(long, conflicts_with_all = ["prompt", "patch", "candidate"])]
     json: bool,
 }
 
@@ -40,8 +44,17 @@ impl Show {
         let session = Session::open(None).await?;
         let run = session.find(self.run.as_deref()).await?;
         let records = records(&session.store, &run.id, 0).await?;
+        let most = if self.full { usize::MAX } else { 30 };
+        let patch = match self.candidate {
+            None => run.result(),
+            Some(number) => candidate(&run, number)?,
+        };
         if self.patch {
-            out_exact(&run.result().unified())?;
+            out_exact(&patch.unified())?;
+            return Ok(Exit::Green);
+        }
+        if self.candidate.is_some() {
+            out(&diff(&patch, usize::MAX, ""))?;
             return Ok(Exit::Green);
         }
         let text = if self.json {
@@ -49,11 +62,59 @@ impl Show {
         } else if self.prompt {
             prompts(&records)?
         } else {
-            story(&run, &records, if self.full { usize::MAX } else { 30 })
+            story(&run, &records, most)
         };
         out(&text)?;
         Ok(Exit::Green)
     }
+}
+
+/// The patch of a candidate.
+fn candidate(run: &Run, number: usize) -> Result<Patch> {
+    let choices = run.choices();
+    let chosen = number.checked_sub(1).and_then(|at| choices.get(at));
+    chosen.map(|candidate| candidate.patch.clone()).ok_or_else(|| {
+        Fault::usage(format!(
+            "run {} has no candidate {number}: it has {}",
+            short(&run.id),
+            choices.len().max(1)
+        ))
+        .hint("`regreen show` lists them")
+        .into()
+    })
+}
+
+/// The green patches that one can choose among, a line each.
+fn choices(run: &Run) -> String {
+    let mut text = String::new();
+    let choices = run.choices();
+    if choices.is_empty() {
+        return text;
+    }
+    let _ = writeln!(text, "\n{}", paint(STRONG, "green candidates"));
+    for (at, one) in choices.iter().enumerate() {
+        let stat = one.patch.stat();
+        let stands = match &one.failed {
+            Some(why) => format!("did not hold: {}", line(why, 120)),
+            None if at + 1 == run.choice() => "kept".to_owned(),
+            None => "not proven yet".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "  {}  {} file(s), +{} −{}  {}",
+            at + 1,
+            stat.files,
+            stat.added,
+            stat.removed,
+            paint(DIM, stands)
+        );
+    }
+    let id = short(&run.id);
+    let _ = writeln!(text, "  look at one: regreen show {id} --candidate N");
+    if run.awaits_approval() {
+        let _ = writeln!(text, "  prove and land it: regreen approve {id} --candidate N");
+    }
+    text
 }
 
 fn story(run: &Run, records: &[Record], most: usize) -> String {
@@ -99,6 +160,7 @@ fn story(run: &Run, records: &[Record], most: usize) -> String {
     }
     if run.finished.is_some() {
         text.push_str(&summary(run, page));
+        text.push_str(&choices(run));
     } else {
         let _ = writeln!(text, "\nnot over: regreen resume {}", short(&run.id));
     }

@@ -136,7 +136,8 @@ fn healed(run: &Run, said: &mut Said) {
     said.diff(run);
     if let Some(proof) = &run.proof {
         said.field("proof", Style::new(), &proven(run, proof));
-        for one in proof.checks.iter().filter(|one| !one.green) {
+        let mut told = std::collections::BTreeSet::new();
+        for one in proof.checks.iter().filter(|one| !one.green && told.insert(&one.check.name)) {
             let name = line(&one.check.name, 40);
             let how = if unjudged(run, &one.check.name) {
                 format!("{name} could not be judged, before or after")
@@ -182,6 +183,12 @@ fn proven(run: &Run, proof: &crate::run::events::Proof) -> String {
         _ => String::new(),
     };
     let times = if rounds == 1 { "once".to_owned() } else { format!("{rounds} times") };
+    if run.proposed().is_some() {
+        let sandbox = proof.sandbox.as_str();
+        return format!(
+            "{times} in fresh workspaces no check was worse than on the base{tests} · sandbox {sandbox}"
+        );
+    }
     format!("green {times} in fresh workspaces{others}{tests} · sandbox {}", proof.sandbox.as_str())
 }
 

@@ -136,7 +136,7 @@ async fn revoke(session: &Session, name: &str) -> Result<()> {
 }
 
 /// Writes down what the command line changed, where the service writes down what it was asked for.
-async fn record(session: &Session, action: &str, target: &str) -> Result<()> {
+pub(super) async fn record(session: &Session, action: &str, target: &str) -> Result<()> {
     let actor = super::approve::person(session);
     let asked = Asked { actor, action, target, ..Asked::default() };
     let id = session.store.audit_begin(&asked).await?;

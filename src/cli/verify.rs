@@ -56,6 +56,9 @@ struct Replayed {
     check: String,
     was_green: bool,
     is_green: Option<bool>,
+    /// Why it cannot be judged, where it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     /// Tests that it ran in the proof.
     had_tests: Option<u64>,
     tests: Option<u64>,
@@ -212,10 +215,14 @@ async fn replayed(
         checks.push(Replayed {
             check: proven.check.name.clone(),
             was_green: proven.green,
-            is_green: match outcome.verdict {
+            is_green: match &outcome.verdict {
                 Verdict::Green => Some(true),
                 Verdict::Red => Some(false),
                 Verdict::Infra { .. } => None,
+            },
+            reason: match &outcome.verdict {
+                Verdict::Infra { reason, .. } => Some(reason.clone()),
+                Verdict::Green | Verdict::Red => None,
             },
             had_tests: proven.tests,
             tests: outcome.tests.as_ref().map(crate::outcome::TestReport::ran),
@@ -254,7 +261,10 @@ impl Replay {
                 }
                 Some(true) => {}
                 Some(false) => against.push(format!("{} was green and is red", one.check)),
-                None => unknown.push(format!("{} cannot be judged here", one.check)),
+                None => {
+                    let why = one.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                    unknown.push(format!("{} cannot be judged here{why}", one.check));
+                }
             }
         }
         let more_tests = goal.tests.zip(self.parent_tests).is_some_and(|(is, was)| is > was);
@@ -312,7 +322,15 @@ mod tests {
     use super::*;
 
     fn replayed(was_green: bool, is_green: Option<bool>, tests: Option<u64>) -> Replayed {
-        Replayed { check: "goal".into(), was_green, is_green, had_tests: None, tests, seconds: 0.0 }
+        Replayed {
+            check: "goal".into(),
+            was_green,
+            is_green,
+            reason: None,
+            had_tests: None,
+            tests,
+            seconds: 0.0,
+        }
     }
 
     fn replay(checks: Vec<Replayed>) -> Replay {
@@ -385,6 +403,8 @@ mod tests {
         // How many tests the commit brings is not known then, either.
         replay.parent_red = Some(false);
         assert_eq!(replay.judge(), (Exit::CannotJudge, vec!["goal cannot be judged here".to_owned()]));
+        replay.checks[0].reason = Some("no network".into());
+        assert_eq!(replay.judge().1, ["goal cannot be judged here: no network"]);
         replay.checks.push(replayed(true, Some(false), None));
         assert_eq!(no(&replay).len(), 2);
         // One that was red in the proof is no excuse.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::Result;
 use async_trait::async_trait;
 
-use super::heal::{Ground, Options, Want, drive, duration, read_repo_file};
+use super::heal::{Ground, Options, Want, drive, duration};
 use super::live::{Lines, Teller, lay_out};
 use super::page::Page;
 use super::paint::{DIM, NAME, paint, plain, say};
 use super::proposal_spec::Unfit;
 use super::session::{Session, sweep};
+use crate::config::read_repo_file;
 use crate::fault::{Exit, Fault};
 use crate::run::events::{Event, Record, Request, Spec, StopRule, Trigger, Work};
 use crate::run::journal::{Journal, Listener, load};

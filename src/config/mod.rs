@@ -25,7 +25,7 @@ pub use governance::{
 };
 pub(crate) use governance::{glob_of, pattern_of};
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
-pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter};
+pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter, read_repo_file};
 pub use user::{
     AlertRules, Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking,
     Tier, UserConfig,

@@ -1,5 +1,6 @@
 //! The repo's `regreen.toml`: untrusted input that may tighten what the user allows, and never loosen it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::NetworkAccess;
@@ -8,7 +9,7 @@ use super::reader::{LARGEST, Section, Source};
 use super::user::{LoadedFile, UserConfig};
 use crate::fault::Fault;
 use crate::outcome::{Check, CommandLine};
-use crate::patch::RelPath;
+use crate::patch::{RelPath, read_beneath};
 use crate::usage::Money;
 
 /// The file's name, at the repo's root.
@@ -16,6 +17,13 @@ pub const REPO_FILE: &str = "regreen.toml";
 
 /// The check that a command line's goal becomes; a file cannot use the name.
 pub const GOAL: &str = "goal";
+
+/// The text of the `regreen.toml` of the tree at `root`, if there is one: untrusted input.
+pub fn read_repo_file(root: &Path) -> Option<String> {
+    let path = RelPath::new(REPO_FILE).ok()?;
+    let file = read_beneath(root, &path).ok()??;
+    Some(String::from_utf8_lossy(&file.bytes).into_owned())
+}
 
 /// What prepares a tree before its checks can run.
 #[derive(Debug, Clone, PartialEq, Eq)]

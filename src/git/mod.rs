@@ -183,6 +183,20 @@ impl Repo {
         }
     }
 
+    /// The branch that the remote `origin` calls its own, as `origin/main`, whether or not it is there; `None` where no remote said one.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub async fn default_branch(&self) -> Result<Option<String>> {
+        let output =
+            self.git.run(&["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"]).await?;
+        match output.status {
+            Some(0) => Ok(Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())),
+            Some(1 | 128) => Ok(None),
+            _ => bail!("git symbolic-ref failed: {}", String::from_utf8_lossy(&output.stderr).trim()),
+        }
+    }
+
     /// What of git's own is under way in this work tree and owns HEAD until it is finished: `a merge`, `a rebase`; `None` for nothing.
     pub fn under_way(&self) -> Option<&'static str> {
         const MARKS: &[(&str, &str)] = &[

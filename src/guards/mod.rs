@@ -30,6 +30,7 @@ use crate::patch::{Change, FileState, Patch, RelPath, Tree};
 use delta::Delta;
 pub use dependencies::is_lock;
 pub use surface::lost;
+pub use syntax::Lang;
 
 /// What a finding means for the patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

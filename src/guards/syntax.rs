@@ -23,8 +23,9 @@ const LEAST_KEPT: usize = 1 << 10;
 const MOST_DEPTH: usize = 400;
 
 /// Languages with a grammar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lang {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "they are called what they are called")]
+pub enum Lang {
     Rust,
     Python,
     TypeScript,
@@ -35,7 +36,12 @@ pub(super) enum Lang {
 }
 
 impl Lang {
-    pub(super) fn of(path: &RelPath) -> Option<Self> {
+    /// All of them.
+    pub const ALL: [Lang; 7] =
+        [Lang::Rust, Lang::Python, Lang::TypeScript, Lang::Tsx, Lang::JavaScript, Lang::Go, Lang::Java];
+
+    /// The language of a file, by its name; `None` where there is no grammar for it.
+    pub fn of(path: &RelPath) -> Option<Self> {
         Some(match path.extension()? {
             "rs" => Lang::Rust,
             "py" | "pyi" => Lang::Python,
@@ -77,11 +83,14 @@ impl Lang {
         })
     }
 
-    fn parse_anew(self, text: &str) -> Option<Tree> {
-        if text.len() > MOST_BYTES || depth(text) > MOST_DEPTH {
-            return None;
-        }
-        let language = match self {
+    /// Whether a text is neither too long, nor too deep, nor too broken to be parsed in a time that its length bounds.
+    pub fn can_parse(self, text: &str) -> bool {
+        self.parse(text).is_some()
+    }
+
+    /// The grammar.
+    pub fn grammar(self) -> tree_sitter::Language {
+        match self {
             Lang::Rust => tree_sitter_rust::LANGUAGE.into(),
             Lang::Python => tree_sitter_python::LANGUAGE.into(),
             Lang::TypeScript => tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into(),
@@ -89,9 +98,32 @@ impl Lang {
             Lang::JavaScript => tree_sitter_javascript::LANGUAGE.into(),
             Lang::Go => tree_sitter_go::LANGUAGE.into(),
             Lang::Java => tree_sitter_java::LANGUAGE.into(),
-        };
+        }
+    }
+
+    /// The grammar's own query for what is to have which colour.
+    pub fn highlights(self) -> String {
+        // The last pattern that fits counts, so what a language shares with another one stands first.
+        let script = tree_sitter_javascript::HIGHLIGHT_QUERY;
+        let typed = tree_sitter_typescript::HIGHLIGHTS_QUERY;
+        let tags = tree_sitter_javascript::JSX_HIGHLIGHT_QUERY;
+        match self {
+            Lang::Rust => tree_sitter_rust::HIGHLIGHTS_QUERY.to_owned(),
+            Lang::Python => tree_sitter_python::HIGHLIGHTS_QUERY.to_owned(),
+            Lang::TypeScript => format!("{script}\n{typed}"),
+            Lang::Tsx => format!("{script}\n{tags}\n{typed}"),
+            Lang::JavaScript => format!("{script}\n{tags}"),
+            Lang::Go => tree_sitter_go::HIGHLIGHTS_QUERY.to_owned(),
+            Lang::Java => tree_sitter_java::HIGHLIGHTS_QUERY.to_owned(),
+        }
+    }
+
+    fn parse_anew(self, text: &str) -> Option<Tree> {
+        if text.len() > MOST_BYTES || depth(text) > MOST_DEPTH {
+            return None;
+        }
         let mut parser = Parser::new();
-        parser.set_language(&language).ok()?;
+        parser.set_language(&self.grammar()).ok()?;
         // Recovery from garbage may cost far more than the text is long: stop after many times the steps of a good one.
         let mut steps = text.len() / 10 + 1_000;
         let mut progress = |_: &ParseState| {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::attempt::guard;
 use super::judge;
 use super::{Tools, Turn, check, others};
-use crate::guards::refuses;
+use crate::guards::{Weight, refuses};
 use crate::outcome::{Check, Outcome};
 use crate::run::events::{Decision, Event, Phase, Proof, Proven};
 use crate::run::journal::Journal;
@@ -25,7 +25,18 @@ pub(super) async fn prove(journal: &Journal, tools: &Tools) -> Result<()> {
         let reason = format!("the packages that it asks for could not be installed: {why}");
         return journal.record(Event::NotProven { reason }).await;
     }
-    if !journal.run().minimised {
+    let run = journal.run();
+    if run.is_chosen() && !run.minimised {
+        // The loop's own proposals were looked at before they were run.
+        let findings = guard(tools, &run, &run.start(), &run.kept);
+        if refuses(&findings) {
+            let reasons =
+                findings.iter().filter(|one| one.weight == Weight::Refuse).map(|one| one.reason.as_str());
+            let reason = format!("refused before it was run: {}", reasons.collect::<Vec<_>>().join("; "));
+            return journal.record(Event::NotProven { reason }).await;
+        }
+    }
+    if !run.minimised {
         drop_needless_hunks(journal, tools).await?;
     }
     match hold(journal, tools).await? {
@@ -37,8 +48,9 @@ pub(super) async fn prove(journal: &Journal, tools: &Tools) -> Result<()> {
 async fn drop_needless_hunks(journal: &Journal, tools: &Tools) -> Result<()> {
     let run = journal.run();
     let hunks: Vec<_> = run.kept.hunks().into_iter().map(|hunk| hunk.id).collect();
-    // A feature's parts are all asked for: only what a test happens not to need would go. A manifest and its lock file belong together.
-    let whole = run.is_feature() || !run.locks.is_empty();
+    // A feature's parts are all asked for: only what a test happens not to need would go. A manifest and its lock file belong together. What a
+    // person chose is what they looked at.
+    let whole = run.is_feature() || !run.locks.is_empty() || run.is_chosen();
     let needed = if hunks.len() < 2 || whole || !run.spec.minimise {
         hunks.clone()
     } else {

@@ -513,6 +513,13 @@ pub enum Event {
         /// Why.
         reasons: Vec<String>,
     },
+    /// A person chose another of the green candidates: it is proven before anything else, and lands as it was looked at.
+    Chosen {
+        /// Who.
+        by: String,
+        /// Its number, from 1: the patch of the attempt that went green, then that attempt's `alternatives`.
+        candidate: usize,
+    },
     /// A person looked.
     Approved {
         /// Who.
@@ -633,6 +640,7 @@ impl Event {
             Event::Proven { .. } => "proven",
             Event::NotProven { .. } => "not-proven",
             Event::ApprovalNeeded { .. } => "approval-needed",
+            Event::Chosen { .. } => "chosen",
             Event::Approved { .. } => "approved",
             Event::Moved { .. } => "moved",
             Event::LandingStarted { .. } => "landing-started",

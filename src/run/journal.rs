@@ -401,6 +401,8 @@ fn projection(event: &Event, run: &Run) -> Projection {
                 cost,
             });
         }
+        // A candidate that a person chose may not hold, and what was proven before stays so.
+        Event::NotProven { .. } if run.green => {}
         Event::NotProven { reason } => projection.unproven = Some(format!("not proven: {reason}")),
         Event::Decided { .. } => {
             projection.attempt = run.attempts.last().map(|attempt| attempt_row(run, attempt))

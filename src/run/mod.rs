@@ -4,6 +4,7 @@
 //! done; the loop in [`crate::heal`] does it and records what came of it. A process that dies loses at most the step it was in, and another
 //! one goes on from [`Run::next`].
 
+mod candidates;
 pub mod events;
 pub mod journal;
 pub mod proposal;
@@ -12,6 +13,8 @@ pub mod queued;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+
+pub use candidates::{Candidate, SetAside};
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::fault::{Exit, Fault};
@@ -132,6 +135,12 @@ pub struct Run {
     pub tries: u32,
     /// Whether `kept` is green and waits for its proof.
     pub green: bool,
+    /// The green patches that a person may choose among ([`Run::choices`]).
+    candidates: Vec<Candidate>,
+    /// Which of them is kept, from 0.
+    chosen: usize,
+    /// What waited before another one was chosen.
+    set_aside: Option<SetAside>,
     /// Whether the patch was minimised.
     pub minimised: bool,
     /// The proof.
@@ -222,6 +231,9 @@ impl Run {
             rung: 0,
             tries: 0,
             green: false,
+            candidates: Vec::new(),
+            chosen: 0,
+            set_aside: None,
             minimised: false,
             proof: None,
             approval: Vec::new(),
@@ -323,6 +335,10 @@ impl Run {
                 self.minimised = true;
             }
             Event::Proven { proof, doubts } => {
+                // Who agreed before it was proven did not know of these.
+                if doubts.iter().any(|doubt| !self.approval.contains(doubt)) {
+                    self.approved = None;
+                }
                 self.proof = Some((**proof).clone());
                 self.approval.retain(|reason| !doubts.contains(reason));
                 self.approval.extend(doubts.iter().cloned());
@@ -331,12 +347,17 @@ impl Run {
                     self.approval.push(proposal::WAITS.to_owned());
                 }
             }
-            Event::NotProven { reason } => self.not_proven(reason),
+            Event::NotProven { reason } => {
+                if !self.fall_back(reason) {
+                    self.not_proven(reason);
+                }
+            }
             Event::ApprovalNeeded { reasons } => {
                 // A ticket's run waits for what its sub-task waits for.
                 self.approval.clone_from(reasons);
                 self.finished = None;
             }
+            Event::Chosen { candidate, .. } => self.choose(*candidate),
             Event::Approved { .. } => self.approved = Some(self.result().digest()),
             Event::Moved { from, base, hidden, .. } => {
                 self.spec.from = (**from).clone();
@@ -345,6 +366,7 @@ impl Run {
                 self.moves += 1;
                 self.proof = None;
                 self.landing = None;
+                self.unprove_set_aside();
             }
             Event::LandingStarted { record } => self.landing = Some((**record).clone()),
             Event::Landed { record } => self.landed = Some(record.as_deref().cloned()),
@@ -545,10 +567,16 @@ impl Run {
         attempt.decision = Some((decision, reason.to_owned()));
         attempt.red = red.to_vec();
         attempt.ended = Some(at);
+        let attempt = attempt.clone();
         let patch = attempt.patch.clone().unwrap_or_default();
         match decision {
             Decision::Keep | Decision::Green => {
-                self.kept = self.kept.then(&patch);
+                let before = std::mem::take(&mut self.kept);
+                match decision {
+                    Decision::Green => self.offer(&before, &attempt),
+                    _ => self.candidates.clear(),
+                }
+                self.kept = before.then(&patch);
                 self.red = red.to_vec();
                 self.green = decision == Decision::Green;
                 self.minimised = false;
@@ -579,6 +607,8 @@ impl Run {
     fn not_proven(&mut self, reason: &str) {
         self.green = false;
         self.kept = Patch::new();
+        self.candidates.clear();
+        self.chosen = 0;
         self.minimised = false;
         self.approval.clear();
         self.red = self.red_before();

@@ -273,6 +273,94 @@ fn an_approval_is_for_one_patch() {
     assert_eq!(story.0.next(), Step::Wait);
 }
 
+/// A run that waits with the patch `good`; `fine` looked right, too.
+fn with_a_choice() -> Story {
+    let mut story = Story::red();
+    let attempt = 1;
+    story.tell(Event::AttemptStarted { attempt, rung: 0, fixer: "codefix".into() });
+    story.tell(Event::Proposed {
+        attempt,
+        fixer: "codefix(rustc)".into(),
+        explanation: String::new(),
+        patch: patch("good"),
+        alternatives: vec![patch("fine"), patch("good")],
+    });
+    story.tell(Event::Decided { attempt, decision: Decision::Green, reason: String::new(), red: vec![] });
+    story.tell(minimised("good"));
+    story.tell(proof());
+    story.tell(Event::Finished { exit: Exit::Policy, ran: Duration::ZERO });
+    story.tell(Event::Resumed { why: "approve".into() });
+    story
+}
+
+#[test]
+fn a_candidate_that_is_chosen_is_proven_before_it_lands() {
+    let mut story = with_a_choice();
+    let digests: Vec<String> = story.0.choices().iter().map(|one| one.patch.digest()).collect();
+    assert_eq!(digests, [patch("good").digest(), patch("fine").digest()]);
+    story.tell(Event::Chosen { by: "anna".into(), candidate: 2 });
+    story.tell(Event::Approved { by: "anna".into() });
+    assert_eq!((story.0.next(), story.0.kept.digest()), (Step::Prove, patch("fine").digest()));
+    story.tell(minimised("fine"));
+    assert_eq!(story.0.next(), Step::Prove);
+    story.tell(proof());
+    assert_eq!(story.0.next(), Step::Land);
+    assert!(story.0.is_chosen());
+    assert_eq!(story.0.credited(), ["codefix(rustc)"]);
+}
+
+#[test]
+fn what_waited_waits_again_where_the_chosen_candidate_does_not_hold() {
+    let mut story = with_a_choice();
+    story.tell(Event::Chosen { by: "anna".into(), candidate: 2 });
+    story.tell(Event::Approved { by: "anna".into() });
+    story.tell(Event::NotProven { reason: "a test fails".into() });
+    assert_eq!((story.0.next(), story.0.kept.digest()), (Step::Wait, patch("good").digest()));
+    assert_eq!(story.0.choice(), 1);
+    assert_eq!(story.0.choices()[1].failed.as_deref(), Some("a test fails"));
+    story.tell(Event::Approved { by: "anna".into() });
+    assert_eq!(story.0.next(), Step::Land);
+}
+
+#[test]
+fn what_waited_is_proven_again_where_the_tree_moved_under_the_chosen_candidate() {
+    let mut story = with_a_choice();
+    story.tell(Event::Chosen { by: "anna".into(), candidate: 2 });
+    story.tell(Event::Approved { by: "anna".into() });
+    story.tell(minimised("fine"));
+    story.tell(proof());
+    let from = Box::new(base("6"));
+    story.tell(Event::Moved { from, base: Patch::new(), hidden: Vec::new(), files: vec![] });
+    story.tell(Event::NotProven { reason: "red now".into() });
+    assert_eq!((story.0.next(), story.0.kept.digest()), (Step::Prove, patch("good").digest()));
+    story.tell(proof());
+    assert_eq!(story.0.next(), Step::Wait);
+}
+
+#[test]
+fn who_agreed_before_the_proof_looks_again_at_what_it_left_in_doubt() {
+    let mut story = with_a_choice();
+    story.tell(Event::Chosen { by: "anna".into(), candidate: 2 });
+    story.tell(Event::Approved { by: "anna".into() });
+    story.tell(minimised("fine"));
+    let Event::Proven { proof, .. } = proof() else { unreachable!() };
+    story.tell(Event::Proven { proof, doubts: vec!["check lint is red".into()] });
+    assert_eq!(story.0.next(), Step::Wait);
+}
+
+#[test]
+fn only_what_is_proven_and_waits_is_changed_for_another_candidate() {
+    let mut story = with_a_choice();
+    for candidate in [0, 1, 3] {
+        story.tell(Event::Chosen { by: "anna".into(), candidate });
+        assert_eq!((story.0.next(), story.0.choice()), (Step::Wait, 1), "{candidate}");
+    }
+    story.tell(Event::Approved { by: "anna".into() });
+    story.tell(Event::Landed { record: None });
+    story.tell(Event::Chosen { by: "anna".into(), candidate: 2 });
+    assert_eq!(story.0.next(), Step::Learn);
+}
+
 #[test]
 fn what_a_person_rejected_waits_no_more() {
     let mut story = Story::red();
@@ -347,7 +435,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             fixer: "codefix(rustc)".into(),
             explanation: String::new(),
             patch: patch(&text),
-            alternatives: Vec::new(),
+            alternatives: vec![patch("c"), patch("d")],
         }),
         decision.prop_map(|decision| Event::Decided {
             attempt: 1,
@@ -359,6 +447,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::NotProven { reason: String::new() }),
         Just(Event::Warned { what: "w".into(), advice: "a".into() }),
         Just(Event::Approved { by: "somebody".into() }),
+        (0usize..4).prop_map(|candidate| Event::Chosen { by: "somebody".into(), candidate }),
         Just(Event::Resumed { why: "resume".into() }),
         Just(Event::Stopped { rule: StopRule::Time, why: String::new(), look_at: Vec::new() }),
         Just(Event::Finished { exit: Exit::Red, ran: Duration::ZERO }),

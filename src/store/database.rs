@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "feed", include_str!("../../migrations/0006_feed.sql")),
     (8, "proposals", PROPOSALS),
     (9, "alerts", ALERTS),
+    (11, "repos", REPOS),
 ];
 
 /// The same for PostgreSQL, which came later. From version 4 on both take the same scripts, where they can.
@@ -35,12 +36,14 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (6, "feed", include_str!("../../migrations/postgres/0006_feed.sql")),
     (8, "proposals", PROPOSALS),
     (9, "alerts", ALERTS),
+    (11, "repos", REPOS),
 ];
 
 const QUEUE: &str = include_str!("../../migrations/0004_queue.sql");
 const SERVICE: &str = include_str!("../../migrations/0005_service.sql");
 const PROPOSALS: &str = include_str!("../../migrations/0008_proposals.sql");
 const ALERTS: &str = include_str!("../../migrations/0009_alerts.sql");
+const REPOS: &str = include_str!("../../migrations/0011_repos.sql");
 
 fn migrator(migrations: &'static [(i64, &str, &str)]) -> Migrator {
     let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {

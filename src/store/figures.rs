@@ -44,6 +44,11 @@ impl Dealt {
             _ => Dealt::Other,
         }
     }
+
+    /// Whether it was red and did not become green, by whatever was in the way.
+    pub fn is_red_still(self) -> bool {
+        matches!(self, Dealt::Exhausted | Dealt::LeftToPeople)
+    }
 }
 
 /// What one fixer brought.

@@ -2,9 +2,7 @@
 
 use anyhow::Result;
 use jiff::Timestamp;
-use serde::Serialize;
 
-use super::rows::time;
 use super::sql::query;
 use super::{RunRow, Store, moment};
 
@@ -38,17 +36,6 @@ pub struct Mark {
     pub created_at: Timestamp,
     /// Its id.
     pub id: String,
-}
-
-/// A repo that there are runs of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SeenRepo {
-    /// Its root.
-    pub repo: String,
-    /// How many runs there are.
-    pub runs: u64,
-    /// When the last one was made.
-    pub last_run_at: Timestamp,
 }
 
 impl Store {
@@ -96,37 +83,6 @@ impl Store {
             .all(self)
             .await?;
         rows.iter().map(|row| Ok((row.get("status")?, row.count("runs")?))).collect()
-    }
-
-    /// Whether there is a run of this repo.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn knows_repo(&self, repo: &str) -> Result<bool> {
-        let known = query("SELECT id FROM runs WHERE repo = $1 LIMIT 1").bind(repo);
-        Ok(known.first(self).await?.is_some())
-    }
-
-    /// The repos that there are runs of, the last used first, at most 1,000.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn seen_repos(&self) -> Result<Vec<SeenRepo>> {
-        let rows = query(
-            "SELECT repo, COUNT(*) AS runs, MAX(created_at) AS last_run_at FROM runs \
-             GROUP BY repo ORDER BY last_run_at DESC, repo LIMIT 1000",
-        )
-        .all(self)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(SeenRepo {
-                    repo: row.get("repo")?,
-                    runs: row.count("runs")?,
-                    last_run_at: time(row, "last_run_at")?,
-                })
-            })
-            .collect()
     }
 }
 

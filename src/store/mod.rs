@@ -16,6 +16,7 @@ mod listing;
 pub mod measure;
 mod proposals;
 mod queue;
+mod repos;
 mod reservations;
 mod rows;
 pub(crate) mod sql;
@@ -41,12 +42,13 @@ pub use audit::{Asked, AuditRow, Known};
 pub use feed::Fed;
 pub use figures::{CategorySum, CostSum, DayOutcome, Dealt, FixerSum};
 pub use lease::{Lease, Lock, run_dir};
-pub use listing::{Listing, Mark, SeenRepo};
+use listing::escaped;
+pub use listing::{Listing, Mark};
 pub use proposals::{NewProposal, ProposalFilter, ProposalPatch, ProposalRow, Proposes, out_of_turn};
 pub use queue::{
-    Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, RepoRow, STEP, Standing, Submission,
-    Submitted,
+    Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, STEP, Standing, Submission, Submitted,
 };
+pub use repos::{Pause, RepoRow};
 pub use reservations::Taken;
 pub use rows::{
     AttemptRow, Called, Event, NewEvent, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status,
@@ -206,6 +208,7 @@ impl Store {
     pub async fn create(&self, run: &NewRun, first: &NewEvent) -> Result<Lease> {
         lease::check_id(&run.id)?;
         let mut transaction = self.begin().await?;
+        self.note_repo(&mut transaction, &run.repo).await?;
         self.insert(&mut transaction, run, first.at, None, None, None).await?;
         self.push(&mut transaction, None, &run.id, 0, first).await?;
         let lease = self.first_lease(&mut transaction, &run.id).await?;

@@ -22,10 +22,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-pub use rows::{Back, Cancelled, Claim, Depth, Priority, Queued, RepoRow, Standing, Submission, Submitted};
+pub use rows::{Back, Cancelled, Claim, Depth, Priority, Queued, Standing, Submission, Submitted};
 
 use super::Store;
-use super::sql::{Row, Transaction, query, signed};
+use super::sql::{Transaction, query, signed};
 
 /// How much sooner a run is due than one that is a priority lower.
 pub const STEP: Duration = Duration::from_secs(15 * 60);
@@ -34,15 +34,9 @@ pub const STEP: Duration = Duration::from_secs(15 * 60);
 pub const MOST_DEATHS: u32 = 5;
 
 impl Store {
-    /// Makes the repo's row where there is none, and locks it. A new repo comes last in the round.
-    async fn know(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
-        query(
-            "INSERT INTO repos (repo, served) SELECT $1, COALESCE(MAX(served), 0) + 1 FROM repos WHERE true \
-             ON CONFLICT (repo) DO NOTHING",
-        )
-        .bind(repo)
-        .execute(&mut *transaction)
-        .await?;
+    /// Makes the repo's row where there is none, and locks it.
+    pub(super) async fn know(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
+        self.note_repo(transaction, repo).await?;
         self.lock_repo(transaction, repo).await
     }
 
@@ -51,7 +45,7 @@ impl Store {
     }
 
     /// Writes what follows for the repo from the queue, and wakes whoever waits for it.
-    async fn changed(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
+    pub(super) async fn changed(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
         self.follow(transaction, repo).await?;
         self.ring(transaction).await
     }
@@ -74,24 +68,6 @@ impl Store {
         );
         let row = followed.bind(repo).first(transaction).await?;
         Ok(row.map(|row| row.get::<Option<i64>>("head")).transpose()?.flatten().is_some())
-    }
-
-    /// The repos that runs were submitted for, by name.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn repos(&self) -> Result<Vec<RepoRow>> {
-        let rows =
-            query("SELECT repo, concurrency, paused, running FROM repos ORDER BY repo").all(self).await?;
-        let repo = |row: &Row| {
-            Ok(RepoRow {
-                repo: row.get("repo")?,
-                concurrency: row.count("concurrency")?.try_into().unwrap_or(u32::MAX),
-                paused: row.get("paused")?,
-                running: row.count("running")?,
-            })
-        };
-        rows.iter().map(repo).collect()
     }
 
     /// The runs in the queue, those under way first, then by when they are due.

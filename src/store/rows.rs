@@ -411,3 +411,9 @@ pub(super) fn time(row: &Row, column: &str) -> Result<Timestamp> {
     let text: String = row.get(column)?;
     text.parse().with_context(|| format!("{column} is no moment: {text:?}"))
 }
+
+/// A moment that may be missing.
+pub(super) fn maybe(row: &Row, column: &str) -> Result<Option<Timestamp>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|_| time(row, column)).transpose()
+}

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::rows::time;
+use super::rows::{maybe, time};
 use super::sql::{Row, query};
 use super::{Store, moment};
 use crate::fault::Fault;
@@ -47,11 +47,6 @@ impl TokenRow {
             used_at: maybe(row, "used_at")?,
         })
     }
-}
-
-fn maybe(row: &Row, column: &str) -> Result<Option<Timestamp>> {
-    let text: Option<String> = row.get(column)?;
-    text.map(|_| time(row, column)).transpose()
 }
 
 /// The least time between two notes that a token was used.

@@ -254,6 +254,21 @@ pub(crate) async fn in_browser(
     Ok(next.run(request).await)
 }
 
+/// An answer with a line for the audit log, where the path alone does not say what was done.
+pub(crate) struct Noted<R>(pub(crate) String, pub(crate) R);
+
+/// The line.
+#[derive(Clone)]
+struct Note(String);
+
+impl<R: IntoResponse> IntoResponse for Noted<R> {
+    fn into_response(self) -> Response {
+        let mut response = self.1.into_response();
+        response.extensions_mut().insert(Note(self.0));
+        response
+    }
+}
+
 /// Writes every call that is to change something down, before it is made, and what came of it.
 pub(crate) async fn recorded(
     State(shared): State<Arc<Shared>>,
@@ -279,7 +294,8 @@ pub(crate) async fn recorded(
     };
     let id = shared.store.audit_begin(&asked).await?;
     let response = next.run(request).await;
-    shared.store.audit_end(&id, response.status().as_u16(), None).await?;
+    let note = response.extensions().get::<Note>().map(|note| note.0.as_str());
+    shared.store.audit_end(&id, response.status().as_u16(), note).await?;
     Ok(response)
 }
 

@@ -7,6 +7,7 @@
 mod access;
 mod api;
 mod chart;
+mod colour;
 mod diff;
 mod door;
 mod figures;
@@ -36,18 +37,20 @@ pub use server::serve;
 use crate::clock::Clock;
 use crate::config::Effective;
 use crate::redact::Redactor;
+use crate::repos::Look;
 use crate::store::{ProposalRow, Store};
 
 /// What the names of tokens begin with that `regreen serve` makes and prints by itself, for this machine only.
 pub const LOCAL: &str = "printed at ";
 
-/// What the service can do to a run. The command line has the tools for it.
+/// What the service can do to runs, and see of repos. The command line has the tools for it.
 ///
-/// Errors are [`Fault`](crate::fault::Fault)s where the run does not allow it as it stands.
+/// Errors are [`Fault`](crate::fault::Fault)s where the run, or the folder, does not allow it as it stands.
 #[async_trait]
 pub trait Actions: Send + Sync {
-    /// `by` agrees to the patch whose digest is `patch`. Its landing goes on behind this call.
-    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<()>;
+    /// `by` agrees to the patch whose digest is `patch`: the one that waits, or another candidate, whose number this gives. Its landing, and
+    /// before that the proof of another candidate, goes on behind this call.
+    async fn approve(&self, run: &str, by: &str, patch: &str, remark: Option<&str>) -> Result<Option<usize>>;
 
     /// `by` refuses what waits in the run.
     async fn reject(&self, run: &str, by: &str, reason: &str) -> Result<()>;
@@ -75,6 +78,12 @@ pub trait Actions: Send + Sync {
 
     /// Puts a run into the queue again, and gives the run that it is there.
     async fn retry(&self, run: &str) -> Result<String>;
+
+    /// The root of the git repository that a folder of this machine is or lies in.
+    async fn root_of(&self, named: &std::path::Path) -> Result<String>;
+
+    /// Looks at a repo of this machine.
+    async fn look(&self, repo: &str) -> Look;
 }
 
 /// What the service works with.

@@ -59,36 +59,4 @@ impl Store {
         transaction.commit().await?;
         Ok(freed > 0)
     }
-
-    /// Pauses a repo, or lets it go on. What is under way goes on to its end.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn pause(&self, repo: &str, paused: bool) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        self.know(&mut transaction, repo).await?;
-        query("UPDATE repos SET paused = $2 WHERE repo = $1")
-            .bind(repo)
-            .bind(paused)
-            .execute(&mut transaction)
-            .await?;
-        self.changed(&mut transaction, repo).await?;
-        transaction.commit().await
-    }
-
-    /// Sets how many runs of a repo may be under way at once, at least one.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn limit_repo(&self, repo: &str, concurrency: u32) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        self.know(&mut transaction, repo).await?;
-        query("UPDATE repos SET concurrency = $2 WHERE repo = $1")
-            .bind(repo)
-            .bind(i64::from(concurrency.max(1)))
-            .execute(&mut transaction)
-            .await?;
-        self.changed(&mut transaction, repo).await?;
-        transaction.commit().await
-    }
 }

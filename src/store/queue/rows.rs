@@ -187,19 +187,6 @@ pub struct Queued {
     pub reason: Option<String>,
 }
 
-/// A row of `repos`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RepoRow {
-    /// The repo, as runs name it.
-    pub repo: String,
-    /// How many of its runs may be under way at once.
-    pub concurrency: u32,
-    /// Whether no more of its runs are begun.
-    pub paused: bool,
-    /// How many are under way.
-    pub running: u64,
-}
-
 /// How many runs of each standing there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Depth {

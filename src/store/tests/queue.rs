@@ -80,12 +80,12 @@ async fn a_repo_has_so_many_runs_at_once_and_no_more(place: Place) {
     store.limit_repo("/a", 2).await.unwrap();
     let second = claim(&store).await.unwrap();
     assert!(claim(&store).await.is_none());
-    assert_eq!(store.repos().await.unwrap()[0].running, 2);
-    store.pause("/a", true).await.unwrap();
+    assert_eq!(store.repos(None, None, 10).await.unwrap()[0].running, 2);
+    store.pause("/a", "anna", "a release").await.unwrap();
     store.over(first).await.unwrap();
     store.over(second).await.unwrap();
     assert!(claim(&store).await.is_none());
-    store.pause("/a", false).await.unwrap();
+    store.unpause("/a").await.unwrap();
     assert_eq!(drain(&store).await, ["a2"]);
     assert_eq!(store.depth().await.unwrap(), Depth::default());
 }
@@ -256,7 +256,12 @@ async fn many_workers_get_every_run_once(place: Place) {
             while store.depth().await.unwrap() != Depth::default() {
                 if let Some(claim) = store.claim(&format!("w{worker}")).await.unwrap() {
                     mine.push(claim.run.clone());
-                    let repo = store.repos().await.unwrap().into_iter().find(|repo| repo.repo == claim.repo);
+                    let repo = store
+                        .repos(None, None, 10)
+                        .await
+                        .unwrap()
+                        .into_iter()
+                        .find(|repo| repo.repo == claim.repo);
                     assert_eq!(repo.map(|repo| repo.running), Some(1));
                     store.over(claim).await.unwrap();
                 }

@@ -108,9 +108,45 @@ async fn lists_are_cut_where_they_were_left(place: Place) {
         assert_eq!(store.list(&listing, None, 50).await.unwrap().len(), found, "{listing:?}");
     }
     assert_eq!(store.standings().await.unwrap(), [("running".to_owned(), 8)]);
-    let repos = store.seen_repos().await.unwrap();
-    assert_eq!((repos.len(), repos[0].runs), (1, 8));
     assert!(store.knows_repo("/repo").await.unwrap() && !store.knows_repo("/rep").await.unwrap());
+}
+
+async fn a_repo_is_known_once_it_is_added_or_has_a_run(place: Place) {
+    let store = place.store().await;
+    begin(&store, &new_run("r1")).await.unwrap();
+    begin(&store, &NewRun { trigger: "subtask".into(), ..new_run("r2") }).await.unwrap();
+    assert!(store.add_repo("/srv/100%_b", "anna").await.unwrap());
+    assert!(!store.add_repo("/srv/100%_b", "bert").await.unwrap());
+    assert!(store.add_repo("/repo", "bert").await.unwrap());
+    let roots = async |after: Option<&str>, text: Option<&str>, limit: u32| -> Vec<String> {
+        store.repos(after, text, limit).await.unwrap().into_iter().map(|row| row.repo).collect()
+    };
+    assert_eq!(roots(None, None, 9).await, ["/repo", "/srv/100%_b"]);
+    assert_eq!(roots(Some("/repo"), None, 9).await, ["/srv/100%_b"]);
+    assert_eq!(roots(None, None, 1).await, ["/repo"]);
+    assert_eq!(roots(None, Some("%_B"), 9).await, ["/srv/100%_b"]);
+    let row = store.repo("/srv/100%_b").await.unwrap().unwrap();
+    assert_eq!((row.added_by.as_deref(), row.concurrency, row.paused), (Some("anna"), 1, None));
+    let runs: Vec<String> = store.runs_of("/repo", 9).await.unwrap().into_iter().map(|run| run.id).collect();
+    assert_eq!(runs, ["r1"]);
+    assert_eq!(store.repo("/rep").await.unwrap(), None);
+
+    store.pause("/repo", "anna", "a \u{202e}release").await.unwrap();
+    let paused = store.repo("/repo").await.unwrap().unwrap().paused.unwrap();
+    assert_eq!((paused.by.as_deref(), paused.reason.as_deref()), (Some("anna"), Some("a \u{202e}release")));
+    assert!(paused.since.is_some());
+    store.unpause("/repo").await.unwrap();
+    assert_eq!(store.repo("/repo").await.unwrap().unwrap().paused, None);
+
+    let paid = Projection {
+        spent: Some(Spent { provider: "p".into(), model: "m".into(), cost: Money(1500) }),
+        ..Projection::default()
+    };
+    let asked = NewEvent::new(store.now(), "asked", json!(1)).with(paid);
+    store.append(None, "r1", 1, &asked).await.unwrap();
+    let since = "2026-01-01T00:00:00Z".parse().unwrap();
+    assert_eq!(store.cost_of_repo("/repo", since).await.unwrap(), Money(1500));
+    assert_eq!(store.cost_of_repo("/srv/100%_b", since).await.unwrap(), Money(0));
 }
 
 async fn sums_follow_from_the_tables(place: Place) {
@@ -198,6 +234,7 @@ on_both! {
     a_change_is_written_down_before_and_after,
     a_key_stands_for_one_call,
     lists_are_cut_where_they_were_left,
+    a_repo_is_known_once_it_is_added_or_has_a_run,
     sums_follow_from_the_tables,
     the_feed_gives_every_event_once_while_many_write,
 }

@@ -47,7 +47,8 @@ pub(super) struct AllWaiting {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Approval {
-    /// The digest of the patch that was looked at (`waiting.patch` of the run): another one is not agreed to.
+    /// The digest of the patch that was looked at: `waiting.patch` of the run, or that of one of its `candidates`, which is proven first and
+    /// lands if it holds. Another one is not agreed to.
     pub(super) patch: String,
     /// What they remark.
     #[serde(default)]
@@ -98,7 +99,7 @@ pub(super) async fn list(State(shared): App) -> Result<Json<AllWaiting>, Problem
     Ok(Json(AllWaiting { items: items.collect() }))
 }
 
-/// Agree to the proven patch of a run. It lands behind this call; follow the run's events.
+/// Agree to the patch of a run that waits, or to another one of its green candidates. It lands behind this call; follow the run's events.
 #[utoipa::path(
     post, path = "/runs/{run}/approve", tag = "approvals", security(("token" = ["approve"])),
     params(
@@ -117,8 +118,11 @@ pub(super) async fn approve(
     let run = shared.store.run(&run).await.map_err(Problem::of_lookup)?.id;
     let remark = approval.remark.as_deref().map(|remark| said(remark, "remark")).transpose()?;
     let approved = shared.actions.approve(&run, &caller.name, &approval.patch, remark).await;
-    approved.map_err(Problem::of_action)?;
-    Ok((StatusCode::ACCEPTED, Json(Done { run, done: "approved; it lands now".to_owned() })))
+    let done = match approved.map_err(Problem::of_action)? {
+        None => "approved; it lands now".to_owned(),
+        Some(number) => format!("candidate {number} is approved; it is proven first, and lands if it holds"),
+    };
+    Ok((StatusCode::ACCEPTED, Json(Done { run, done })))
 }
 
 /// Refuse the patch of a run that waits. Nothing is changed.

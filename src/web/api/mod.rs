@@ -7,6 +7,7 @@ mod events;
 mod overview;
 pub(super) mod proposals;
 mod queue;
+pub(super) mod repos;
 pub(super) mod runs;
 mod service;
 
@@ -38,6 +39,7 @@ use super::problem::Problem;
     components(schemas(Problem, runs::Standing, queue::Priority, proposals::ProposalState)),
     tags(
         (name = "runs", description = "What was run, and what can be done with it"),
+        (name = "repos", description = "The repos that are looked after"),
         (name = "events", description = "What happens, as it happens"),
         (name = "proposals", description = "Changes that are suggested, tested, repaired, approved and applied"),
         (name = "approvals", description = "What waits for a person"),
@@ -83,7 +85,8 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(auto_fix::status))
         .routes(routes!(auto_fix::older_status))
         .routes(routes!(queue::list))
-        .routes(routes!(overview::repos))
+        .routes(routes!(repos::list))
+        .routes(routes!(repos::show))
         .routes(routes!(overview::stats))
         .routes(routes!(alerts::list))
         .routes(routes!(service::settings))
@@ -109,7 +112,8 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(alerts::acknowledge))
         .route_layer(from_fn_with_state(Scope::Approve, scoped));
     let admin = OpenApiRouter::new()
-        .routes(routes!(queue::pause))
+        .routes(routes!(repos::add))
+        .routes(routes!(repos::change))
         .routes(routes!(service::tokens))
         .routes(routes!(service::audit))
         .route_layer(from_fn_with_state(Scope::Admin, scoped));
@@ -135,7 +139,7 @@ fn complete(document: &mut utoipa::openapi::OpenApi) {
         .content("application/problem+json", problem)
         .build();
     for item in document.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+        for operation in [&mut item.get, &mut item.post, &mut item.patch].into_iter().flatten() {
             let responses = &mut operation.responses.responses;
             responses.insert("default".to_owned(), RefOr::T(wrong.clone()));
         }

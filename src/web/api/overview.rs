@@ -2,29 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::super::problem::Problem;
 use super::super::{App, figures};
 use super::Query;
-
-/// A repo that there are runs of.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Repo {
-    /// Its root.
-    repo: String,
-    /// How many runs there are.
-    runs: u64,
-    last_run_at: Timestamp,
-}
-
-/// All repos.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Repos {
-    items: Vec<Repo>,
-}
 
 /// Over which time.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -37,17 +20,6 @@ pub(super) struct Span {
     /// What a person is assumed to need for a repair by hand, in minutes.
     #[param(minimum = 0, maximum = 1440, default = 20)]
     minutes: Option<u32>,
-}
-
-/// The repos that there are runs of, the last used first.
-#[utoipa::path(
-    get, path = "/repos", tag = "runs", security(("token" = ["read"])),
-    responses((status = 200, description = "The repos", body = Repos))
-)]
-pub(super) async fn repos(State(shared): App) -> Result<Json<Repos>, Problem> {
-    let items = shared.store.seen_repos().await?.into_iter();
-    let items = items.map(|row| Repo { repo: row.repo, runs: row.runs, last_run_at: row.last_run_at });
-    Ok(Json(Repos { items: items.collect() }))
 }
 
 /// Success, time, cost and what asks for people.

@@ -62,7 +62,7 @@ pub(super) struct Check {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Submission {
-    /// The root of the repo's working tree on the workers' machines. Who is no administrator names one that there are runs of.
+    /// The root of the repo's working tree on the workers' machines. Who is no administrator names one that was added or that there are runs of.
     #[schema(example = "/srv/shop")]
     repo: String,
     /// The folder that the command starts in, relative to the root.
@@ -152,23 +152,6 @@ pub(super) struct Queue {
     items: Vec<QueueItem>,
 }
 
-/// Which repo is to be paused, or to go on.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Pause {
-    /// Its root.
-    repo: String,
-    /// Whether no more of its runs are begun. What is under way goes on to its end.
-    paused: bool,
-}
-
-/// How a repo stands.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Paused {
-    repo: String,
-    paused: bool,
-}
-
 /// Put a run into the queue, for a worker to do.
 #[utoipa::path(
     post, path = "/runs", tag = "runs", security(("token" = ["submit"])),
@@ -213,8 +196,8 @@ async fn request(shared: &Shared, caller: &Caller, asked: Submission) -> Result<
     }
     // A command sees the whole tree: who may only submit does not choose a folder that nobody gave to Regreen.
     if !caller.may(Scope::Admin) && !shared.store.knows_repo(&asked.repo).await? {
-        return Err(Problem::forbidden("there are no runs of this repo yet")
-            .hint("an administrator submits the first one, or `regreen submit` on the machine itself"));
+        return Err(Problem::forbidden("nobody gave this repo to Regreen")
+            .hint("an administrator adds it, or `regreen repo add` on the machine itself"));
     }
     let work = match (asked.command, asked.ticket) {
         (Some(command), None) => match command.first() {
@@ -346,19 +329,4 @@ pub(super) async fn list(State(shared): App) -> Result<Json<Queue>, Problem> {
     let items = shared.store.queue(200).await?.into_iter().map(item).collect();
     let store::Depth { queued, delayed, blocked, running } = depth;
     Ok(Json(Queue { queued, delayed, blocked, running, items }))
-}
-
-/// Begin no more runs of a repo, or go on with them.
-#[utoipa::path(
-    post, path = "/repos/pause", tag = "runs", security(("token" = ["admin"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again")),
-    request_body = Pause,
-    responses((status = 200, description = "How it stands now", body = Paused))
-)]
-pub(super) async fn pause(State(shared): App, Body(pause): Body<Pause>) -> Result<Json<Paused>, Problem> {
-    if !shared.store.knows_repo(&pause.repo).await? {
-        return Err(Problem::not_found("there are no runs of this repo"));
-    }
-    shared.store.pause(&pause.repo, pause.paused).await?;
-    Ok(Json(Paused { repo: pause.repo, paused: pause.paused }))
 }

@@ -77,7 +77,7 @@ impl Standing {
 
 /// A run in a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RunItem {
+pub(crate) struct RunItem {
     /// Its id. Calls take any unambiguous start or end of it, too.
     id: String,
     /// The repo's root.
@@ -194,6 +194,21 @@ impl AttemptItem {
     }
 }
 
+/// One of several green patches.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CandidateItem {
+    /// From 1, in the order in which they were found.
+    number: usize,
+    /// Its digest, to approve it by.
+    patch: String,
+    /// Whether it is the one that is kept and waits.
+    kept: bool,
+    /// Why it did not hold when it was to be proven.
+    failed: Option<String>,
+    /// How many files, lines added and lines removed it has.
+    stat: [usize; 3],
+}
+
 /// Why a run stopped.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Stop {
@@ -228,6 +243,8 @@ pub(super) struct RunDetail {
     attempts_made: Vec<AttemptItem>,
     /// What a person has to decide.
     waiting: Option<Question>,
+    /// Green patches that a person may choose among while it waits; none where there is only one.
+    candidates: Vec<CandidateItem>,
     /// Why it stopped without a green tree.
     stopped: Option<Stop>,
     /// The proof, as events have it (docs/events.md).
@@ -361,6 +378,7 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
         baseline: None,
         attempts_made: Vec::new(),
         waiting: None,
+        candidates: Vec::new(),
         stopped: None,
         proof: None,
         rolled_back: None,
@@ -377,6 +395,14 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
     detail.attempts_made = run.attempts.iter().map(AttemptItem::of).collect();
     let question = || Question { reasons: run.approval.clone(), patch: run.result().digest() };
     detail.waiting = standing::waits(&run).then(question);
+    let candidate = |(at, one): (usize, crate::run::Candidate)| CandidateItem {
+        number: at + 1,
+        patch: one.patch.digest(),
+        kept: at + 1 == run.choice(),
+        failed: one.failed,
+        stat: Some(one.patch.stat()).map(|stat| [stat.files, stat.added, stat.removed]).unwrap_or_default(),
+    };
+    detail.candidates = run.choices().into_iter().enumerate().map(candidate).collect();
     detail.stopped = run.stopped.as_ref().map(|(rule, why, look_at)| Stop {
         rule: word(rule).unwrap_or_default(),
         why: why.clone(),
@@ -388,16 +414,39 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
     Ok(Json(detail))
 }
 
-/// The patch that a run keeps, as a unified diff for `git apply`.
+/// Which patch of a run.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WhichPatch {
+    /// That of this one of its `candidates`; otherwise the one that it keeps.
+    #[param(minimum = 1)]
+    candidate: Option<usize>,
+}
+
+/// The patch that a run keeps, or another candidate's, as a unified diff for `git apply`.
 #[utoipa::path(
-    get, path = "/runs/{run}/patch", tag = "runs", params(("run" = String, Path, description = "The run")),
+    get, path = "/runs/{run}/patch", tag = "runs",
+    params(WhichPatch, ("run" = String, Path, description = "The run")),
     security(("token" = ["read"])),
     responses((status = 200, description = "The patch", body = String, content_type = "text/x-diff"))
 )]
-pub(super) async fn patch(State(shared): App, Path(run): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn patch(
+    State(shared): App,
+    Path(run): Path<String>,
+    Query(which): Query<WhichPatch>,
+) -> Result<Response, Problem> {
     let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
     let run = standing::begun(&records(&shared.store, &row.id, 0).await?)?;
-    let patch = run.map(|run| run.result().unified()).unwrap_or_default();
+    let patch = match which.candidate {
+        None => run.map(|run| run.result().unified()).unwrap_or_default(),
+        Some(number) => {
+            let choices = run.map(|run| run.choices()).unwrap_or_default();
+            let chosen = number.checked_sub(1).and_then(|at| choices.get(at));
+            let none = || Problem::not_found(format!("the run has no candidate {number}"));
+            chosen.ok_or_else(none)?.patch.unified()
+        }
+    };
     Ok(([(header::CONTENT_TYPE, "text/x-diff; charset=utf-8")], patch).into_response())
 }
 

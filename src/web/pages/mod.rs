@@ -8,6 +8,7 @@ mod login;
 mod overview;
 mod proposal;
 mod proposals;
+mod repos;
 mod run;
 mod runs;
 mod settings;
@@ -48,6 +49,11 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/proposals/{proposal}/apply", post(proposal::apply))
         .route("/proposals/{proposal}/rollback", post(proposal::roll_back))
         .route("/proposals/{proposal}/cancel", post(proposal::cancel))
+        .route("/repos", get(repos::list).post(repos::add))
+        .route("/repos/{repo}", get(repos::one))
+        .route("/repos/{repo}/pause", post(repos::pause))
+        .route("/repos/{repo}/unpause", post(repos::unpause))
+        .route("/repos/{repo}/concurrency", post(repos::limit))
         .route("/runs/{run}", get(run::page))
         .route("/runs/{run}/logs/{seq}", get(run::log))
         .route("/runs/{run}/approve", post(run::approve))
@@ -75,6 +81,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("base.html", include_str!("../../../assets/web/base.html")),
     ("parts.html", include_str!("../../../assets/web/parts.html")),
     ("runs.html", include_str!("../../../assets/web/runs.html")),
+    ("run_base.html", include_str!("../../../assets/web/run_base.html")),
     ("run.html", include_str!("../../../assets/web/run.html")),
     ("proposals.html", include_str!("../../../assets/web/proposals.html")),
     ("proposal.html", include_str!("../../../assets/web/proposal.html")),
@@ -83,6 +90,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("log.html", include_str!("../../../assets/web/log.html")),
     ("overview.html", include_str!("../../../assets/web/overview.html")),
     ("approvals.html", include_str!("../../../assets/web/approvals.html")),
+    ("repos.html", include_str!("../../../assets/web/repos.html")),
+    ("repo.html", include_str!("../../../assets/web/repo.html")),
     ("settings.html", include_str!("../../../assets/web/settings.html")),
     ("login.html", include_str!("../../../assets/web/login.html")),
     ("error.html", include_str!("../../../assets/web/error.html")),

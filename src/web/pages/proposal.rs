@@ -16,7 +16,7 @@ use crate::web::access::{Caller, Scope};
 use crate::web::api::approvals::said;
 use crate::web::api::proposals::{Known, resubmit};
 use crate::web::api::{Path, Query};
-use crate::web::diff::diff;
+use crate::web::diff::{self, diff};
 use crate::web::problem::Problem;
 use crate::web::{App, Shared, story};
 
@@ -72,11 +72,12 @@ async fn values(shared: &Shared, caller: &Caller, known: Known) -> Result<Value,
     let (fixes, last) = fixes(shared, &known.runs).await?;
     let Known { row, runs, last: run } = known;
     let (word, tone) = shown::proposal(row.state);
+    let mut room = diff::PAGE;
     let (proposed, repair, whole) = match &run {
         Some(run) => (
-            diff(run.proposed().unwrap_or(&run.kept)),
-            diff(&run.kept),
-            if run.kept.is_empty() { Vec::new() } else { diff(&run.result()) },
+            diff(run.proposed().unwrap_or(&run.kept), &mut room),
+            diff(&run.kept, &mut room),
+            if run.kept.is_empty() { Vec::new() } else { diff(&run.result(), &mut room) },
         ),
         None => Default::default(),
     };

@@ -12,6 +12,9 @@ use crate::web::App;
 use crate::web::access::Caller;
 use crate::web::api::{Query, proposals};
 
+/// Repos that the form offers.
+const REPOS: u32 = 1000;
+
 /// Proposals on a page.
 const PAGE: u32 = 50;
 
@@ -62,7 +65,8 @@ pub(super) async fn page(
         .collect();
     let states: Vec<(&str, String)> =
         Stands::ALL.iter().map(|state| (state.as_str(), state.words())).collect();
-    let repos: Vec<String> = shared.store.seen_repos().await?.into_iter().map(|row| row.repo).collect();
+    let repos = shared.store.repos(None, None, REPOS).await?;
+    let repos: Vec<String> = repos.into_iter().map(|row| row.repo).collect();
     let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
     let filtered = state.is_some() || wanted.repo.is_some() || wanted.text.is_some();
     let values = context! {

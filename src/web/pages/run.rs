@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{Broken, Nothing, Sealed, page as respond, shown};
 use crate::clock::human;
 use crate::run::journal::records;
-use crate::store::Status;
+use crate::store::{Standing, Status};
 use crate::web::access::{Caller, Scope};
 use crate::web::api::approvals::said;
 use crate::web::api::{Path, Query};
@@ -40,13 +40,21 @@ pub(super) async fn page(
     let actions: Vec<&str> = actions.into_iter().filter(allowed).collect();
     let done = match after.done.as_str() {
         "approved" => "You approved the patch; it lands now.",
+        "chosen" => "You chose this candidate; it is proven first, and lands if it holds.",
         "rejected" => "You rejected the patch; nothing was changed.",
         "rolled-back" => "The landing was taken back.",
         "cancelled" => "You called the run off.",
         "retried" => "The run is in the queue.",
         _ => "",
     };
+    let paused = match &queued {
+        Some(queued) if queued.standing != Standing::Running => shared.store.repo(&row.repo).await?,
+        _ => None,
+    };
+    let paused = paused.and_then(|repo| repo.paused);
     let common = context! {
+        proposal => shared.store.proposal_of(&row.id).await?,
+        paused => paused.map(|pause| context! { reason => pause.reason, by => pause.by }),
         run => shown::row(&row, cut_off), word, tone, done, actions, cut_off,
         finished => row.status == Status::Finished,
         queued => queued.map(|queued| context! {
@@ -156,8 +164,8 @@ pub(super) async fn approve(
 ) -> Result<Response, Broken> {
     let run = known(&shared, &caller, &name, "approve").await?;
     let approved = shared.actions.approve(&run, &caller.name, &form.patch, None).await;
-    approved.map_err(Problem::of_action)?;
-    Ok(back(&run, "approved"))
+    let other = approved.map_err(Problem::of_action)?;
+    Ok(back(&run, if other.is_some() { "chosen" } else { "approved" }))
 }
 
 /// Refuses a patch.

@@ -13,6 +13,8 @@ use crate::web::{App, standing};
 
 /// Runs on a page.
 const PAGE: u32 = 50;
+/// Repos that can be chosen from.
+const REPOS: u32 = 1000;
 
 /// What the form above the list says: empty fields filter nothing.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -73,7 +75,8 @@ pub(super) async fn page(
     let standings = shared.store.standings().await?;
     let count = |status: &str| standings.iter().find(|(name, _)| name == status).map_or(0, |(_, runs)| *runs);
     let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
-    let repos: Vec<String> = shared.store.seen_repos().await?.into_iter().map(|row| row.repo).collect();
+    let repos = shared.store.repos(None, None, REPOS).await?;
+    let repos: Vec<String> = repos.into_iter().map(|row| row.repo).collect();
     let values = context! {
         rows => shown_rows, filter => filter, filtered => filter.is_set(), first => after.is_none(), repos,
         next => next.map(|cursor| format!("/?{query}&cursor={cursor}")),

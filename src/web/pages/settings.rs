@@ -33,7 +33,7 @@ pub(super) async fn page(State(shared): App, caller: Caller) -> Result<Response,
         for row in shared.store.audit(None, ENTRIES).await? {
             audit.push(context! {
                 at => row.at.to_string(), actor => row.actor, action => row.action, target => row.target,
-                remote => row.remote, status => row.status,
+                remote => row.remote, status => row.status, detail => row.detail,
             });
         }
     }

@@ -9,6 +9,7 @@ use crate::clock::human;
 use crate::proposal::State;
 use crate::store::{RunRow, short};
 use crate::usage::Money;
+use crate::web::api::repos::id_of;
 
 /// Makes what templates need to show values.
 pub(super) fn filters(pages: &mut Environment<'static>) {
@@ -75,7 +76,7 @@ pub(super) fn row(row: &RunRow, cut_off: bool) -> Value {
     let (word, tone) = standing(row, cut_off);
     let took = row.updated_at.duration_since(row.created_at).unsigned_abs();
     minijinja::context! {
-        id => row.id, repo => row.repo, trigger => row.trigger, goal => row.goal, word, tone,
+        id => row.id, repo => row.repo, repo_id => id_of(&row.repo), trigger => row.trigger, goal => row.goal, word, tone,
         summary => row.summary, landed => row.landed, priority => row.priority.map(|priority| priority.as_str()), cost => row.cost.0,
         created_at => row.created_at.to_string(), took => human(took),
     }

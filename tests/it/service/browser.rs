@@ -161,6 +161,8 @@ async fn everybody_can_use_every_page_in_light_and_dark_on_phones_and_wide_scree
         events["items"].as_array().expect("events").iter().find(|event| event["event"] == "checked");
     let log = format!("/runs/{red}/logs/{}", checked.expect("a check")["seq"]);
     let queued = format!("/runs/{}", queued["run"].as_str().expect("a run"));
+    let repos = served.get("/api/v1/repos").await.expect(200).json();
+    let repo = format!("/repos/{}", repos["items"][0]["id"].as_str().expect("a repo"));
     for (width, dark) in [(390, false), (1440, true)] {
         let browser = Browser::open(width, dark).await;
         let mut wrong = Vec::new();
@@ -172,7 +174,19 @@ async fn everybody_can_use_every_page_in_light_and_dark_on_phones_and_wide_scree
         assert_eq!(shown[1], json!(dark));
         assert!(shown[0].as_u64().is_some_and(|shown| shown.abs_diff(u64::from(width)) < 20), "{shown}");
         let (red, waiting) = (format!("/runs/{red}"), format!("/runs/{waiting}"));
-        for path in ["/", &red, &waiting, &queued, &log, "/overview", "/approvals", "/settings", "/nowhere"] {
+        for path in [
+            "/",
+            &red,
+            &waiting,
+            &queued,
+            &log,
+            "/overview",
+            "/approvals",
+            "/repos",
+            &repo,
+            "/settings",
+            "/nowhere",
+        ] {
             browser.client.goto(&format!("{}{path}", served.url)).await.expect("the page");
             browser.run("for (const one of document.querySelectorAll('details')) one.open = true").await;
             wrong.push((format!("{path} at {width}"), browser.run(OBSTACLES).await));

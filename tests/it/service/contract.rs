@@ -142,10 +142,7 @@ async fn every_operation_answers_as_it_is_described() {
     ] {
         caller.call("post", "/api/v1/runs", &[], "", Some(wrong)).await.expect(400);
     }
-    let pause = json!({ "repo": repo, "paused": true });
-    caller.call("post", "/api/v1/repos/pause", &[], "", Some(pause)).await.expect(200);
-    let missing = json!({ "repo": "/nowhere", "paused": true });
-    caller.call("post", "/api/v1/repos/pause", &[], "", Some(missing)).await.expect(404);
+    repos(&mut caller, &repo).await;
     caller.call("get", "/api/v1/queue", &[], "", None).await.expect(200);
     caller.call("post", "/api/v1/runs/{run}/cancel", &[("run", queued)], "", None).await.expect(200);
     caller.call("post", "/api/v1/runs/{run}/cancel", &[("run", queued)], "", None).await.expect(409);
@@ -160,8 +157,6 @@ async fn every_operation_answers_as_it_is_described() {
     let back = project.read("agenda/parsing.py");
     assert!(back.contains("def format_minute("), "{back}");
 
-    let pause = json!({ "repo": repo, "paused": false });
-    caller.call("post", "/api/v1/repos/pause", &[], "", Some(pause)).await.expect(200);
     proposals(&mut caller, &project).await;
 
     let audit = caller.call("get", "/api/v1/audit", &[], "?limit=200", None).await.expect(200).json();
@@ -178,7 +173,9 @@ async fn every_operation_answers_as_it_is_described() {
         ("POST /api/v1/runs/{run}/rollback", 200),
         ("POST /api/v1/runs/{run}/cancel", 200),
         ("POST /api/v1/runs", 201),
-        ("POST /api/v1/repos/pause", 200),
+        ("POST /api/v1/repos", 200),
+        ("PATCH /api/v1/repos/{repo}", 200),
+        ("PATCH /api/v1/repos/{repo}", 400),
         ("POST /api/v1/proposals/{proposal}/apply", 202),
     ] {
         assert!(said(action, status), "{action} {status} is not in the audit log: {audit}");
@@ -245,6 +242,65 @@ async fn proposals(caller: &mut Caller<'_>, project: &Project) {
     let patch = [("proposal", broken.as_str())];
     caller.call("get", &at("/{proposal}/patch"), &patch, "?part=proposed", None).await.expect(200);
     caller.call("get", &at("/{proposal}/patch"), &patch, "?part=nonsense", None).await.expect(400);
+}
+
+/// What can be asked and said of repos.
+async fn repos(caller: &mut Caller<'_>, repo: &str) {
+    let (all, one) = ("/api/v1/repos", "/api/v1/repos/{repo}");
+    let added = caller.call("post", all, &[], "", Some(json!({ "repo": repo }))).await;
+    assert!(added.header("location").starts_with("/api/v1/repos/"), "{added:?}");
+    let id = added.expect(201).json()["id"].as_str().expect("an id").to_owned();
+    caller.call("post", all, &[], "", Some(json!({ "repo": repo, "concurrency": 3 }))).await.expect(200);
+    for wrong in [
+        json!({ "repo": "relative" }),
+        json!({ "repo": "/nowhere" }),
+        json!({ "repo": "/" }),
+        json!({ "repo": format!("{repo}\0") }),
+        json!({ "repo": format!("/{}", "x".repeat(9000)) }),
+        json!({ "repo": repo, "concurrency": 0 }),
+    ] {
+        caller.call("post", all, &[], "", Some(wrong)).await.expect(400);
+    }
+    let page = caller.call("get", all, &[], "?limit=1&text=PROJECT", None).await.expect(200).json();
+    assert_eq!(
+        (&page["items"][0]["repo"], &page["items"][0]["concurrency"]),
+        (&json!(repo), &json!(3)),
+        "{page}"
+    );
+    caller.call("get", all, &[], &format!("?cursor={id}"), None).await.expect(200);
+    for wrong in ["?limit=0", "?cursor=%21", "?cursor=AA", "?nonsense=1"] {
+        caller.call("get", all, &[], wrong, None).await.expect(400);
+    }
+    let shown = caller.call("get", one, &[("repo", &id)], "", None).await.expect(200).json();
+    assert_eq!(shown["checks_from"], "detected", "{shown}");
+    assert!(shown["health"]["red"].as_u64() >= Some(2), "{shown}");
+    let need = |name: &str| {
+        let needs = shown["needs"].as_array().expect("needs");
+        needs.iter().find(|need| need["name"] == name).expect("the need")["works"].clone()
+    };
+    assert_eq!((need("git"), need("base"), need("sandbox")), (json!(true), json!(true), json!(true)));
+    for missing in ["AA", "!", "L25vd2hlcmU", "AAAA"] {
+        caller.call("get", one, &[("repo", missing)], "", None).await.expect(404);
+        caller.call("patch", one, &[("repo", missing)], "", Some(json!({}))).await.expect(404);
+    }
+    for wrong in [
+        json!({ "paused": true }),
+        json!({ "paused": true, "reason": " " }),
+        json!({ "reason": "for nothing" }),
+        json!({ "concurrency": 65 }),
+    ] {
+        caller.call("patch", one, &[("repo", &id)], "", Some(wrong)).await.expect(400);
+    }
+    let pause = json!({ "paused": true, "reason": "a release", "concurrency": 2 });
+    let paused = caller.call("patch", one, &[("repo", &id)], "", Some(pause)).await.expect(200).json();
+    assert_eq!(
+        (&paused["paused"]["reason"], &paused["concurrency"]),
+        (&json!("a release"), &json!(2)),
+        "{paused}"
+    );
+    let go_on = Some(json!({ "paused": false }));
+    let on = caller.call("patch", one, &[("repo", &id)], "", go_on).await.expect(200).json();
+    assert_eq!((&on["paused"], &on["concurrency"]), (&json!(null), &json!(2)), "{on}");
 }
 
 /// Follows the run until it is over.

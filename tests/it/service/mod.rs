@@ -7,6 +7,7 @@ mod events;
 mod lists;
 mod pages;
 mod proposals;
+mod repos;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};

@@ -13,7 +13,7 @@ sys.exit(1)
 "#;
 
 /// The attributes and elements of a page that could run something.
-fn active(page: &str) -> Vec<String> {
+pub(super) fn active(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     for tag in page.split('<').skip(1) {
         let tag = tag.split('>').next().unwrap_or_default();

@@ -121,7 +121,10 @@ async fn compare(steps: &[Step]) {
             Step::Pause(repo, paused) => {
                 let repo = format!("/{repo}");
                 model.repo(&repo).paused = *paused;
-                store.pause(&repo, *paused).await.unwrap();
+                match paused {
+                    true => store.pause(&repo, "anna", "a release").await.unwrap(),
+                    false => store.unpause(&repo).await.unwrap(),
+                }
             }
             Step::Pass(seconds) => {
                 model.now += i64::from(*seconds) * 1000;
