@@ -240,7 +240,8 @@ mod tests {
         let mut seen = vec![State::Proposed];
         let mut at = 0;
         while at < seen.len() {
-            for next in ACTS.iter().filter_map(|act| seen[at].after(*act)) {
+            let here = seen[at];
+            for next in ACTS.iter().filter_map(|act| here.after(*act)) {
                 if !seen.contains(&next) {
                     seen.push(next);
                 }
