@@ -20,6 +20,10 @@ pub mod plan;
 pub mod repos;
 pub mod worker;
 
+pub mod backup;
+pub mod retention;
+pub mod telemetry;
+
 pub mod run;
 
 pub mod fixers;
@@ -37,6 +41,7 @@ pub mod alerts;
 pub mod memory;
 
 pub mod edits;
+pub mod objects;
 pub mod sandbox;
 pub mod store;
 pub mod workspace;
@@ -63,6 +68,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["worker", "repos"],
     &["plan"],
     &["heal"],
+    &["backup", "retention", "telemetry"],
     &["run"],
     &["fixers"],
     &["models", "context"],
@@ -72,7 +78,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["memory", "alerts"],
     &["workspace"],
     &["sandbox"],
-    &["store", "edits"],
+    &["store", "edits", "objects"],
     &["git"],
     &["config", "redact"],
     &["outcome", "proposal"],

@@ -132,7 +132,10 @@ pub async fn look(root: &Path, environment: &Environment, user: &UserConfig, mac
             (look.checks, look.setup, look.known, look.notes) =
                 (found.checks, found.setup, found.known, found.notes);
         }
-        Err(error) => look.needs.push(Need::broken("checks", &error)),
+        Err(error) => {
+            look.known = Known::Written;
+            look.needs.push(Need::broken("checks", &error));
+        }
     }
     look.needs.push(machine);
     look

@@ -78,9 +78,9 @@
   }
 
   const source = new EventSource(events);
-  let lost = false;
-  source.onopen = () => { show("live"); if (lost) load(); lost = false; };
-  source.onerror = () => { lost = true; show("offline"); };
+  // What happened between the page and its stream is told by neither.
+  source.onopen = () => { show("live"); load(); };
+  source.onerror = () => show("offline");
   source.onmessage = (event) => {
     if (!run || JSON.parse(event.data).run === run) load();
   };

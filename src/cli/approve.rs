@@ -44,6 +44,16 @@ impl Approve {
         let listeners = session.listeners(self.json);
         let patch = self.candidate.map_or(Patch::Waiting, Patch::Numbered);
         let (journal, _) = agree(&session, &self.run, by, patch, None, listeners).await?;
+        let run = journal.run();
+        if session.store.run(&run.id).await?.priority.is_some() {
+            if !self.json {
+                let id = super::live::short(&run.id);
+                say(&format!(
+                    "approved; a worker lands it, as it came through the queue: regreen logs -f {id}"
+                ));
+            }
+            return Ok(Exit::Green);
+        }
         let exit = drive(&session, &journal, self.json).await?;
         let run = journal.run();
         if let (Trigger::Subtask { ticket, .. }, Exit::Green, false) = (&run.spec.trigger, exit, self.json) {

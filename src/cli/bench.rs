@@ -28,6 +28,7 @@ enum What {
     Guards(Guards),
     /// The queue: claims per second, the time from submit to claim, and how both grow
     Queue(super::bench_queue::Queue),
+    Fairness(super::bench_fairness::Fairness),
 }
 
 /// The guards: what passes of cheats, and what is held up of honest changes.
@@ -62,6 +63,7 @@ impl Bench {
     pub(super) async fn run(self) -> Result<Exit> {
         match self.what {
             What::Queue(queue) => queue.run().await,
+            What::Fairness(fairness) => fairness.run().await,
             What::Guards(guards) => guards.run().await,
         }
     }

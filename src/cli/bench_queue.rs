@@ -20,9 +20,12 @@ pub(super) struct Queue {
     /// Measure with so many finished runs in the store, one after the other
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1_000, 10_000, 100_000, 1_000_000])]
     finished: Vec<u64>,
-    /// So many runs are claimed each time
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    /// So many runs are claimed in each round
+    #[arg(long, value_name = "N", default_value_t = 200)]
     runs: usize,
+    /// Rounds for each number of finished runs: the queue and the bare loop take turns
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
     /// Of so many repos
     #[arg(long, value_name = "N", default_value_t = 200)]
     repos: usize,
@@ -34,7 +37,7 @@ pub(super) struct Queue {
     json: bool,
 }
 
-/// What was measured with so many finished runs.
+/// What was measured with so many finished runs. Medians over the rounds, with the quarters of the rounds below and above.
 #[derive(Debug, Serialize)]
 struct Figures {
     finished: u64,
@@ -43,10 +46,26 @@ struct Figures {
     claims_per_second: f64,
     /// The same number of rows, claimed and removed with nothing around it.
     bare_per_second: f64,
-    /// The one by the other.
-    ratio: f64,
+    /// The one by the other, round by round.
+    ratio: Spread,
     median_wait_ms: f64,
     p95_wait_ms: f64,
+}
+
+/// The middle of what was measured, and where its middle half lies.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Spread {
+    median: f64,
+    lower_quartile: f64,
+    upper_quartile: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
+        Self { median: at(0.5), lower_quartile: at(0.25), upper_quartile: at(0.75) }
+    }
 }
 
 impl Queue {
@@ -80,7 +99,10 @@ impl Queue {
                 format!("{:.0}", figures.submits_per_second),
                 format!("{:.0}", figures.claims_per_second),
                 format!("{:.0}", figures.bare_per_second),
-                format!("{:.2}", figures.ratio),
+                format!(
+                    "{:.2} ({:.2}–{:.2})",
+                    figures.ratio.median, figures.ratio.lower_quartile, figures.ratio.upper_quartile
+                ),
                 format!("{:.1} ms", figures.median_wait_ms),
                 format!("{:.1} ms", figures.p95_wait_ms),
             ]);
@@ -92,43 +114,42 @@ impl Queue {
     }
 
     async fn measure(&self, store: &Store, finished: u64) -> Result<Figures> {
-        let began = Instant::now();
-        for n in 0..self.runs {
-            submit(store, &format!("/bench/{}", n % self.repos)).await?;
+        let (mut submits, mut claims, mut bares) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..self.rounds {
+            let began = Instant::now();
+            for n in 0..self.runs {
+                submit(store, &format!("/bench/{}", n % self.repos)).await?;
+            }
+            submits.push(per_second(self.runs, began.elapsed()));
+            let bare = Bare::new(store, self.runs).await?;
+            // What else the machine does meets both alike, and neither always comes first.
+            for ours in [round % 2 == 0, round % 2 != 0] {
+                let began = Instant::now();
+                let mut workers = tokio::task::JoinSet::new();
+                for worker in 0..self.workers {
+                    let (store, bare) = (store.clone(), bare.clone());
+                    workers.spawn(async move {
+                        if ours { drain(&store, worker).await } else { bare.drain().await }
+                    });
+                }
+                while let Some(done) = workers.join_next().await {
+                    done??;
+                }
+                let speeds = if ours { &mut claims } else { &mut bares };
+                speeds.push(per_second(self.runs, began.elapsed()));
+            }
+            bare.remove().await?;
         }
-        let submits = per_second(self.runs, began.elapsed());
-        let bare = Bare::new(store, self.runs).await?;
-        let (mut ours, mut theirs) = (Duration::ZERO, Duration::ZERO);
-        let began = Instant::now();
-        let mut workers = tokio::task::JoinSet::new();
-        for worker in 0..self.workers {
-            let store = store.clone();
-            workers.spawn(async move { drain(&store, worker).await });
-        }
-        while let Some(done) = workers.join_next().await {
-            done??;
-        }
-        ours += began.elapsed();
-        let began = Instant::now();
-        for _ in 0..self.workers {
-            let bare = bare.clone();
-            workers.spawn(async move { bare.drain().await });
-        }
-        while let Some(done) = workers.join_next().await {
-            done??;
-        }
-        theirs += began.elapsed();
-        bare.remove().await?;
+        let ratios = claims.iter().zip(&bares).map(|(ours, bare)| ours / bare).collect();
         let mut waits = waits(store).await?;
         waits.sort();
         let at = |share: f64| 1000.0 * waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64();
-        let (claims, bare) = (per_second(self.runs, ours), per_second(self.runs, theirs));
         Ok(Figures {
             finished,
-            submits_per_second: submits,
-            claims_per_second: claims,
-            bare_per_second: bare,
-            ratio: claims / bare,
+            submits_per_second: Spread::of(submits).median,
+            claims_per_second: Spread::of(claims).median,
+            bare_per_second: Spread::of(bares).median,
+            ratio: Spread::of(ratios),
             median_wait_ms: at(0.5),
             p95_wait_ms: at(0.95),
         })

@@ -59,7 +59,7 @@ pub(super) async fn cancel(session: &Session, row: &RunRow, json: bool) -> Resul
         Cancelled::Claimed(claim) => {
             // Whoever has it ends it, as a worker would.
             let (_say, off) = watch::channel(Some(Why::Cancelled));
-            let driver = Loop { store: session.store.clone(), json };
+            let driver = Loop { kept: session.kept(), json, metrics: None };
             driver.drive(&claim, &CalledOff::new(off)).await?;
             session.store.over(*claim).await?;
             Ok(format!("run {} is cancelled", short(&row.id)))

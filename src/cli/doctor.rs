@@ -3,6 +3,8 @@
 use anyhow::Result;
 
 use super::paint::{BAD, CARE, DIM, GOOD, STRONG, line, out, paint};
+use super::service_check::{self, Finding};
+use crate::clock::SystemClock;
 use crate::config::{Confinement, Environment, Settings};
 use crate::fault::Exit;
 use crate::process::{Invocation, run};
@@ -14,6 +16,9 @@ pub(super) struct Doctor {
     /// One JSON object
     #[arg(long)]
     json: bool,
+    /// Also look at what `regreen serve` and `regreen worker` need
+    #[arg(long)]
+    service: bool,
 }
 
 /// The programs that checks and Regreen itself use, with how they tell their version.
@@ -41,6 +46,8 @@ struct Report {
     tools: Vec<Tool>,
     settings: Vec<crate::config::Effective>,
     configuration: Option<String>,
+    /// What the service needs; `None` where nobody asked.
+    service: Option<Vec<Finding>>,
 }
 
 /// What commands may reach over the network.
@@ -90,6 +97,13 @@ impl Doctor {
             Some(Err(error)) => (None, Some(format!("{error:#}"))),
             None => (None, None),
         };
+        let service = match &settings {
+            Ok(settings) if self.service => {
+                Some(service_check::look(&environment, settings, strict, &SystemClock).await)
+            }
+            _ => None,
+        };
+        let serves = service.iter().flatten().all(|finding| finding.works || !finding.needed);
         let report = Report {
             version: FORM,
             registries,
@@ -100,13 +114,14 @@ impl Doctor {
             tools,
             settings: settings.as_ref().map(Settings::effective).unwrap_or_default(),
             configuration: settings.as_ref().err().map(ToString::to_string).or(wrong),
+            service,
         };
         out(&if self.json {
             serde_json::to_string_pretty(&report)?
         } else {
             report.text(settings.as_ref().err().and_then(|fault| fault.hint.as_deref()))
         })?;
-        Ok(if report.ready { Exit::Green } else { Exit::Usage })
+        Ok(if report.ready && serves { Exit::Green } else { Exit::Usage })
     }
 }
 
@@ -154,6 +169,18 @@ impl Report {
         if let Some(wrong) = &self.configuration {
             lines.push(format!("  {} {wrong}", paint(BAD, "✘")));
             lines.extend(hint.iter().map(|hint| format!("      {} {hint}", paint(CARE, "→"))));
+        }
+        for finding in self.service.iter().flatten() {
+            if finding.name == service_check::FIRST {
+                lines.push(paint(STRONG, "\nservice"));
+            }
+            let mark = match (finding.works, finding.needed) {
+                (true, _) => paint(GOOD, "✔"),
+                (false, true) => paint(BAD, "✘"),
+                (false, false) => paint(CARE, "!"),
+            };
+            lines.push(format!("  {mark} {:<22} {}", finding.name, paint(DIM, line(&finding.detail, 160))));
+            lines.extend(finding.advice.iter().map(|advice| format!("      {} {advice}", paint(CARE, "→"))));
         }
         lines.push(match self.ready {
             true => paint(GOOD, "\n✔ ready: regreen heal -- CMD"),

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::page::Page;
 use super::paint::{DIM, line, paint, say};
-use super::session::{Session, new_id, sweep};
+use super::session::{FLUSH, Kept, Session, new_id, sweep};
 use super::summary::summary;
 use crate::config::{self, FixerKind, GOAL, NetworkAccess, SandboxMode, Thinking, read_repo_file};
 use crate::fault::{Exit, Fault};
@@ -24,7 +24,7 @@ use crate::redact::Redactor;
 use crate::run::Step;
 use crate::run::events::{Event, Preparation, Request, Rung, Spec, Trigger, Work};
 use crate::run::journal::Journal;
-use crate::store::{Store, is_interruption};
+use crate::store::is_interruption;
 use crate::usage::Money;
 use crate::verify::same::{alike, same};
 
@@ -153,6 +153,7 @@ pub(super) async fn drive(session: &Session, journal: &Journal, json: bool) -> R
         Err(error) => Err(error),
     };
     sweep(&scratch).await;
+    session.objects.flush(FLUSH).await;
     let run = journal.run();
     // A landing that is cut off stays open: the next start completes it or takes it back.
     let landing = run.landing.is_some() && run.landed.is_none();
@@ -197,9 +198,9 @@ pub(super) struct Ground {
 
 impl Ground {
     /// The ground of a run that exists already.
-    pub(super) async fn at(root: &Path, store: Store) -> Result<Self> {
+    pub(super) async fn at(root: &Path, kept: Kept) -> Result<Self> {
         let repo = Repo::discover(root).await?;
-        let session = Session::open_with(read_repo_file(root).as_deref(), Some(store)).await?;
+        let session = Session::open_with(read_repo_file(root).as_deref(), Some(kept)).await?;
         Ok(Self { session, root: root.to_owned(), repo, dir: String::new() })
     }
 
@@ -211,7 +212,7 @@ impl Ground {
     }
 
     /// [`Ground::find`] in a store that is open already, and nothing else.
-    pub(super) async fn find_with(options: &Options, want: Want, store: Option<Store>) -> Result<Self> {
+    pub(super) async fn find_with(options: &Options, want: Want, kept: Option<Kept>) -> Result<Self> {
         let place = options.shared.place.repo.canonicalize().map_err(|error| {
             Fault::usage(format!("{}: {error}", options.shared.place.repo.display()))
                 .hint("--repo names a folder")
@@ -241,7 +242,7 @@ impl Ground {
         };
         config::Environment::from_process().refuse_home(&root)?;
         let dir = place.strip_prefix(&root).unwrap_or(Path::new("")).to_string_lossy().into_owned();
-        let session = Session::open_with(read_repo_file(&root).as_deref(), store).await?;
+        let session = Session::open_with(read_repo_file(&root).as_deref(), kept).await?;
         Ok(Self { session, root, repo, dir })
     }
 

@@ -30,6 +30,9 @@ pub(super) struct Logs {
     json: bool,
 }
 
+/// Bytes of a log that are printed: more than are ever kept.
+const LOG: u64 = 1 << 30;
+
 /// How often a followed run is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -68,7 +71,7 @@ impl Logs {
                 }
                 over = matches!(record.event, Event::Finished { .. });
                 match &state {
-                    Some(run) => self.print(session, &record, run, &mut teller)?,
+                    Some(run) => self.print(session, &record, run, &mut teller).await?,
                     None if self.json => out(&serde_json::to_string(&record)?)?,
                     None => self.print_waiting(&record)?,
                 }
@@ -98,7 +101,7 @@ impl Logs {
         out(&format!("{} {said}\n", paint(DIM, format!("{:>8}", "–"))))
     }
 
-    fn print(&self, session: &Session, record: &Record, run: &Run, teller: &mut Teller) -> Result<()> {
+    async fn print(&self, session: &Session, record: &Record, run: &Run, teller: &mut Teller) -> Result<()> {
         if self.json {
             return out(&serde_json::to_string(record)?);
         }
@@ -114,7 +117,10 @@ impl Logs {
         if wanted != "all" && *wanted != outcome.check {
             return Ok(());
         }
-        let log = outcome.log.as_ref().and_then(|path| std::fs::read(session.state.join(path)).ok());
+        let log = match &outcome.log {
+            Some(key) => session.objects.end(key, LOG).await,
+            None => None,
+        };
         let text =
             log.map_or_else(|| outcome.tail.clone(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
         out(&plain(&text))

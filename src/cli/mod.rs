@@ -2,7 +2,9 @@
 
 mod alerts;
 mod approve;
+mod backup;
 mod bench;
+mod bench_fairness;
 mod bench_queue;
 mod cancel;
 mod demo;
@@ -14,6 +16,7 @@ mod keys;
 mod live;
 mod logs;
 mod memory;
+mod observe;
 mod page;
 pub(crate) mod paint;
 mod plan;
@@ -26,12 +29,14 @@ mod rollback;
 mod run;
 mod runs;
 mod serve;
+mod service_check;
 mod session;
 mod show;
 mod stats;
 mod submit;
 mod summary;
 mod token;
+mod vacuum;
 mod verify;
 mod worker;
 
@@ -107,6 +112,12 @@ enum Command {
     Stats(stats::Stats),
     /// What is wrong with the service as a whole
     Alerts(alerts::Alerts),
+    /// Copy the store, its logs and its snapshots into a new folder, while others work
+    Backup(backup::Backup),
+    /// Put a backup back
+    Restore(backup::Restore),
+    /// Remove what is older than the configuration keeps
+    Vacuum(vacuum::Vacuum),
     /// What was learnt from fixes that worked
     Memory(memory::Memory),
     /// Detect the checks of a repo and write regreen.toml
@@ -170,6 +181,7 @@ pub fn main() -> u8 {
         Ok(Err(error)) => complain(&error),
         Err(_panicked) => Exit::Bug.code(),
     };
+    observe::end();
     // Whatever still runs in a sandbox dies with its handle; a blocking read of a terminal must not keep the program.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     session::remove_temporary();
@@ -236,6 +248,9 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
         Command::Alerts(command) => command.run().await?,
+        Command::Backup(command) => command.run().await?,
+        Command::Restore(command) => command.run().await?,
+        Command::Vacuum(command) => command.run().await?,
         Command::Memory(command) => command.run().await?,
         Command::Init(command) => command.run().await?,
         Command::Doctor(command) => command.run().await?,
@@ -314,10 +329,21 @@ fn bug_report(what: &dyn std::fmt::Display, trace: &Backtrace) -> String {
     )
 }
 
-/// Shows what Regreen logs about itself as `REGREEN_LOG` says; without it, warnings for people.
+/// Shows what Regreen logs about itself as `REGREEN_LOG` says; without it, warnings for people. With `REGREEN_LOG_FORMAT=json` each line of it, and all
+/// that is said to people on standard error, is one JSON object.
 fn trace() {
     use tracing_subscriber::EnvFilter;
     let environment = crate::config::Environment::from_process();
+    if environment.get("REGREEN_LOG_FORMAT") == Some("json") {
+        let filter = environment.get("REGREEN_LOG").unwrap_or("regreen=warn");
+        paint::speak_json();
+        return tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_env_filter(EnvFilter::new(format!("{filter},{}=info", paint::SAID)))
+            .with_writer(|| Traces)
+            .init();
+    }
     match environment.get("REGREEN_LOG") {
         Some(filter) => tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new(filter))
@@ -340,7 +366,8 @@ struct Traces;
 
 impl std::io::Write for Traces {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        paint::say(String::from_utf8_lossy(line).trim_end_matches('\n'));
+        let line_said = String::from_utf8_lossy(line);
+        paint::hand_over(&paint::redacted(line_said.trim_end_matches('\n')));
         Ok(line.len())
     }
 

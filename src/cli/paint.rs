@@ -1,11 +1,12 @@
 //! Words and colours for people. Everything from a repo, a log or a model goes through [`plain`] before it reaches a terminal.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
-use console::measure_text_width;
+use console::{measure_text_width, strip_ansi_codes};
 use similar::{ChangeTag, TextDiff};
 
 use super::page::Page;
@@ -197,8 +198,22 @@ pub fn out_exact(text: &str) -> Result<()> {
     }
 }
 
+/// Where what is said to people comes from, among what Regreen logs.
+pub const SAID: &str = "regreen::said";
+
+/// Whether standard error is one JSON object per line.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// From here on all that is said on standard error is logged instead.
+pub fn speak_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
 /// Writes a line for people to standard error; a failure to do so is nobody's concern.
 pub fn say(text: &str) {
+    if JSON.load(Ordering::Relaxed) {
+        return tracing::info!(target: SAID, "{}", strip_ansi_codes(text));
+    }
     hand_over(&redacted(text));
 }
 

@@ -60,12 +60,8 @@ pub(super) async fn release(session: &Session, row: &ProposalRow, json: bool) ->
 /// # Errors
 /// As [`release`].
 pub(super) async fn apply(session: &Session, row: &ProposalRow) -> Result<()> {
-    let run = session.store.run(&row.run).await?;
-    if let Some(journal) = release(session, row, false).await? {
-        drop(journal);
-        session.store.enqueue(&run.id, run.priority.unwrap_or_default()).await?;
-    }
-    Ok(())
+    // It is in the queue again, for a worker to land.
+    release(session, row, false).await.map(drop)
 }
 
 /// `by` refuses a proposal, whatever its tests say.

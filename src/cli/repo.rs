@@ -173,7 +173,7 @@ fn state(row: &RepoRow) -> String {
     }
 }
 
-/// What `--json` prints of a repo; docs/queue.md describes it.
+/// What `--json` prints of a repo: its row, what its runs need, its checks, how it has been doing.
 #[derive(Serialize)]
 struct Shown<'r> {
     #[serde(flatten)]

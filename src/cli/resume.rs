@@ -75,7 +75,8 @@ impl Resume {
                     .hint("`regreen show` tells how it ended; start a new one with `regreen heal`")
                     .into());
             }
-            Some((rule, ..)) if !rule.can_go_on() => {
+            // One whose end was cut off between the two still has to be ended.
+            Some((rule, ..)) if !rule.can_go_on() && run.finished.is_some() => {
                 return Err(Fault::usage(format!("run {} stopped for good", short(id)))
                     .hint("`regreen show` tells why; start a new one with `regreen heal`")
                     .into());
@@ -87,7 +88,7 @@ impl Resume {
         journal.record(Event::Resumed { why: "resume".into() }).await?;
         self.allow(session, &journal).await?;
         match journal.run().spec.trigger {
-            Trigger::Ticket { .. } => super::run::go_on(&journal, self.json).await,
+            Trigger::Ticket { .. } => super::run::go_on(session.kept(), &journal, self.json).await,
             _ => drive(session, &journal, self.json).await,
         }
     }

@@ -9,7 +9,7 @@ use super::live::short;
 use super::page::Page;
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, say};
 use super::plan::{close, draw_up, last_plan, make, plan_of, read, spec, trigger};
-use super::session::{Session, new_id};
+use super::session::{Kept, Session, new_id};
 use super::summary::resume;
 use crate::clock::human;
 use crate::fault::{Exit, Fault};
@@ -18,7 +18,7 @@ use crate::landing::{Base, Land};
 use crate::plan::{Plan, SubTask, Ticket};
 use crate::run::events::{Event, Spec, StopRule, Trigger};
 use crate::run::journal::{Journal, load};
-use crate::run::{Run, all_made};
+use crate::run::{Run, Step, all_made};
 use crate::store::RunFilter;
 use crate::usage::Money;
 
@@ -109,13 +109,13 @@ fn slug(title: &str) -> String {
 }
 
 /// Goes on with a ticket's run that was cut off.
-pub(super) async fn go_on(journal: &Journal, json: bool) -> Result<Exit> {
+pub(super) async fn go_on(kept: Kept, journal: &Journal, json: bool) -> Result<Exit> {
     let run = journal.run();
     let Trigger::Ticket { ticket, only_plan, .. } = &run.spec.trigger else {
         return Err(Fault::usage("the run is not a ticket's").into());
     };
     let ticket = serde_json::from_value(ticket.clone()).context("the run's ticket cannot be read")?;
-    let ground = Ground::at(&run.spec.root, journal.store().clone()).await?;
+    let ground = Ground::at(&run.spec.root, kept).await?;
     if *only_plan {
         return draw_up(&ground, journal, &ticket, json).await;
     }
@@ -134,6 +134,10 @@ async fn work(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -
 }
 
 async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -> Result<Exit> {
+    // Only the end was cut off of a run that stopped for good.
+    if let (Some(_), Step::Finish(exit)) = (&journal.run().stopped, journal.run().next()) {
+        return Ok(exit);
+    }
     let plan = match &journal.run().plan {
         Some(_) => plan_of(&journal.run())?,
         None => match planned(ground, ticket).await? {

@@ -9,7 +9,7 @@ use super::session::Session;
 use crate::clock::human;
 use crate::fault::Exit;
 use crate::run::journal::load;
-use crate::store::{RunFilter, RunRow};
+use crate::store::{RunFilter, RunRow, Status};
 
 /// List runs, newest first.
 #[derive(Debug, clap::Args)]
@@ -17,6 +17,9 @@ pub(super) struct Runs {
     /// The most that are listed
     #[arg(long, short = 'n', default_value_t = 20)]
     limit: u32,
+    /// Only those that stand so
+    #[arg(long, value_enum)]
+    status: Option<Status>,
     /// One JSON object per line
     #[arg(long)]
     json: bool,
@@ -31,7 +34,8 @@ impl Runs {
                 .to_vec(),
         ];
         let cut_off = session.store.unfinished().await?;
-        for mut row in session.store.runs(&RunFilter::default(), self.limit).await? {
+        let filter = RunFilter { status: self.status, ..RunFilter::default() };
+        for mut row in session.store.runs(&filter, self.limit).await? {
             let run = load(&session.store, &row.id).await.ok();
             if let Some(run) = &run {
                 // The store's own count has those that passed on, too.

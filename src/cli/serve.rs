@@ -8,11 +8,11 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
-use tokio::net::TcpListener;
 
 use super::approve::Patch;
+use super::observe::{self, listen};
 use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
-use super::session::Session;
+use super::session::{FLUSH, Session};
 use crate::fault::{Exit, Fault};
 use crate::repos::{self, Look, Need};
 use crate::store::ProposalRow;
@@ -35,6 +35,9 @@ pub(super) struct Serve {
     /// Calls that a token may make in a minute
     #[arg(long, value_name = "N", default_value_t = NonZeroU32::new(1200).expect("not zero"))]
     rate: NonZeroU32,
+    /// Also answer /metrics, /healthz and /readyz there, to anybody who asks; without it /metrics needs a token, but from this machine
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
 }
 
 impl Serve {
@@ -46,10 +49,7 @@ impl Serve {
         if !local {
             self.refuse_strangers(&session).await?;
         }
-        let listener = TcpListener::bind(self.listen).await.map_err(|error| {
-            Fault::usage(format!("cannot listen on {}: {error}", self.listen))
-                .hint("--listen names another address")
-        })?;
+        let listener = listen(self.listen, "--listen").await?;
         let address = listener.local_addr().context("the listener has no address")?;
         let hosts = Hosts::new(address, self.public_url.as_deref())?;
         let name = format!("{LOCAL}{address}");
@@ -58,23 +58,33 @@ impl Serve {
         } else {
             say(&format!("{} listening on {}", paint(GOOD, "✔"), paint(NAME, format!("http://{address}/"))));
         }
+        let metrics = observe::count();
+        if let Some(address) = self.metrics {
+            let address =
+                observe::answer_operators(address, metrics.clone(), &session.store, &session.state).await?;
+            say(&format!("  metrics at {}", paint(NAME, format!("http://{address}/metrics"))));
+        }
+        observe::keep_tidy(&session);
         let service = Service {
             store: session.store.clone(),
-            state: session.state.clone(),
+            objects: session.objects.clone(),
             clock: session.clock.clone(),
             redactor: session.redactor(),
             settings: session.settings.effective(),
             actions: Arc::new(Hands { session: session.clone(), machine: OnceLock::new() }),
             hosts,
             rate: self.rate,
+            metrics,
         };
-        let alerts = session.watch_alerts();
+        let mut chores = session.chores();
         web::serve(listener, service, signals.next()).await?;
-        alerts.abort();
-        if local {
-            session.store.revoke_token(&name).await?;
-        }
+        chores.shutdown().await;
+        session.objects.flush(FLUSH).await;
         crate::process::leave().await;
+        // Where the store is gone, the end is none the worse for it; the next start ends what is left.
+        if local && let Err(error) = session.store.revoke_token(&name).await {
+            tracing::warn!("the printed token is still valid, `regreen token revoke` ends it: {error:#}");
+        }
         session.store.close().await;
         say("stopped");
         Ok(Exit::Green)
@@ -126,10 +136,8 @@ impl Actions for Hands {
         let row = session.store.run(run).await?;
         let (journal, other) =
             super::approve::agree(&session, run, by, Patch::Digest(patch), remark, Vec::new()).await?;
-        if let Some(priority) = row.priority {
-            // What came through the queue is a worker's to land.
-            drop(journal);
-            session.store.enqueue(&row.id, priority).await?;
+        if row.priority.is_some() {
+            // It is in the queue again, for a worker to land.
             return Ok(other);
         }
         on_one_thread(move || async move {

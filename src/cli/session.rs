@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 
 use super::live::{Lines, Tree};
+use super::observe::with_observers;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ProviderKind, Rung, Settings, open_state_dir};
 use crate::fault::{Exit, Fault};
@@ -17,6 +18,7 @@ use crate::git::{Repo, Snapshots};
 use crate::heal::{Place, Tools};
 use crate::models::prices::Prices;
 use crate::models::{Kind, Model, ProviderConfig, connect};
+use crate::objects::Objects;
 use crate::redact::Redactor;
 use crate::run::Run;
 use crate::run::events::{Spec, Trigger};
@@ -28,6 +30,15 @@ use crate::usage::Usage;
 use crate::verify::Verifier;
 use crate::workspace::Workspaces;
 
+/// What all sessions of a process share.
+#[derive(Clone)]
+pub struct Kept {
+    /// The store.
+    pub store: Store,
+    /// Where logs are kept.
+    pub objects: Objects,
+}
+
 /// The settings, the state folder and the store.
 pub struct Session {
     /// What the process was started with.
@@ -38,6 +49,8 @@ pub struct Session {
     pub state: PathBuf,
     /// The store in it.
     pub store: Store,
+    /// Where logs are kept.
+    pub objects: Objects,
     /// The machine's clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -51,22 +64,33 @@ impl Session {
         Self::open_with(repo_toml, None).await
     }
 
-    /// [`Session::open`] with a store that is open already.
+    /// [`Session::open`] with what another session of this process has open already.
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub async fn open_with(repo_toml: Option<&str>, store: Option<Store>) -> Result<Self> {
+    pub async fn open_with(repo_toml: Option<&str>, kept: Option<Kept>) -> Result<Self> {
         let environment = Environment::from_process();
         let settings = Settings::load(&environment, repo_toml)?;
         super::paint::keep_back(&redactor_of(&environment, &settings));
         let state = open_state_dir(&settings.state)?;
         own_temporary(&state);
-        let store = match (store, environment.secret(DATABASE)) {
-            (Some(store), _) => store,
-            (None, Some(url)) => Store::connect(&url, &state).await?,
-            (None, None) => Store::open(&state.join("regreen.db")).await?,
+        let Kept { store, objects } = match (kept, environment.secret(DATABASE)) {
+            (Some(kept), _) => kept,
+            (None, url) => {
+                let objects = Objects::open(&state, settings.user.objects.as_ref(), &environment)?;
+                let store = match url {
+                    Some(url) => Store::connect(&url, &state).await?,
+                    None => Store::open(&state.join("regreen.db")).await?,
+                };
+                Kept { store, objects }
+            }
         };
-        Ok(Self { environment, settings, state, store, clock: Arc::new(SystemClock) })
+        Ok(Self { environment, settings, state, store, objects, clock: Arc::new(SystemClock) })
+    }
+
+    /// What other sessions of this process share with this one.
+    pub fn kept(&self) -> Kept {
+        Kept { store: self.store.clone(), objects: self.objects.clone() }
     }
 
     /// The run whose id is, begins or ends with `name`; without one, or with `last`, the newest (of a ticket, the whole) of the repo that one stands in, or of all
@@ -107,10 +131,14 @@ impl Session {
         Some(repo.root().to_string_lossy().into_owned())
     }
 
-    /// Looks at the rules of the alerts from now on, until it is aborted.
-    pub fn watch_alerts(&self) -> tokio::task::AbortHandle {
+    /// What a process that stays does beside its work, until it is dropped: it looks at the rules of the alerts, and copies logs to the object
+    /// store.
+    pub fn chores(&self) -> tokio::task::JoinSet<()> {
         let (store, user) = (self.store.clone(), &self.settings.user);
-        tokio::spawn(crate::alerts::watch(store, user.alerts, user.budget.day)).abort_handle()
+        let mut chores = tokio::task::JoinSet::new();
+        chores.spawn(crate::alerts::watch(store, user.alerts, user.budget.day));
+        chores.spawn(self.objects.clone().upload());
+        chores
     }
 
     /// Where a run keeps its layers while it is under way.
@@ -133,7 +161,16 @@ impl Session {
     /// Where the store cannot be written.
     pub async fn begin(&self, id: &str, spec: Spec, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
         Ok(self
-            .guarded(Journal::begin(self.store.clone(), self.clock.clone(), listeners, id, spec).await?)
+            .guarded(
+                Journal::begin(
+                    self.store.clone(),
+                    self.clock.clone(),
+                    with_observers(self, listeners),
+                    id,
+                    spec,
+                )
+                .await?,
+            )
             .await)
     }
 
@@ -142,7 +179,12 @@ impl Session {
     /// # Errors
     /// Where another process has it, or it cannot be read.
     pub async fn reopen(&self, id: &str, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
-        Ok(self.guarded(Journal::reopen(self.store.clone(), self.clock.clone(), listeners, id).await?).await)
+        Ok(self
+            .guarded(
+                Journal::reopen(self.store.clone(), self.clock.clone(), with_observers(self, listeners), id)
+                    .await?,
+            )
+            .await)
     }
 
     /// Begins a run that waited in the queue, with the lease of whoever claimed it.
@@ -156,7 +198,9 @@ impl Session {
         listeners: Vec<Arc<dyn Listener>>,
     ) -> Result<Journal> {
         let (store, clock) = (self.store.clone(), self.clock.clone());
-        Ok(self.guarded(Journal::start(store, clock, listeners, lease, spec).await?).await)
+        Ok(self
+            .guarded(Journal::start(store, clock, with_observers(self, listeners), lease, spec).await?)
+            .await)
     }
 
     /// Takes up a run of the queue, with the lease of whoever claimed it.
@@ -165,7 +209,7 @@ impl Session {
     /// Where it cannot be read.
     pub async fn take_up(&self, lease: Arc<Lease>, listeners: Vec<Arc<dyn Listener>>) -> Result<Journal> {
         let (store, clock) = (self.store.clone(), self.clock.clone());
-        Ok(self.guarded(Journal::take_up(store, clock, listeners, lease).await?).await)
+        Ok(self.guarded(Journal::take_up(store, clock, with_observers(self, listeners), lease).await?).await)
     }
 
     /// The journal with the day's cap; nothing that is written down of the run from here on has secrets.
@@ -240,8 +284,8 @@ impl Session {
     /// # Errors
     /// Where a user's problem matcher cannot be read.
     pub fn verifier(&self, name: &str, network: Network, redactor: Redactor) -> Result<Verifier> {
-        let logs = self.state.join("logs").join(name);
-        Ok(Verifier { logs, matchers: Arc::new(self.matchers()?), network, redactor })
+        let (objects, logs) = (self.objects.clone(), format!("logs/{name}"));
+        Ok(Verifier { objects, logs, matchers: Arc::new(self.matchers()?), network, redactor })
     }
 
     /// What models cost: the built-in table, with the user's `prices.toml` beside the configuration file on top.
@@ -383,8 +427,11 @@ pub fn remove_temporary() {
     drop(TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
+/// How long the copies of logs may take that are left at the end of a run, or of a process.
+pub const FLUSH: Duration = Duration::from_secs(5);
+
 /// The address of a PostgreSQL that takes the place of the file in the state folder.
-const DATABASE: &str = "REGREEN_DATABASE_URL";
+pub(super) const DATABASE: &str = "REGREEN_DATABASE_URL";
 
 /// The user's own prices, beside the configuration file.
 const PRICES: &str = "prices.toml";

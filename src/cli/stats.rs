@@ -13,7 +13,7 @@ use crate::fault::Exit;
 use crate::run::Run;
 use crate::run::events::{Baseline, Decision, Trigger};
 use crate::run::journal::load;
-use crate::store::RunFilter;
+use crate::store::{AttemptRow, RunFilter, RunRow};
 use crate::usage::Money;
 
 /// Success, cost and time over all runs.
@@ -64,8 +64,14 @@ impl Stats {
         let filter = RunFilter { since: Some(since), ..RunFilter::default() };
         for row in session.store.runs(&filter, u32::MAX).await? {
             // A run of another version is left out rather than ending the whole list.
-            let Ok(run) = load(&session.store, &row.id).await else { continue };
-            figures.count(&run, &mut times);
+            match load(&session.store, &row.id).await {
+                Ok(run) => figures.count(&run, &mut times),
+                Err(_) if session.store.remains(&row.id).await?.is_some_and(|run| run.is_removed) => {
+                    let attempts = session.store.attempts(&row.id).await?;
+                    figures.count_removed(&row, &attempts);
+                }
+                Err(_) => {}
+            }
         }
         times.sort_unstable();
         figures.median_seconds_to_green = at(&times, 0.5);
@@ -119,6 +125,34 @@ impl Figures {
             let entry = self.by_category.entry(name).or_default();
             entry.0 += 1;
             entry.1 += usize::from(run.proof.is_some());
+        }
+    }
+
+    /// A run of which only its row and its attempts are left.
+    fn count_removed(&mut self, row: &RunRow, attempts: &[AttemptRow]) {
+        self.runs += 1;
+        self.cost = self.cost + row.cost;
+        let is_ticket = row.trigger == "ticket";
+        match row.outcome.as_deref() {
+            Some("planned") => self.planned += 1,
+            Some("implemented") => self.implemented += 1,
+            Some(_) if is_ticket => self.not_done += 1,
+            Some("healed") => self.healed += 1,
+            Some("green") => self.green_already += 1,
+            Some("flaky" | "infra" | "cut off") => self.cannot_judge += 1,
+            Some("waiting" | "cancelled" | "refused") => self.waiting += 1,
+            Some("limit") => self.limited += 1,
+            _ => self.still_red += 1,
+        }
+        for attempt in attempts {
+            let entry = self.attempts.entry(attempt.fixer.clone()).or_default();
+            entry.0 += 1;
+            entry.1 += usize::from(attempt.succeeded);
+            if let Some(category) = attempt.category.as_ref().filter(|_| attempt.attempt == 1) {
+                let entry = self.by_category.entry(category.clone()).or_default();
+                entry.0 += 1;
+                entry.1 += usize::from(row.outcome.as_deref() == Some("healed"));
+            }
         }
     }
 

@@ -1,9 +1,11 @@
 //! `regreen submit`: puts a command or a ticket into the queue, for a worker to do.
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use clap::Parser;
 
 use super::heal::{Options, Shared, Tries, duration};
 use super::logs::Logs;
@@ -14,7 +16,7 @@ use crate::git::Repo;
 use crate::landing::Land;
 use crate::run::events::{Request, Work};
 use crate::run::queued::{self, Line};
-use crate::store::{Priority, Status, short};
+use crate::store::{Priority, Status, Submitted, short};
 
 /// Put a run into the queue.
 #[derive(Debug, clap::Args)]
@@ -23,7 +25,9 @@ Examples:
   regreen submit -- cargo test
   regreen submit --repo /srv/shop --priority urgent --key build-1432 -- npm test
   regreen submit --delay 1h ticket.md
-  regreen submit --wait -- cargo test        follow it, and end as it ends")]
+  regreen submit --wait -- cargo test        follow it, and end as it ends
+  regreen submit --from night.jsonl          many: each line is a JSON array of the words of one submission, such as
+                                             [\"--repo\", \"/srv/shop\", \"--key\", \"7\", \"--\", \"npm\", \"test\"]")]
 pub(super) struct Submit {
     /// How urgent it is: a run is overtaken by more urgent ones for 15 minutes per step at most
     #[arg(long, value_enum, default_value_t)]
@@ -37,6 +41,9 @@ pub(super) struct Submit {
     /// Follow it until it is over, and end with its exit code
     #[arg(long)]
     wait: bool,
+    /// Submit what this file says, line by line; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ticket", "command", "key", "wait"])]
+    from: Option<PathBuf>,
     /// Where the proven patch goes: branch[=NAME], commit, worktree, none
     #[arg(long, value_name = "WHERE", default_value = "branch")]
     land: Land,
@@ -48,7 +55,7 @@ pub(super) struct Submit {
     #[command(flatten)]
     tries: Tries,
     /// A ticket to implement: a Markdown file, or - for standard input
-    #[arg(required_unless_present = "command", conflicts_with = "command")]
+    #[arg(required_unless_present_any = ["command", "from"], conflicts_with = "command")]
     ticket: Option<String>,
     /// The failing command: everything behind `--`
     #[arg(last = true, value_name = "CMD")]
@@ -57,20 +64,14 @@ pub(super) struct Submit {
 
 impl Submit {
     pub(super) async fn run(self) -> Result<Exit> {
-        let session = Session::open(None).await?;
-        let line =
-            Line { priority: self.priority, key: self.key.clone(), delay: self.delay.unwrap_or_default() };
-        let (wait, json) = (self.wait, self.shared.json);
-        let request = self.request().await?;
-        let redactor = session.redactor_of(&request.repo, None).await;
-        let submitted = queued::submit(&session.store, &redactor, &new_id(), &request, &line).await?;
-        match (json, wait) {
-            (true, true) => {}
-            (true, false) => out(&serde_json::to_string(&submitted)?)?,
-            (false, _) => out(&submitted.run)?,
+        if let Some(file) = &self.from {
+            return many(file, self.shared.json).await;
         }
-        if !submitted.new && !json {
-            say("this key was submitted before; it is the same run");
+        let session = Session::open(None).await?;
+        let (wait, json) = (self.wait, self.shared.json);
+        let submitted = self.submit(&session).await?;
+        if !json || !wait {
+            tell(&submitted, json)?;
         }
         if wait {
             return follow(&session, &submitted.run, json).await;
@@ -80,6 +81,14 @@ impl Submit {
             say(&format!("a `regreen worker` does it; to follow it: regreen logs -f {id}"));
         }
         Ok(Exit::Green)
+    }
+
+    async fn submit(self, session: &Session) -> Result<Submitted> {
+        let line =
+            Line { priority: self.priority, key: self.key.clone(), delay: self.delay.unwrap_or_default() };
+        let request = self.request().await?;
+        let redactor = session.redactor_of(&request.repo, None).await;
+        queued::submit(&session.store, &redactor, &new_id(), &request, &line).await
     }
 
     async fn request(self) -> Result<Request> {
@@ -97,6 +106,63 @@ impl Submit {
             Options { shared: self.shared, tries: self.tries, no_model: self.no_model, dry_run: false };
         Ok(options.request(repo, dir, work, self.land.to_string()))
     }
+}
+
+/// One line of a file of submissions.
+#[derive(Debug, clap::Parser)]
+#[command(name = "submit", no_binary_name = true)]
+struct Words {
+    #[command(flatten)]
+    submit: Submit,
+}
+
+/// Bytes of a file of submissions that are read.
+const LARGEST: u64 = 64 << 20;
+
+/// Submits what a file says. Every line is understood before the first is submitted.
+async fn many(file: &Path, json: bool) -> Result<Exit> {
+    let read: Box<dyn Read> = match file.to_str() {
+        Some("-") => Box::new(std::io::stdin()),
+        _ => Box::new(
+            std::fs::File::open(file)
+                .map_err(|error| Fault::usage(format!("{} cannot be read: {error}", file.display())))?,
+        ),
+    };
+    let mut text = String::new();
+    read.take(LARGEST).read_to_string(&mut text).context("the submissions are no text")?;
+    let mut all = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let wrong = |what: String| {
+            Fault::usage(format!("line {} of {}: {what}", number + 1, file.display())).hint(
+                "each line is a JSON array of the words of one submission: [\"--repo\", \"/srv/shop\", \"--\", \"npm\", \"test\"]",
+            )
+        };
+        let words: Vec<String> = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+        let said =
+            |error: clap::Error| wrong(error.to_string().lines().next().unwrap_or_default().to_owned());
+        let one = Words::try_parse_from(words).map_err(said)?.submit;
+        if one.from.is_some() || one.wait || one.ticket.as_deref() == Some("-") {
+            return Err(wrong("--from, --wait and - have no place in a file".to_owned()).into());
+        }
+        all.push(one);
+    }
+    let session = Session::open(None).await?;
+    for one in all {
+        tell(&one.submit(&session).await?, json)?;
+    }
+    Ok(Exit::Green)
+}
+
+/// Prints what became of a submission.
+fn tell(submitted: &Submitted, json: bool) -> Result<()> {
+    if json {
+        return out(&serde_json::to_string(submitted)?);
+    }
+    out(&submitted.run)?;
+    if !submitted.new {
+        say("this key was submitted before; it is the same run");
+    }
+    Ok(())
 }
 
 /// The repo's root and the folder in it. A folder that is not on this machine is taken as it is named: it may be on the workers'.

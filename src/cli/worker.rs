@@ -1,5 +1,6 @@
 //! `regreen worker`: takes runs from the queue and does them, by the same loop as `heal` and `run`.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,18 +10,20 @@ use async_trait::async_trait;
 
 use super::heal::{Ground, Options, Want, drive, duration};
 use super::live::{Lines, Teller, lay_out};
+use super::observe;
 use super::page::Page;
 use super::paint::{DIM, NAME, paint, plain, say};
 use super::proposal_spec::Unfit;
-use super::session::{Session, sweep};
+use super::session::{FLUSH, Kept, Session, sweep};
 use crate::config::read_repo_file;
 use crate::fault::{Exit, Fault};
 use crate::run::events::{Event, Record, Request, Spec, StopRule, Trigger, Work};
 use crate::run::journal::{Journal, Listener, load};
 use crate::run::queued::{self, Progress};
 use crate::run::{Run, Step};
-use crate::store::{Claim, Store, is_interruption, short};
-use crate::worker::{self, CalledOff, Driven, Driver, Settings, Why};
+use crate::store::{Claim, is_interruption, short};
+use crate::telemetry::{Metrics, Returned};
+use crate::worker::{self, CalledOff, Driven, Driver, Settings, Told, Why};
 
 /// Do what is in the queue.
 #[derive(Debug, clap::Args)]
@@ -40,6 +43,9 @@ pub(super) struct Worker {
     /// Print one event per line as JSON on standard output (docs/events.md)
     #[arg(long)]
     json: bool,
+    /// Answer /metrics, /healthz and /readyz there, to anybody who asks
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
 }
 
 impl Worker {
@@ -47,7 +53,13 @@ impl Worker {
         let mut signals = super::Signals::new()?;
         let session = Session::open(None).await?;
         super::resume::tidy(&session).await;
-        let driver = Rc::new(Loop { store: session.store.clone(), json: self.json });
+        let metrics = self.metrics.map(|_| observe::count());
+        if let (Some(address), Some(metrics)) = (self.metrics, metrics.clone()) {
+            let address = observe::answer_operators(address, metrics, &session.store, &session.state).await?;
+            say(&format!("metrics at {}", paint(NAME, format!("http://{address}/metrics"))));
+        }
+        let driver = Rc::new(Loop { kept: session.kept(), json: self.json, metrics });
+        observe::keep_tidy(&session);
         let settings = Settings {
             name: name(),
             concurrency: self.concurrency as usize,
@@ -65,9 +77,10 @@ impl Worker {
                 );
             }
         };
-        let alerts = session.watch_alerts();
+        let mut chores = session.chores();
         worker::work(&session.store, driver, &settings, stop).await?;
-        alerts.abort();
+        chores.shutdown().await;
+        session.objects.flush(FLUSH).await;
         session.store.close().await;
         Ok(Exit::Green)
     }
@@ -82,23 +95,35 @@ fn name() -> String {
 
 /// Does a claimed run as `heal` and `run` do theirs.
 pub(super) struct Loop {
-    pub(super) store: Store,
+    pub(super) kept: Kept,
     pub(super) json: bool,
+    /// Where it is counted, if anywhere.
+    pub(super) metrics: Option<Arc<Metrics>>,
 }
 
 #[async_trait(?Send)]
 impl Driver for Loop {
     async fn drive(&self, claim: &Claim, off: &CalledOff) -> Result<Driven> {
-        match queued::progress(&self.store, &claim.run).await? {
+        match queued::progress(&self.kept.store, &claim.run).await? {
             Progress::Asked(request) => self.begin(claim, off, &request).await,
             Progress::Begun => self.go_on(claim, off).await,
             Progress::Ended => Ok(Driven::Over),
         }
     }
 
-    fn tell(&self, run: &str, what: &str) {
+    fn tell(&self, run: &str, what: &Told<'_>) {
+        if let Some(metrics) = &self.metrics {
+            match what {
+                Told::Claimed { priority, waited } => metrics.claimed(*priority, *waited),
+                Told::LeaseLost => metrics.lease_lost(),
+                Told::Over => metrics.let_go(None),
+                Told::HandedOver => metrics.let_go(Some(Returned::HandedOver)),
+                Told::Blocked(_) => metrics.let_go(Some(Returned::Blocked)),
+                Told::Failed(_) => metrics.let_go(Some(Returned::Failed)),
+            }
+        }
         if !self.json {
-            say(&format!("{} {}", paint(NAME, short(run)), plain(what)));
+            say(&format!("{} {}", paint(NAME, short(run)), plain(&what.to_string())));
         }
     }
 }
@@ -113,7 +138,7 @@ impl Loop {
             Ok(Ok(ready)) => ready,
             Ok(Err(error)) if is_interruption(&error) => return Err(error),
             Ok(Err(error)) if error.is::<Unfit>() => {
-                queued::end(&self.store, &claim.lease, StopRule::Unfit, &error.to_string()).await?;
+                queued::end(&self.kept.store, &claim.lease, StopRule::Unfit, &error.to_string()).await?;
                 return Ok(Driven::Over);
             }
             Ok(Err(error)) => return Ok(Driven::Blocked(told(&error))),
@@ -129,7 +154,7 @@ impl Loop {
             return Err(nowhere(&request.repo).into());
         }
         let options = Options::of(request);
-        let ground = Ground::find_with(&options, Want::Repository, Some(self.store.clone())).await?;
+        let ground = Ground::find_with(&options, Want::Repository, Some(self.kept.clone())).await?;
         let land = request.land.parse()?;
         let spec = match &request.work {
             Work::Command(command) => ground.heal(&options, &claim.run, command.clone(), &land).await?,
@@ -149,7 +174,7 @@ impl Loop {
         match ending(why) {
             None => Ok(Driven::HandedOver),
             Some((rule, why)) => {
-                queued::end(&self.store, &claim.lease, rule, &why).await?;
+                queued::end(&self.kept.store, &claim.lease, rule, &why).await?;
                 Ok(Driven::Over)
             }
         }
@@ -157,7 +182,7 @@ impl Loop {
 
     /// Goes on with a run that another worker left, or that a person let go on.
     async fn go_on(&self, claim: &Claim, off: &CalledOff) -> Result<Driven> {
-        let run = load(&self.store, &claim.run).await?;
+        let run = load(&self.kept.store, &claim.run).await?;
         if matches!(run.next(), Step::Done(_)) {
             return Ok(Driven::Over);
         }
@@ -165,7 +190,7 @@ impl Loop {
         if !root.is_dir() {
             return Ok(Driven::Blocked(told(&nowhere(root).into())));
         }
-        let session = Session::open_with(read_repo_file(root).as_deref(), Some(self.store.clone())).await?;
+        let session = Session::open_with(read_repo_file(root).as_deref(), Some(self.kept.clone())).await?;
         let journal = session.take_up(claim.lease.clone(), self.listeners(&claim.run)).await?;
         // One that was stopped already lacks only its end.
         if run.stopped.is_none() {
@@ -179,7 +204,7 @@ impl Loop {
         let run = journal.run();
         let work = async {
             match run.spec.trigger {
-                Trigger::Ticket { .. } => super::run::go_on(journal, true).await,
+                Trigger::Ticket { .. } => super::run::go_on(session.kept(), journal, true).await,
                 _ => drive(session, journal, true).await,
             }
         };
@@ -211,7 +236,7 @@ impl Loop {
     fn listeners(&self, run: &str) -> Vec<Arc<dyn Listener>> {
         match self.json {
             true => vec![Arc::new(Lines)],
-            false => vec![Arc::new(Told { run: short(run).to_owned(), teller: Mutex::default() })],
+            false => vec![Arc::new(Spoken { run: short(run).to_owned(), teller: Mutex::default() })],
         }
     }
 }
@@ -254,12 +279,12 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 /// Says what happens in a run, in lines that begin with its id.
-struct Told {
+struct Spoken {
     run: String,
     teller: Mutex<Teller>,
 }
 
-impl Listener for Told {
+impl Listener for Spoken {
     fn heard(&self, record: &Record, run: &Run) {
         let rows = self.teller.lock().unwrap_or_else(PoisonError::into_inner).told(&record.event, run);
         if !rows.is_empty() {

@@ -27,8 +27,8 @@ pub(crate) use governance::{glob_of, pattern_of};
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
 pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter, read_repo_file};
 pub use user::{
-    AlertRules, Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking,
-    Tier, UserConfig,
+    AlertRules, Bucket, Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Retention,
+    Rung, Thinking, Tier, UserConfig,
 };
 
 use crate::fault::Fault;
@@ -280,6 +280,19 @@ impl Settings {
         add("alerts.provider_errors", alerts.provider_errors.to_string(), &[]);
         add("alerts.spend_percent", alerts.spend.to_string(), &[]);
         add("alerts.queue_age", render_duration(alerts.queue_age), &[]);
+        let kept = |age: Option<std::time::Duration>| age.map_or("for ever".to_owned(), render_duration);
+        add("retention.logs", kept(user.retention.logs), &[]);
+        let most = user.retention.logs_size.map_or("no limit".to_owned(), render_size);
+        add("retention.logs_size", most, &[]);
+        add("retention.prompts", kept(user.retention.prompts), &[]);
+        add("retention.events", kept(user.retention.events), &[]);
+        add("retention.landings", kept(user.retention.landings), &[]);
+        let objects = user.objects.as_ref().map_or("the state folder".to_owned(), |bucket| {
+            let at = bucket.endpoint.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
+            let slash = if bucket.prefix.is_empty() { "" } else { "/" };
+            format!("s3://{}{slash}{}{at}", bucket.name, bucket.prefix)
+        });
+        add("objects.url", objects, &[]);
         add("state", self.state.display().to_string(), &["REGREEN_STATE_DIR", "XDG_STATE_HOME"]);
         all
     }

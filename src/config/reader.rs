@@ -194,6 +194,16 @@ impl<'s, 't> Section<'s, 't> {
         Ok(Some(duration))
     }
 
+    /// How long something is kept: at least a second, at most a hundred years.
+    pub(super) fn age(&self, key: &'static str) -> Result<Option<Duration>, Fault> {
+        let Some(text) = self.string(key)? else { return Ok(None) };
+        let age = parse_duration(&text).map_err(|what| self.wrong(key, &format!("is wrong: {what}")))?;
+        if age < Duration::from_secs(1) || age > Duration::from_secs(36_525 * 86_400) {
+            return Err(self.wrong(key, "must be at least a second and at most 100 years, such as \"30d\""));
+        }
+        Ok(Some(age))
+    }
+
     /// A number of bytes.
     pub(super) fn size(&self, key: &'static str) -> Result<Option<u64>, Fault> {
         let Some(text) = self.string(key)? else { return Ok(None) };

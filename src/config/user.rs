@@ -270,6 +270,19 @@ pub struct GuardRules {
     pub file_bytes: u64,
 }
 
+/// A bucket of an S3-compatible object store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// What keys in it begin with; may be empty.
+    pub prefix: String,
+    /// Where the server is; `None` for AWS's own.
+    pub endpoint: Option<String>,
+    /// The region; `None` leaves it to the environment.
+    pub region: Option<String>,
+}
+
 /// From when on something is wrong with the service as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlertRules {
@@ -306,6 +319,28 @@ impl Default for AlertRules {
     }
 }
 
+/// How long what is kept of runs that are over is kept; `None` for ever.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// What checks printed.
+    pub logs: Option<Duration>,
+    /// The most bytes of it.
+    pub logs_size: Option<u64>,
+    /// What models were sent and what they answered.
+    pub prompts: Option<Duration>,
+    /// All events, but of runs that landed something.
+    pub events: Option<Duration>,
+    /// All events of runs that landed something: they cannot be rolled back after that.
+    pub landings: Option<Duration>,
+}
+
+impl Retention {
+    /// Whether everything is kept for ever.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What the user's file says; absent keys have their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserConfig {
@@ -335,6 +370,10 @@ pub struct UserConfig {
     pub minimise: bool,
     /// From when on something is wrong with the service as a whole.
     pub alerts: AlertRules,
+    /// How long what is kept of runs is kept.
+    pub retention: Retention,
+    /// Where logs go besides the state folder, so that several machines share them.
+    pub objects: Option<Bucket>,
 }
 
 const TOP: &[&str] = &[
@@ -349,11 +388,14 @@ const TOP: &[&str] = &[
     "memory",
     "proof",
     "alerts",
+    "retention",
+    "objects",
 ];
 const PROVIDER: &[&str] =
     &["kind", "base_url", "key_env", "key_file", "command", "recording", "timeout", "window"];
 const RUNG: &[&str] = &["fixer", "provider", "model", "attempts", "effort"];
 const LIMITS: &[&str] = &["memory", "processes", "file_size", "output", "check", "run", "attempts"];
+const RETENTION: &[&str] = &["logs", "logs_size", "prompts", "events", "landings"];
 const GUARDS: &[&str] = &["protected", "files", "lines", "file_size"];
 const SANDBOX: &[&str] =
     &["mode", "network", "registries", "private_registries", "read_only", "install_scripts"];
@@ -405,6 +447,8 @@ impl UserConfig {
             repeat: 2,
             minimise: true,
             alerts: AlertRules::default(),
+            retention: Retention::default(),
+            objects: None,
         }
     }
 
@@ -453,6 +497,12 @@ impl UserConfig {
         }
         if let Some(section) = top.section("alerts", ALERTS)? {
             alerts(&mut config.alerts, &section)?;
+        }
+        if let Some(section) = top.section("retention", RETENTION)? {
+            config.retention = retention(&section)?;
+        }
+        if let Some(section) = top.section("objects", &["url", "endpoint", "region"])? {
+            config.objects = Some(bucket(&section)?);
         }
         Ok(config)
     }
@@ -694,6 +744,25 @@ fn confinement(
     Ok(())
 }
 
+fn bucket(section: &Section<'_, '_>) -> Result<Bucket, Fault> {
+    let wrong = || section.wrong("url", "must be a bucket: \"s3://bucket\" or \"s3://bucket/prefix\"");
+    let url = section.string("url")?.ok_or_else(wrong)?;
+    let rest = url.strip_prefix("s3://").ok_or_else(wrong)?;
+    let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b));
+    if name.is_empty() || !plain(name) || !plain(prefix) {
+        return Err(wrong());
+    }
+    let endpoint = section.string("endpoint")?;
+    let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+    if endpoint.as_ref().is_some_and(|url| !is_web(url) || url.contains('@')) {
+        let what = "must be an address such as \"https://s3.example.org\"; keys come from the environment";
+        return Err(section.wrong("endpoint", what));
+    }
+    let (name, prefix) = (name.to_owned(), prefix.trim_matches('/').to_owned());
+    Ok(Bucket { name, prefix, endpoint, region: section.string("region")? })
+}
+
 fn alerts(target: &mut AlertRules, section: &Section<'_, '_>) -> Result<(), Fault> {
     set(&mut target.enabled, section.boolean("enabled")?);
     set(&mut target.window, section.duration("window")?);
@@ -704,6 +773,20 @@ fn alerts(target: &mut AlertRules, section: &Section<'_, '_>) -> Result<(), Faul
     set(&mut target.spend, section.integer("spend_percent", 1..=1000)?);
     set(&mut target.queue_age, section.duration("queue_age")?);
     Ok(())
+}
+
+fn retention(section: &Section<'_, '_>) -> Result<Retention, Fault> {
+    let rules = Retention {
+        logs: section.age("logs")?,
+        logs_size: section.size("logs_size")?,
+        prompts: section.age("prompts")?,
+        events: section.age("events")?,
+        landings: section.age("landings")?,
+    };
+    if rules.landings.is_some_and(|age| age < rules.events.unwrap_or(age)) {
+        return Err(section.wrong("landings", "must not be shorter than `events`"));
+    }
+    Ok(rules)
 }
 
 fn caps(target: &mut Caps, section: &Section<'_, '_>) -> Result<(), Fault> {

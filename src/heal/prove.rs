@@ -165,6 +165,7 @@ async fn hold(journal: &Journal, tools: &Tools) -> Result<Result<(Proof, Vec<Str
         sandbox: run.spec.sandbox,
         tools: versions,
         regreen: env!("CARGO_PKG_VERSION").to_owned(),
+        proposal: run.proposed().is_some(),
     };
     Ok(Ok((proof, doubts)))
 }

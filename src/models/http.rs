@@ -456,12 +456,31 @@ fn is_free(meter: &Meter) -> bool {
     meter.read() == Usage::default()
 }
 
-fn client(url: &Url, limits: &Limits) -> reqwest::Result<Client> {
+/// TLS is ring's, for every client of this program.
+fn install_tls() {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // Fails only where the program has installed one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+}
+
+/// A client for whatever is no model: every request is over within `timeout`, and no redirection is followed.
+///
+/// # Errors
+/// Where the machine's certificates cannot be read.
+pub fn plain_client(timeout: Duration) -> reqwest::Result<Client> {
+    install_tls();
+    Client::builder()
+        .user_agent(concat!("regreen/", env!("CARGO_PKG_VERSION")))
+        .timeout(timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .build()
+}
+
+fn client(url: &Url, limits: &Limits) -> reqwest::Result<Client> {
+    install_tls();
     let mut builder = Client::builder()
         .user_agent(concat!("regreen/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(limits.connect)

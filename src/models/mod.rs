@@ -22,6 +22,7 @@ mod stream;
 mod turns;
 mod vendor_error;
 
+pub use http::plain_client;
 pub use ledger::Meter;
 pub use provider::{Kind, Limits, ProviderConfig, connect};
 

@@ -23,6 +23,8 @@ pub struct SetAside {
     /// `None` once the tree moved under it.
     proof: Option<Proof>,
     approval: Vec<String>,
+    /// What the fixer said of it.
+    explanation: String,
 }
 
 impl Run {
@@ -64,7 +66,7 @@ impl Run {
     }
 
     /// Takes another candidate in the place of what is kept and was proven.
-    pub(super) fn choose(&mut self, number: usize) {
+    pub(super) fn choose(&mut self, number: usize, by: &str) {
         let is_another = |at: &usize| *at < self.candidates.len() && *at != self.chosen;
         let Some(at) = number.checked_sub(1).filter(is_another) else { return };
         if self.landing.is_some() || self.landed.is_some() {
@@ -72,11 +74,15 @@ impl Run {
         }
         let Some(proof) = self.proof.take() else { return };
         self.candidates[self.chosen].patch = self.kept.clone();
+        // The fixer's words are about its first choice.
+        let explanation =
+            self.explain(format!("Candidate {number} of {}, chosen by {by}.", self.candidates.len()));
         self.set_aside = Some(SetAside {
             chosen: self.chosen,
             kept: std::mem::take(&mut self.kept),
             proof: Some(proof),
             approval: std::mem::take(&mut self.approval),
+            explanation,
         });
         self.chosen = at;
         self.kept = self.candidates[at].patch.clone();
@@ -97,7 +103,14 @@ impl Run {
         self.approved = None;
         self.minimised = true;
         self.green = true;
+        self.explain(aside.explanation);
         true
+    }
+
+    /// Changes what is said of the attempt that went green, and gives what was.
+    fn explain(&mut self, explanation: String) -> String {
+        let green = self.attempts.iter_mut().rev().find(|attempt| attempt.worked());
+        green.map(|attempt| std::mem::replace(&mut attempt.explanation, explanation)).unwrap_or_default()
     }
 
     /// The tree moved: what was proven on it has to be proven again.

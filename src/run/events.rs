@@ -345,6 +345,9 @@ pub struct Proof {
     pub tools: std::collections::BTreeMap<String, String>,
     /// Regreen's own version.
     pub regreen: String,
+    /// Whether it is a proposal's: then the checks may be green without the patch, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proposal: bool,
 }
 
 /// One execution of a check in the proof.
@@ -602,6 +605,21 @@ pub enum Event {
 /// Fields of events that are used again as they are: the contents of files, what git and the disk call things. What the user's own files
 /// hold is kept with them.
 const EXACT: &[&str] = &["patch", "alternatives", "base", "from", "hidden", "record"];
+
+/// Takes what a model was sent, and what it answered, out of an event of the kind `asked` as it is kept. What the call used and cost stays.
+pub fn empty_prompts(payload: &mut serde_json::Value) {
+    let Some(call) = payload.get_mut("call") else { return };
+    if let Some(request) = call.get_mut("request") {
+        request["system"] = "".into();
+        request["turns"] = serde_json::Value::Array(Vec::new());
+    }
+    if let Some(answer) = call.pointer_mut("/answer/Ok") {
+        answer["text"] = "".into();
+    }
+    if let Some(why) = call.pointer_mut("/answer/Err") {
+        *why = "".into();
+    }
+}
 
 impl Event {
     /// The event as it is written down. The beginning of a run is what the user asked for, command and all, and stays as it is: without it

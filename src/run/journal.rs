@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::events::{Baseline, Decision, Event, Record, Spec, StopRule, Trigger};
 use super::{AttemptState, Run, passed};
@@ -218,12 +219,12 @@ impl Journal {
     pub async fn record(&self, event: Event) -> Result<()> {
         let pages = self.pages.clone();
         let writing = pages.writing.clone().lock_owned().await;
-        tokio::spawn(async move {
+        let record = async move {
             let recorded = pages.record(event).await;
             drop(writing);
             recorded
-        })
-        .await?
+        };
+        tokio::spawn(record.in_current_span()).await?
     }
 
     /// Passes on what a check or a fixer says while it works.
@@ -322,7 +323,13 @@ fn unpriced(model: &str) -> (String, String) {
 /// # Errors
 /// Where there is none, or its events are not of a form that this version knows.
 pub async fn load(store: &Store, id: &str) -> Result<Run> {
-    Run::fold(&records(store, id, 0).await?)
+    let records = records(store, id, 0).await?;
+    if records.is_empty() && store.remains(id).await?.is_some_and(|run| run.is_removed) {
+        return Err(Fault::usage(format!("what happened in run {} was removed", crate::store::short(id)))
+            .hint("it was older than [retention] of the configuration keeps; `regreen runs` still lists it")
+            .into());
+    }
+    Run::fold(&records)
 }
 
 /// The events of a run after `seq`.
@@ -391,6 +398,8 @@ fn projection(event: &Event, run: &Run) -> Projection {
             projection.run.base = Some(spec.from.snapshot.commit.clone());
         }
         Event::Resumed { .. } => projection.run.status = Some(Status::Running),
+        // What came through the queue is a worker's to land.
+        Event::Approved { .. } => projection.comes_back = true,
         Event::Asked { call, .. } => {
             projection.settles = true;
             let failed = call.answer.as_ref().err().cloned();
@@ -438,8 +447,8 @@ fn advances(event: &Event) -> bool {
     )
 }
 
-/// How a run ended, in one word for lists.
-fn outcome(run: &Run, exit: Exit) -> &'static str {
+/// How a run ended that ends with `exit`, in one word for lists.
+pub fn outcome(run: &Run, exit: Exit) -> &'static str {
     match exit {
         Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { only_plan: true, .. }) => "planned",
         Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { .. }) => "implemented",

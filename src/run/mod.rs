@@ -267,6 +267,8 @@ impl Run {
                 self.taken_up = record.at;
                 self.attempts.retain(|attempt| attempt.decision.is_some());
                 match self.stopped.take() {
+                    // What stopped it for good holds: only its end was not written any more.
+                    Some(stopped) if !stopped.0.can_go_on() => self.stopped = Some(stopped),
                     Some((StopRule::Time, ..)) => self.worked = std::time::Duration::ZERO,
                     Some((StopRule::Attempts, ..)) => {
                         self.forgiven = self.counted();
@@ -357,7 +359,7 @@ impl Run {
                 self.approval.clone_from(reasons);
                 self.finished = None;
             }
-            Event::Chosen { candidate, .. } => self.choose(*candidate),
+            Event::Chosen { by, candidate } => self.choose(*candidate, by),
             Event::Approved { .. } => self.approved = Some(self.result().digest()),
             Event::Moved { from, base, hidden, .. } => {
                 self.spec.from = (**from).clone();

@@ -241,6 +241,7 @@ fn proof() -> Event {
             sandbox: SandboxMode::Auto,
             tools: BTreeMap::new(),
             regreen: "0".into(),
+            proposal: false,
         }),
         doubts: Vec::new(),
     }
@@ -306,6 +307,7 @@ fn a_candidate_that_is_chosen_is_proven_before_it_lands() {
     story.tell(proof());
     assert_eq!(story.0.next(), Step::Land);
     assert!(story.0.is_chosen());
+    assert_eq!(story.0.attempts[0].explanation, "Candidate 2 of 2, chosen by anna.");
     assert_eq!(story.0.credited(), ["codefix(rustc)"]);
 }
 
@@ -318,6 +320,7 @@ fn what_waited_waits_again_where_the_chosen_candidate_does_not_hold() {
     assert_eq!((story.0.next(), story.0.kept.digest()), (Step::Wait, patch("good").digest()));
     assert_eq!(story.0.choice(), 1);
     assert_eq!(story.0.choices()[1].failed.as_deref(), Some("a test fails"));
+    assert_eq!(story.0.attempts[0].explanation, "");
     story.tell(Event::Approved { by: "anna".into() });
     assert_eq!(story.0.next(), Step::Land);
 }
@@ -370,6 +373,14 @@ fn what_a_person_rejected_waits_no_more() {
     story.tell(Event::Stopped { rule: StopRule::Rejected, why: String::new(), look_at: vec![] });
     assert!(!story.0.awaits_approval());
     assert_eq!(story.0.next(), Step::Finish(Exit::Policy));
+}
+
+#[test]
+fn what_stopped_a_run_for_good_holds_where_only_its_end_was_cut_off() {
+    let mut story = Story::red();
+    story.tell(Event::Stopped { rule: StopRule::LadderExhausted, why: String::new(), look_at: vec![] });
+    story.tell(Event::Resumed { why: "resume".into() });
+    assert_eq!(story.0.next(), Step::Finish(Exit::Red));
 }
 
 #[test]

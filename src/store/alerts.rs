@@ -81,7 +81,7 @@ pub struct Failing {
 
 /// The run that waits for a worker the longest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct LongestWait {
     /// The run.
     pub run: String,
     /// Since when it may be claimed, by the database's clock.
@@ -201,7 +201,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn longest_waiting(&self) -> Result<Option<Waiting>> {
+    pub async fn longest_waiting(&self) -> Result<Option<LongestWait>> {
         let oldest = query(
             "SELECT run, not_before, @now AS now, COUNT(*) OVER () AS waiting FROM queue \
              JOIN repos ON repos.repo = queue.repo AND NOT repos.paused \
@@ -211,7 +211,7 @@ impl Store {
         let at = |column: &str| {
             Timestamp::from_millisecond(row.get(column)?).with_context(|| format!("{column} is no moment"))
         };
-        Ok(Some(Waiting {
+        Ok(Some(LongestWait {
             run: row.get("run")?,
             since: at("not_before")?,
             now: at("now")?,

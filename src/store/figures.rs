@@ -217,10 +217,10 @@ impl Store {
     /// Where the database fails.
     pub async fn times_to_green(&self, since: Timestamp) -> Result<Vec<Duration>> {
         let rows = query(
-            "SELECT runs.created_at, MAX(events.at) AS proven_at FROM runs \
-             JOIN events ON events.run = runs.id AND events.kind = 'proven' \
-             WHERE runs.created_at >= $1 AND runs.outcome = 'healed' \
-             GROUP BY runs.id, runs.created_at ORDER BY runs.created_at DESC LIMIT $2",
+            "SELECT created_at, proven_at FROM (SELECT created_at, \
+             COALESCE(proven_at, (SELECT MAX(at) FROM events WHERE run = runs.id AND kind = 'proven')) AS proven_at \
+             FROM runs WHERE created_at >= $1 AND outcome = 'healed') AS healed \
+             WHERE proven_at IS NOT NULL ORDER BY created_at DESC LIMIT $2",
         )
         .bind(moment(since))
         .bind(TIMED)

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -126,6 +127,8 @@ struct Held {
     fence: i64,
     lost: watch::Receiver<bool>,
     beat: AbortHandle,
+    /// Whether the row has it no more, so that nothing is left to be done when it is dropped.
+    given_back: AtomicBool,
 }
 
 impl Lease {
@@ -157,9 +160,17 @@ impl Lease {
         let row = fence.map(|fence| {
             let (say, lost) = watch::channel(false);
             let task = tokio::spawn(renew(store.clone(), run.to_owned(), fence, asked, say));
-            Held { store: store.clone(), fence, lost, beat: task.abort_handle() }
+            let beat = task.abort_handle();
+            Held { store: store.clone(), fence, lost, beat, given_back: AtomicBool::new(false) }
         });
         Self { run: run.to_owned(), lock, row }
+    }
+
+    /// Says that the run's row has it no more.
+    pub(super) fn given_back(&self) {
+        if let Some(held) = &self.row {
+            held.given_back.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Gives up the lock before the lease itself goes, so that whoever sees in the database that the run is free finds it so.
@@ -177,6 +188,9 @@ impl Drop for Held {
 impl Drop for Lease {
     fn drop(&mut self) {
         let (Some(held), Ok(runtime)) = (&self.row, tokio::runtime::Handle::try_current()) else { return };
+        if held.given_back.load(Ordering::Relaxed) {
+            return;
+        }
         // Nobody waits for it: a lease that is not given back runs out.
         let (store, run, fence) = (held.store.clone(), self.run.clone(), held.fence);
         runtime.spawn(async move {

@@ -11,6 +11,7 @@ mod audit;
 mod database;
 mod feed;
 mod figures;
+mod in_use;
 mod lease;
 mod listing;
 pub mod measure;
@@ -18,10 +19,13 @@ mod proposals;
 mod queue;
 mod repos;
 mod reservations;
+mod retention;
 mod rows;
+mod saved;
 pub(crate) mod sql;
 mod tokens;
 mod turn;
+mod waiting;
 mod wake;
 
 #[cfg(test)]
@@ -36,11 +40,13 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-pub use alerts::{AlertRow, Change, Failing, Finding, Waiting};
+pub use alerts::{AlertRow, Change, Failing, Finding, LongestWait};
 pub use approvals::{Approval, Decision};
 pub use audit::{Asked, AuditRow, Known};
+pub use database::{TooOld, failures};
 pub use feed::Fed;
 pub use figures::{CategorySum, CostSum, DayOutcome, Dealt, FixerSum};
+pub use in_use::{InUse, RESTORING};
 pub use lease::{Lease, Lock, run_dir};
 use listing::escaped;
 pub use listing::{Listing, Mark};
@@ -50,11 +56,14 @@ pub use queue::{
 };
 pub use repos::{Pause, RepoRow};
 pub use reservations::Taken;
+pub use retention::{Old, Part, Remains};
 pub use rows::{
     AttemptRow, Called, Event, NewEvent, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status,
 };
+pub use saved::{Seen, look_at};
 pub use tokens::TokenRow;
 pub use turn::Turn;
+pub use waiting::Waiting;
 pub use wake::Wake;
 
 use crate::clock::{Clock, SystemClock};
@@ -75,6 +84,8 @@ pub struct Store {
     place: String,
     /// How long a lease lasts that is not renewed.
     lease: Duration,
+    /// That an SQLite store is used.
+    _in_use: Option<Arc<InUse>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -133,9 +144,11 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn open_with(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        let pool = Pool::Sqlite(database::open(path).await?);
         let state = path.parent().unwrap_or(Path::new("")).to_owned();
-        Ok(Self { pool, clock, state, place: String::new(), lease: lease::LEASE })
+        let in_use = InUse::shared(path)?;
+        let pool = Pool::Sqlite(database::open(path).await?);
+        let _in_use = Some(Arc::new(in_use));
+        Ok(Self { pool, clock, state, place: String::new(), lease: lease::LEASE, _in_use })
     }
 
     /// Connects to the PostgreSQL at `url`, which other machines may share, and brings its tables up to date. Locks of this machine lie in the
@@ -154,7 +167,7 @@ impl Store {
     pub async fn connect_with(url: &SecretString, state: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         let place = place(state).context("cannot name the state folder")?;
         let pool = Pool::Postgres(database::connect(url).await?);
-        Ok(Self { pool, clock, state: state.to_owned(), place, lease: lease::LEASE })
+        Ok(Self { pool, clock, state: state.to_owned(), place, lease: lease::LEASE, _in_use: None })
     }
 
     /// Writes everything to the main file and closes it.
@@ -163,6 +176,11 @@ impl Store {
             Pool::Sqlite(pool) => pool.close().await,
             Pool::Postgres(pool) => pool.close().await,
         }
+    }
+
+    /// What the state folder is called among all that share the database; empty where nobody does.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -290,6 +308,9 @@ impl Store {
         let mut transaction = self.begin().await?;
         let ends = matches!(event.follows.run.status, Some(Status::Finished | Status::Waiting));
         let repo = if ends { self.before_leaving(&mut transaction, run).await? } else { None };
+        if event.follows.comes_back {
+            self.come_back(&mut transaction, run).await?;
+        }
         if event.follows.advances {
             self.outlived(&mut transaction, run).await?;
         }

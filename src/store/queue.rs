@@ -46,27 +46,29 @@ impl Store {
 
     /// Writes what follows for the repo from the queue, and wakes whoever waits for it.
     pub(super) async fn changed(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
-        self.follow(transaction, repo).await?;
+        self.follow(transaction, repo, false).await?;
         self.ring(transaction).await
     }
 
     /// The same where a run has left: nobody is woken for nothing, as waking makes everybody's commits wait for each other.
     async fn left(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
-        match self.follow(transaction, repo).await? {
+        match self.follow(transaction, repo, false).await? {
             true => self.ring(transaction).await,
             false => Ok(()),
         }
     }
 
-    /// Writes what follows for the repo from the queue, and tells whether one of its runs can be claimed.
-    async fn follow(&self, transaction: &mut Transaction, repo: &str) -> Result<bool> {
+    /// Writes what follows for the repo from the queue, and tells whether one of its runs can be claimed. Where it was `served`, it comes last in
+    /// the round.
+    async fn follow(&self, transaction: &mut Transaction, repo: &str, served: bool) -> Result<bool> {
         let followed = query(
-            "UPDATE repos SET running = (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running'), \
+            "UPDATE repos SET served = CASE WHEN $2 THEN (SELECT MAX(served) FROM repos) + 1 ELSE served END, \
+             running = (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running'), \
              head = CASE WHEN paused OR concurrency <= (SELECT COUNT(*) FROM queue WHERE repo = $1 AND state = 'running') \
              THEN NULL ELSE (SELECT MIN(due) FROM queue WHERE repo = $1 AND state = 'queued') END WHERE repo = $1 \
              RETURNING head",
         );
-        let row = followed.bind(repo).first(transaction).await?;
+        let row = followed.bind(repo).bind(served).first(transaction).await?;
         Ok(row.map(|row| row.get::<Option<i64>>("head")).transpose()?.flatten().is_some())
     }
 

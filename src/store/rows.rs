@@ -13,7 +13,7 @@ use super::sql::{Row, Transaction, query, signed};
 use crate::usage::{Money, Usage};
 
 /// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// In the queue, not begun.
@@ -228,6 +228,8 @@ pub struct Projection {
     pub called: Option<Called>,
     /// Whether the run came further than a worker can come again and again: the deaths before it count no more.
     pub advances: bool,
+    /// Whether a run that came through the queue goes on there.
+    pub comes_back: bool,
     /// Whether a call is over, so that nothing is set aside for it any more.
     pub settles: bool,
     /// Why what looked like a success was none: the attempts so far that count as one count no more.

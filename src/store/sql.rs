@@ -176,7 +176,8 @@ impl Query {
             }
             text = AssertSqlSafe(written.replace("@now", &place)).into_sql_str();
         }
-        self.values.into_iter().fold(sqlx::query(text), |statement, value| match value {
+        let lasts = lasts(self.text);
+        self.values.into_iter().fold(sqlx::query(text).persistent(lasts), |statement, value| match value {
             Value::Text(text) => statement.bind(text),
             Value::Number(number) => statement.bind(number),
             Value::Flag(flag) => statement.bind(flag),
@@ -185,13 +186,20 @@ impl Query {
 
     fn postgres(self) -> Statement<'static, Postgres, PgArguments> {
         let text = spelt_for_postgres(self.text);
-        self.values.into_iter().fold(sqlx::query(text), |statement, value| match value {
+        let lasts = lasts(self.text);
+        self.values.into_iter().fold(sqlx::query(text).persistent(lasts), |statement, value| match value {
             // What tools print may hold any character; PostgreSQL's texts hold all but one.
             Value::Text(text) => statement.bind(text.map(|text| text.replace('\0', "\u{fffd}"))),
             Value::Number(number) => statement.bind(number),
             Value::Flag(flag) => statement.bind(flag),
         })
     }
+}
+
+/// Whether a statement may be kept prepared. What was prepared for all columns is of no use any more once a newer Regreen added one: PostgreSQL
+/// refuses it, and sqlx looks for the new column in vain among those of SQLite that it remembers.
+fn lasts(text: &str) -> bool {
+    !text.contains("SELECT *")
 }
 
 fn spelt_for_postgres(text: &'static str) -> SqlStr {

@@ -1,4 +1,4 @@
-//! Waking those who wait for work, without asking all the time.
+//! Waking those who wait for work or for events, without asking all the time.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long to wait before a database that is out of reach is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Hears when the queue may have changed.
+/// Hears when what somebody waits for may be there.
 #[derive(Debug)]
 pub struct Wake(Source);
 
@@ -30,7 +30,7 @@ enum Source {
 }
 
 impl Wake {
-    /// Returns when the queue may have changed since the last call, or since [`Store::wake`]. Nothing is lost if the future is dropped.
+    /// Returns when something may have changed since the last call, or since this was made. Nothing is lost if the future is dropped.
     pub async fn changed(&mut self) {
         loop {
             match &mut self.0 {
@@ -67,6 +67,19 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn wake(&self) -> Result<Wake> {
+        self.wake_on("regreen_queue").await
+    }
+
+    /// Hears when events are recorded from now on.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn wake_on_events(&self) -> Result<Wake> {
+        self.wake_on("regreen_events").await
+    }
+
+    /// SQLite tells of whatever was written, PostgreSQL of what is told to a channel.
+    async fn wake_on(&self, channel: &str) -> Result<Wake> {
         Ok(Wake(match &self.pool {
             Pool::Sqlite(pool) => {
                 let mut connection = pool.acquire().await.map_err(explain)?;
@@ -75,7 +88,7 @@ impl Store {
             }
             Pool::Postgres(pool) => {
                 let mut listener = PgListener::connect_with(pool).await.map_err(explain)?;
-                listener.listen("regreen_queue").await.map_err(explain)?;
+                listener.listen(channel).await.map_err(explain)?;
                 Source::Bell(Box::new(listener))
             }
         }))

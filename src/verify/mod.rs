@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::objects::Objects;
 use crate::outcome::{Check, CommandLine, Outcome, Verdict};
 use crate::redact::Redactor;
 use crate::sandbox::Network;
@@ -50,9 +51,10 @@ const REPORTS: usize = 200;
 /// Runs checks in attempts and reads what they print.
 #[derive(Debug, Clone)]
 pub struct Verifier {
-    /// Where logs go: one file per execution, bounded. A direct subfolder of the state folder, so that
-    /// [`Outcome::log`] is this folder's name and the file's.
-    pub logs: PathBuf,
+    /// Where logs go: one object per execution, bounded.
+    pub objects: Objects,
+    /// What the keys of logs begin with: `logs/<run>`. [`Outcome::log`] is the whole key.
+    pub logs: String,
     /// Problem matchers: the built-in ones and the user's.
     pub matchers: Arc<Vec<Matcher>>,
     /// What checks may reach.
@@ -65,10 +67,11 @@ pub struct Verifier {
 pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 impl Verifier {
-    /// A verifier with the built-in matchers, whose checks reach no network.
-    pub fn new(logs: impl Into<PathBuf>) -> Self {
+    /// A verifier with the built-in matchers, whose checks reach no network. Logs lie below `state`.
+    pub fn new(state: impl Into<PathBuf>) -> Self {
         Self {
-            logs: logs.into(),
+            objects: Objects::local(state),
+            logs: "logs".to_owned(),
             matchers: Arc::new(Matcher::built_in()),
             network: Network::None,
             redactor: Redactor::default(),
@@ -136,14 +139,15 @@ impl Verifier {
         };
         let (check_copy, matchers) = (check.clone(), self.matchers.clone());
         let (text_paths, text_words) = (paths.clone(), words.text());
-        let (redactor, log) =
-            (self.redactor.clone(), self.logs.join(format!("{}.log", uuid::Uuid::now_v7())));
-        let name = self.name_of(&log);
+        let (redactor, objects) = (self.redactor.clone(), self.objects.clone());
+        let key = format!("{}/{}.log", self.logs, uuid::Uuid::now_v7());
+        let log = key.clone();
         // Reading 16 MiB takes a moment of CPU: not on the threads that drive everything else.
         let mut outcome = tokio::task::spawn_blocking(move || {
             let text = captured.text();
             let shown = redactor.redact(&text);
-            captured.write(&log, matches!(shown, Cow::Owned(_)).then_some(&*shown))?;
+            captured.write(&objects.path(&log), matches!(shown, Cow::Owned(_)).then_some(&*shown))?;
+            objects.share(&log)?;
             let evidence = read::Evidence {
                 end: ended.end,
                 duration: ended.duration,
@@ -160,7 +164,7 @@ impl Verifier {
             anyhow::Ok(outcome)
         })
         .await??;
-        outcome.log = Some(name);
+        outcome.log = Some(key);
         outcome.connections = ended.connections;
         Ok(outcome)
     }
@@ -192,17 +196,6 @@ impl Verifier {
                 Ok(ended) => tracing::debug!(probe = ?probe.argv, end = ?ended.end, "a probe did not finish"),
                 Err(error) => tracing::debug!(probe = ?probe.argv, %error, "a probe did not start"),
             }
-        }
-    }
-
-    /// The name of a log, relative to the state folder.
-    fn name_of(&self, log: &Path) -> String {
-        let name = |path: &Path| {
-            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-        };
-        match name(&self.logs) {
-            folder if folder.is_empty() => name(log),
-            folder => format!("{folder}/{}", name(log)),
         }
     }
 

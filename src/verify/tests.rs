@@ -32,7 +32,7 @@ async fn bench(files: &[(&str, &str)]) -> Bench {
     };
     let sandbox = Sandbox::detect(Mode::Auto).await.unwrap();
     let workspaces = Workspaces::open(&root, &folder.path().join("scratch"), sandbox, limits).await.unwrap();
-    let verifier = Verifier::new(folder.path().join("logs"));
+    let verifier = Verifier::new(folder.path());
     Bench { folder, workspaces, verifier }
 }
 

@@ -225,16 +225,30 @@ pub(crate) async fn by_token(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let mut caller = shown(&shared, request.headers(), from.ip()).await?;
-    if caller.is_none() && matches!(*request.method(), Method::GET | Method::HEAD) {
-        caller = session(&shared, request.headers()).await?;
-    }
-    let Some(caller) = caller else {
-        return Err(shared.limits.stranger(from.ip(), "the request has no token"));
-    };
-    shared.limits.check(&caller)?;
+    let caller = caller(&shared, from.ip(), request.method(), request.headers()).await?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// Who calls the API, and may call now.
+///
+/// # Errors
+/// What one hears who shows no valid token, or calls too often.
+pub(crate) async fn caller(
+    shared: &Shared,
+    from: IpAddr,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
+    let mut caller = shown(shared, headers, from).await?;
+    if caller.is_none() && matches!(*method, Method::GET | Method::HEAD) {
+        caller = session(shared, headers).await?;
+    }
+    let Some(caller) = caller else {
+        return Err(shared.limits.stranger(from, "the request has no token"));
+    };
+    shared.limits.check(&caller)?;
+    Ok(caller)
 }
 
 /// Lets a browser with a session through to the pages; others are asked for a token.

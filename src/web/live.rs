@@ -1,30 +1,45 @@
 //! Events as they happen, by server-sent events: a client that comes back goes on behind the last one it saw.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use axum::response::sse::{Event as Sse, KeepAlive, Sse as Stream};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use tokio::sync::watch;
+use serde::Serialize;
+use tokio::sync::{Notify, watch};
 
 use super::problem::Problem;
 use crate::store::Store;
 
-/// How often the store is asked whether something happened, as long as anyone wants to know. Other processes write to it, too.
-const LOOK: Duration = Duration::from_millis(200);
+/// How long is waited before a store that cannot be followed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 /// How often a stream without events shows that it is alive.
 const ALIVE: Duration = Duration::from_secs(15);
 /// Events that are read at a time.
-pub(crate) const BATCH: u32 = 100;
+const BATCH: u32 = 100;
 
 /// Tells that something happened.
-#[derive(Clone)]
-pub(crate) struct Pulse(watch::Receiver<u64>);
+pub(crate) struct Pulse {
+    hear: watch::Receiver<u64>,
+    wanted: Arc<Notify>,
+}
+
+/// Hears that something happened, one time after the other.
+pub(crate) struct Listening(watch::Receiver<u64>);
 
 impl Pulse {
+    /// Hears of what happens from now on.
+    pub(crate) fn listen(&self) -> Listening {
+        let hear = self.hear.clone();
+        self.wanted.notify_one();
+        Listening(hear)
+    }
+}
+
+impl Listening {
     /// What happened until now is known.
     pub(crate) fn seen(&mut self) {
         self.0.mark_unchanged();
@@ -38,76 +53,87 @@ impl Pulse {
     }
 }
 
-/// Finds out whether something happened.
+/// Finds out whether something happened, in this process or another one, as long as anyone wants to know.
 pub(crate) struct Beat {
     store: Store,
     tell: watch::Sender<u64>,
+    wanted: Arc<Notify>,
 }
 
 /// The two ends of one question: has anything happened?
 pub(crate) fn pulse(store: Store) -> (Pulse, Beat) {
     let (tell, hear) = watch::channel(0);
-    (Pulse(hear), Beat { store, tell })
+    let wanted = Arc::<Notify>::default();
+    (Pulse { hear, wanted: wanted.clone() }, Beat { store, tell, wanted })
 }
 
 impl Beat {
     /// Looks until it is dropped.
     pub(crate) async fn run(self) {
-        let mut tick = tokio::time::interval(LOOK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
-            // One receiver is the service's own.
-            if self.tell.receiver_count() < 2 {
-                continue;
+            while !self.is_wanted() {
+                self.wanted.notified().await;
             }
-            match self.store.feed_end().await {
-                Ok(end) => {
-                    self.tell.send_if_modified(|last| std::mem::replace(last, end) != end);
-                }
-                Err(error) => tracing::warn!("events cannot be followed: {error:#}"),
+            if let Err(error) = self.follow().await {
+                tracing::warn!("events cannot be followed: {error:#}");
+                tokio::time::sleep(RETRY).await;
             }
         }
     }
+
+    /// One receiver is the service's own.
+    fn is_wanted(&self) -> bool {
+        self.tell.receiver_count() > 1
+    }
+
+    async fn follow(&self) -> Result<()> {
+        let mut wake = self.store.wake_on_events().await?;
+        while self.is_wanted() {
+            // Read after the waking was arranged for: what is written from here on wakes.
+            let end = self.store.feed_end().await?;
+            self.tell.send_if_modified(|last| std::mem::replace(last, end) != end);
+            wake.changed().await;
+        }
+        Ok(())
+    }
 }
 
-/// One event for a client.
-pub(crate) struct Told {
-    /// Where the client goes on behind it.
-    pub(crate) id: u64,
-    /// Its contents as one JSON text, the kind of event among them.
-    pub(crate) data: String,
-}
-
-/// Gives what comes after a place, oldest first; nothing where nothing happened since.
+/// Where events come from.
 #[async_trait::async_trait]
 pub(crate) trait Source: Send + Sync + 'static {
-    /// What comes after `after`.
-    async fn after(&self, after: u64) -> Result<Vec<Told>>;
+    /// One of them, as clients read it.
+    type Item: Serialize + Send + 'static;
+
+    /// At most `limit` that come after the place `after`, oldest first; none where nothing happened since.
+    async fn after(&self, after: u64, limit: u32) -> Result<Vec<Self::Item>>;
+
+    /// Behind which place a client goes on that has seen this one.
+    fn place(item: &Self::Item) -> u64;
 }
 
 /// The answer that follows `source` from behind `after`, until the client goes or the service ends.
-pub(crate) fn follow(pulse: &Pulse, source: impl Source, after: u64) -> Response {
-    struct Following<S> {
+pub(crate) fn follow<S: Source>(pulse: &Pulse, source: S, after: u64) -> Response {
+    struct Following<S: Source> {
         source: S,
         pulse: watch::Receiver<u64>,
         after: u64,
-        waiting: VecDeque<Told>,
+        waiting: VecDeque<S::Item>,
     }
-    let mut pulse = pulse.0.clone();
+    let wanted = &pulse.wanted;
+    let mut pulse = pulse.hear.clone();
+    wanted.notify_one();
     // What happened until here is read before anything is waited for.
     pulse.mark_changed();
     let state = Following { source, pulse, after, waiting: VecDeque::new() };
     let events = stream::unfold(state, |mut state| async move {
         loop {
-            if let Some(told) = state.waiting.pop_front() {
-                state.after = told.id;
-                let event = Sse::default().id(told.id.to_string()).data(told.data);
-                return Some((Ok::<_, Infallible>(event), state));
+            if let Some(item) = state.waiting.pop_front() {
+                state.after = S::place(&item);
+                return Some((Sse::default().id(state.after.to_string()).json_data(item), state));
             }
             // Asked for before the store is read: what is written after the reading changes it again.
             state.pulse.changed().await.ok()?;
-            match state.source.after(state.after).await {
+            match state.source.after(state.after, BATCH).await {
                 Ok(told) if told.is_empty() => {}
                 Ok(told) => {
                     state.waiting.extend(told);

@@ -1,7 +1,5 @@
 //! What checks printed, and events, without secrets.
 
-use std::path::Path;
-
 use serde_json::Value;
 
 use super::Shared;
@@ -50,23 +48,12 @@ pub(crate) async fn log(shared: &Shared, run: &str, seq: u64) -> Result<Log, Pro
     let event = event.ok_or_else(none)?;
     let event: Event = serde_json::from_value(event.payload).map_err(anyhow::Error::from)?;
     let Event::Checked { outcome, .. } = event else { return Err(none()) };
-    // The path is our own; one that is not, from a store that was copied together, is not followed.
-    let path = outcome.log.as_deref().and_then(|log| crate::patch::RelPath::new(log).ok());
-    let state = shared.state.clone();
-    let read = move || path.and_then(|path| read_end(&path.under(&state)));
-    let bytes = tokio::task::spawn_blocking(read).await.map_err(anyhow::Error::from)?;
+    let bytes = match &outcome.log {
+        Some(key) => shared.objects.end(key, LOG).await,
+        None => None,
+    };
     let only_end = bytes.is_none();
     let text = bytes.map_or(outcome.tail, |bytes| String::from_utf8_lossy(&bytes).into_owned());
     let text = crate::plain::plain(&shared.redactor.redact(&text));
     Ok(Log { check: outcome.check, text, only_end })
-}
-
-fn read_end(path: &Path) -> Option<Vec<u8>> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut file = std::fs::File::open(path).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LOG))).ok()?;
-    let mut bytes = Vec::new();
-    file.take(LOG).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
 }

@@ -1,6 +1,6 @@
 //! `regreen serve`: the API under `/api/v1`, the dashboard at `/`, live events.
 //!
-//! Invariants: nothing is served to a caller without a valid token but the health checks, the API's description, the form that asks for a
+//! Invariants: nothing is served to a caller without a valid token but the health checks, to programs of this machine the metrics, the API's description, the form that asks for a
 //! token and the style sheet; every change that is asked for stands in the audit log before it is made; a page's form changes nothing
 //! without the secret of its own session; text from a repo, a log or a model reaches a page as text (`pages`).
 
@@ -13,6 +13,7 @@ mod door;
 mod figures;
 mod live;
 mod log;
+mod operators;
 mod pages;
 mod problem;
 mod repeat;
@@ -20,7 +21,6 @@ mod server;
 mod standing;
 mod story;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -32,13 +32,16 @@ use tower_http::csrf::CsrfLayer;
 
 pub use access::{Scope, mint};
 pub use door::Hosts;
+pub use operators::{Watched, serve_operators};
 pub use server::serve;
 
 use crate::clock::Clock;
 use crate::config::Effective;
+use crate::objects::Objects;
 use crate::redact::Redactor;
 use crate::repos::Look;
 use crate::store::{ProposalRow, Store};
+use crate::telemetry::Metrics;
 
 /// What the names of tokens begin with that `regreen serve` makes and prints by itself, for this machine only.
 pub const LOCAL: &str = "printed at ";
@@ -90,8 +93,8 @@ pub trait Actions: Send + Sync {
 pub struct Service {
     /// The store.
     pub store: Store,
-    /// The state folder, in which logs lie.
-    pub state: PathBuf,
+    /// Where logs are kept.
+    pub objects: Objects,
     /// The machine's clock.
     pub clock: Arc<dyn Clock>,
     /// Takes secrets out of what is shown.
@@ -104,6 +107,8 @@ pub struct Service {
     pub hosts: Hosts,
     /// Calls that a token may make in a minute.
     pub rate: std::num::NonZeroU32,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The service as its handlers share it.
@@ -111,6 +116,8 @@ pub(crate) struct Shared {
     service: Service,
     limits: access::Limits,
     pulse: live::Pulse,
+    /// What operators are told.
+    watched: Watched,
     /// The API's description, as it is served.
     document: String,
 }
@@ -128,7 +135,12 @@ pub(crate) type App = axum::extract::State<Arc<Shared>>;
 fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
     let (api, document) = api::routes();
     let limits = access::Limits::new(service.rate);
-    let shared = Arc::new(Shared { limits, pulse, document: document.to_pretty_json()?, service });
+    let watched = Watched {
+        metrics: service.metrics.clone(),
+        store: service.store.clone(),
+        state: service.state.clone(),
+    };
+    let shared = Arc::new(Shared { limits, pulse, watched, document: document.to_pretty_json()?, service });
     let pages = pages::routes()
         .layer(from_fn_with_state(shared.clone(), access::recorded))
         .layer(from_fn_with_state(shared.clone(), access::in_browser));
@@ -136,7 +148,7 @@ fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
         .layer(from_fn_with_state(shared.clone(), repeat::once))
         .layer(from_fn_with_state(shared.clone(), access::recorded))
         .layer(from_fn_with_state(shared.clone(), access::by_token));
-    let open = api::open_routes().merge(pages::open_routes());
+    let open = api::open_routes().merge(pages::open_routes()).merge(operators::routes(&shared));
     let mut csrf = CsrfLayer::new().with_rejection_response(problem::cross_site);
     if let Some(origin) = shared.hosts.origin() {
         csrf = csrf.add_trusted_origin(origin)?;
@@ -153,5 +165,6 @@ fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
         .layer(from_fn_with_state(shared.clone(), door::guarded))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn(door::dressed))
+        .layer(from_fn_with_state(shared.clone(), operators::counted))
         .with_state(shared))
 }

@@ -117,13 +117,8 @@ impl Problem {
     }
 
     /// The service cannot work yet, or no more (503).
-    pub(crate) fn not_ready() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not-ready",
-            "The service is not ready",
-            "the store cannot be read",
-        )
+    pub(crate) fn not_ready(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The service is not ready", detail)
     }
 
     /// Something is wrong with the service (500). The cause is in its log.

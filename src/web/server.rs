@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -34,9 +35,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub async fn serve(listener: TcpListener, service: Service, end: impl Future<Output = ()>) -> Result<()> {
     let (pulse, beat) = live::pulse(service.store.clone());
     let app = router(service, pulse)?;
+    let beating = tokio::spawn(beat.run());
+    answer(listener, app, async {
+        end.await;
+        // The streams see that the pulse is gone, and end.
+        beating.abort();
+    })
+    .await
+}
+
+/// Answers by `app` until `end` comes; then takes no more connections, and waits for the answers under way.
+///
+/// # Errors
+/// Where there is no room for connections any more, which never happens.
+pub(super) async fn answer(listener: TcpListener, app: Router, end: impl Future<Output = ()>) -> Result<()> {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let beating = tokio::spawn(beat.run());
     let mut end = std::pin::pin!(end);
     loop {
         let place = tokio::select! {
@@ -75,9 +89,6 @@ pub async fn serve(listener: TcpListener, service: Service, end: impl Future<Out
         });
     }
     drop(listener);
-    // The streams see that the pulse is gone, and end.
-    beating.abort();
-    let _ = beating.await;
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests were not answered in time");
     }

@@ -14,10 +14,11 @@ use anyhow::Result;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
+use tracing::Instrument;
 
 pub use off::{CalledOff, Why};
 
-use crate::store::{Back, Claim, MOST_DEATHS, Store, Wake, is_interruption, short};
+use crate::store::{Back, Claim, MOST_DEATHS, Priority, Store, TooOld, Wake, is_interruption, short};
 
 /// Takes a claimed run to its end.
 #[async_trait(?Send)]
@@ -28,8 +29,43 @@ pub trait Driver {
     /// Where it could not go on. The run goes back to the queue, for a while, unless it is over.
     async fn drive(&self, claim: &Claim, off: &CalledOff) -> Result<Driven>;
 
-    /// Hears what the worker does, for people.
-    fn tell(&self, run: &str, what: &str);
+    /// Hears what becomes of a run here.
+    fn tell(&self, run: &str, what: &Told<'_>);
+}
+
+/// What becomes of a claimed run, for people and for counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// This worker has it now.
+    Claimed {
+        /// How urgent it is.
+        priority: Priority,
+        /// How long it could have been claimed before it was.
+        waited: Duration,
+    },
+    /// Another worker may have it: nothing more is done for it here.
+    LeaseLost,
+    /// It is over, or waits for a person.
+    Over,
+    /// It went back to the queue for another worker.
+    HandedOver,
+    /// It cannot be done here as things are, and why.
+    Blocked(&'a str),
+    /// It failed, and why; it is tried again later unless it is over.
+    Failed(&'a str),
+}
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Told::Claimed { .. } => f.write_str("claimed"),
+            Told::LeaseLost => f.write_str("its lease is lost; another worker goes on with it"),
+            Told::Over => f.write_str("over"),
+            Told::HandedOver => f.write_str("given back to the queue; another worker goes on with it"),
+            Told::Blocked(reason) => write!(f, "cannot be done here: {reason}"),
+            Told::Failed(error) => write!(f, "failed: {error}"),
+        }
+    }
 }
 
 /// How driving a run came out.
@@ -95,6 +131,11 @@ async fn claim_and_drive(
         let idle = match hands.fill(settings).await {
             Ok(_) if settings.once && hands.tasks.is_empty() => return Ok(()),
             Ok(idle) => idle.clamp(LEAST, LOOK),
+            // Nothing is begun any more; what is under way ends, or is for newer workers.
+            Err(error) if error.is::<TooOld>() => {
+                hands.end(settings.grace, &mut wake, &settings.name).await;
+                return Err(error);
+            }
             Err(error) => {
                 tracing::warn!("the queue cannot be read: {error:#}");
                 RETRY
@@ -134,11 +175,13 @@ impl Hands {
             let (say, off) = watch::channel(why);
             self.under_way.insert(claim.run.clone(), say);
             let (store, driver) = (self.store.clone(), self.driver.clone());
-            self.tasks.spawn_local(async move {
+            let span = tracing::error_span!("run", run = claim.run);
+            let work = async move {
                 let run = claim.run.clone();
                 have_driven(&store, driver.as_ref(), claim, CalledOff::new(off)).await;
                 run
-            });
+            };
+            self.tasks.spawn_local(work.instrument(span));
         }
         Ok(self.store.quiet().await?.unwrap_or(LOOK))
     }
@@ -200,26 +243,26 @@ impl Hands {
 
 /// Has one run driven, and sees to what becomes of it in the queue.
 async fn have_driven(store: &Store, driver: &dyn Driver, claim: Claim, off: CalledOff) {
-    driver.tell(&claim.run, "claimed");
+    driver.tell(&claim.run, &Told::Claimed { priority: claim.priority, waited: claim.waited });
     let lease = claim.lease.clone();
     let done = tokio::select! {
         biased;
         done = driver.drive(&claim, &off) => done,
         // Another worker may have it already: nothing more is written for it.
-        () = lease.lost() => return driver.tell(&claim.run, "its lease is lost; another worker goes on with it"),
+        () = lease.lost() => return driver.tell(&claim.run, &Told::LeaseLost),
     };
     let run = claim.run.clone();
     let settled = match done {
         Ok(Driven::Over) => {
-            driver.tell(&run, "over");
+            driver.tell(&run, &Told::Over);
             store.over(claim).await
         }
         Ok(Driven::HandedOver) => {
-            driver.tell(&run, "given back to the queue; another worker goes on with it");
+            driver.tell(&run, &Told::HandedOver);
             store.give_back(claim, &Back::HandedOver).await
         }
         Ok(Driven::Blocked(reason)) => {
-            driver.tell(&run, &format!("cannot be done here: {reason}"));
+            driver.tell(&run, &Told::Blocked(&reason));
             store.give_back(claim, &Back::Blocked { reason }).await
         }
         Err(error) => failed(store, driver, claim, &error).await,
@@ -231,7 +274,7 @@ async fn have_driven(store: &Store, driver: &dyn Driver, claim: Claim, off: Call
 
 /// A run that failed is over where its last event says so, else it is tried again later.
 async fn failed(store: &Store, driver: &dyn Driver, claim: Claim, error: &anyhow::Error) -> Result<()> {
-    driver.tell(&claim.run, &format!("failed: {error:#}"));
+    driver.tell(&claim.run, &Told::Failed(&format!("{error:#}")));
     if store.queued(&claim.run).await?.is_none() {
         return store.over(claim).await;
     }

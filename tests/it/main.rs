@@ -6,6 +6,7 @@ mod postgres;
 
 mod attacks;
 mod bad_input;
+mod bucket;
 mod canaries;
 mod durability;
 mod faults;
@@ -14,8 +15,10 @@ mod injection;
 mod landing;
 mod languages;
 mod layers;
+mod machines;
 mod model_tier;
 mod models;
+mod operations;
 mod packages;
 mod pages;
 mod project;

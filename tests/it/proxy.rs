@@ -4,12 +4,14 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// The listener, and both ends of what goes through it.
 pub struct Proxy {
     port: u16,
     open: Arc<Mutex<Vec<(TcpStream, UnixStream)>>>,
+    gone: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -18,13 +20,26 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (open, to) = (Arc::new(Mutex::new(Vec::new())), socket.to_owned());
-        let all = Arc::clone(&open);
-        std::thread::spawn(move || accept(&listener, &to, &all));
-        Self { port, open }
+        let (all, gone) = (Arc::clone(&open), Arc::new(AtomicBool::new(false)));
+        let is_gone = Arc::clone(&gone);
+        std::thread::spawn(move || accept(&listener, &to, &all, &is_gone));
+        Self { port, open, gone }
     }
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The address of a PostgreSQL behind this, given the one by which it is reached directly.
+    pub fn before(&self, direct: &str) -> String {
+        let (before, _) = direct.split_once("?host=").expect("an address");
+        before.replace("localhost", &format!("127.0.0.1:{}", self.port()))
+    }
+
+    /// Cuts every connection, and every one that is made from here on.
+    pub fn go(&mut self) {
+        self.gone.store(true, Ordering::SeqCst);
+        self.cut();
     }
 
     /// Cuts every connection that is open now.
@@ -35,8 +50,16 @@ impl Proxy {
     }
 }
 
-fn accept(listener: &TcpListener, to: &PathBuf, open: &Mutex<Vec<(TcpStream, UnixStream)>>) {
+fn accept(
+    listener: &TcpListener,
+    to: &PathBuf,
+    open: &Mutex<Vec<(TcpStream, UnixStream)>>,
+    gone: &AtomicBool,
+) {
     for near in listener.incoming().flatten() {
+        if gone.load(Ordering::SeqCst) {
+            continue;
+        }
         let Ok(far) = UnixStream::connect(to) else { continue };
         let again = || Some((near.try_clone().ok()?, far.try_clone().ok()?));
         let (Some(kept), Some((mut from, mut back))) = (again(), again()) else { continue };

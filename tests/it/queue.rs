@@ -317,9 +317,7 @@ fn a_connection_that_is_cut_off_costs_nothing() {
     let id = submit(&project, &[], CHECK);
     let mut proxy = Proxy::to(&Server::shared().socket());
     let direct = project.env["REGREEN_DATABASE_URL"].clone();
-    let (before, _) = direct.split_once("?host=").expect("an address");
-    let far = before.replace("localhost", &format!("127.0.0.1:{}", proxy.port()));
-    project.env.insert("REGREEN_DATABASE_URL".into(), far);
+    project.env.insert("REGREEN_DATABASE_URL".into(), proxy.before(&direct));
     let mut worker = Worker::start(&project, &["--once"]);
     for event in ["check-started", "baseline", "proposed", "landing-started"] {
         worker.until(event);

@@ -51,7 +51,7 @@ impl Bench {
         let sandbox = Sandbox::detect(mode).await.unwrap();
         let workspaces = Workspaces::open(&root, &base.join("scratch"), sandbox, limits).await.unwrap();
         std::fs::create_dir_all(base.join("logs")).unwrap();
-        let verifier = Verifier::new(base.join("logs"));
+        let verifier = Verifier::new(&base);
         Self { _folder: folder, workspaces, verifier, check: testing::check(goal) }
     }
 

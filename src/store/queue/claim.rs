@@ -11,7 +11,7 @@ use crate::store::lease::{Lease, Lock};
 use crate::store::sql::{Pool, Transaction, query};
 
 /// How long a run waits that a process outside of the queue has.
-const A_MOMENT: Duration = Duration::from_secs(5);
+const A_MOMENT: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Claims the run whose turn it is for `worker`, with a lease on it; `None` where there is none. Two claims never give the same run.
@@ -28,19 +28,8 @@ impl Store {
             let asked = Instant::now();
             let mut transaction = self.begin().await?;
             let Some(repo) = self.next_repo(&mut transaction).await? else { return Ok(None) };
-            let next = query(
-                "SELECT run FROM queue WHERE repo = $1 AND state = 'queued' ORDER BY due, run LIMIT 1 @lock",
-            );
-            let Some(row) = next.bind(&repo).first(&mut transaction).await? else { return Ok(None) };
-            let run: String = row.get("run")?;
-            let claim = self.take(&mut transaction, &run, worker, asked).await?;
-            if claim.is_some() {
-                query("UPDATE repos SET served = (SELECT MAX(served) FROM repos) + 1 WHERE repo = $1")
-                    .bind(&repo)
-                    .execute(&mut transaction)
-                    .await?;
-            }
-            self.follow(&mut transaction, &repo).await?;
+            let claim = self.take(&mut transaction, &repo, None, worker, asked).await?;
+            self.follow(&mut transaction, &repo, claim.is_some()).await?;
             transaction.commit().await?;
             if claim.is_some() {
                 return Ok(claim);
@@ -51,68 +40,79 @@ impl Store {
     /// The repo whose turn it is, locked. Repos that others are claiming from are passed over, unless they are all there is.
     async fn next_repo(&self, transaction: &mut Transaction) -> Result<Option<String>> {
         loop {
-            let most_urgent =
-                query("SELECT MIN(head) AS head, @now AS now FROM repos WHERE head IS NOT NULL");
-            let row = most_urgent.one(&mut *transaction).await?;
-            let (head, now): (Option<i64>, i64) = (row.get("head")?, row.get("now")?);
-            let Some(head) = head else { return Ok(None) };
-            let step = millis(STEP);
-            let first = (head - now + step - 1).div_euclid(step).max(0);
-            for steps in first..=Priority::Low as i64 {
-                // A sum, so that the round is followed in its order and not sorted out of all that are due.
-                let next = query(
-                    "SELECT repo FROM repos WHERE head IS NOT NULL AND head + 0 <= $1 ORDER BY served, repo LIMIT 1 @skip",
-                );
-                if let Some(row) = next.bind(now + steps * step).first(&mut *transaction).await? {
+            // Those that are as urgent as the most urgent one. A sum, so that the round is followed in its order and not sorted out of all of
+            // them.
+            let next = query(
+                "SELECT repo FROM repos WHERE head IS NOT NULL AND head + 0 <= (SELECT CASE WHEN MIN(head) <= @now THEN @now \
+                 ELSE @now + (MIN(head) - @now + $1 - 1) / $1 * $1 END FROM repos WHERE head IS NOT NULL) \
+                 ORDER BY served, repo LIMIT 1 @skip",
+            );
+            if let Some(row) = next.bind(millis(STEP)).first(&mut *transaction).await? {
+                return row.get("repo").map(Some);
+            }
+            let work = query("SELECT repo FROM repos WHERE head IS NOT NULL LIMIT 1");
+            if self.is_alone() || work.first(&mut *transaction).await?.is_none() {
+                return Ok(None);
+            }
+            // Others are claiming from all of those: the next urgent, and at last one that has to be waited for.
+            for others in [
+                "SELECT repo FROM repos WHERE head IS NOT NULL \
+                 ORDER BY GREATEST((head - @now + $1 - 1) / $1, 0), served, repo LIMIT 1 @skip",
+                "SELECT repo FROM repos WHERE head IS NOT NULL \
+                 ORDER BY GREATEST((head - @now + $1 - 1) / $1, 0), served, repo LIMIT 1 @lock",
+            ] {
+                if let Some(row) = query(others).bind(millis(STEP)).first(&mut *transaction).await? {
                     return row.get("repo").map(Some);
                 }
-            }
-            let next =
-                query("SELECT repo FROM repos WHERE head IS NOT NULL ORDER BY served, repo LIMIT 1 @lock");
-            if let Some(row) = next.first(&mut *transaction).await? {
-                return row.get("repo").map(Some);
             }
         }
     }
 
-    /// Gives a run of the queue, whose repo is locked, to `worker`. `None` where another process of this machine has it outside of the
-    /// queue: it waits a little then.
+    /// Gives a run of the queue, whose repo is locked, to `worker`: this one, or the first that may be claimed. `None` where there is none, or
+    /// another process of this machine has it outside of the queue: it waits a little then.
     pub(super) async fn take(
         &self,
         transaction: &mut Transaction,
-        run: &str,
+        repo: &str,
+        run: Option<&str>,
         worker: &str,
         asked: Instant,
     ) -> Result<Option<Claim>> {
-        let Some(lock) = Lock::acquire(&self.state, run)? else {
-            query("UPDATE queue SET state = 'delayed', not_before = @now + $2, reason = $3 WHERE run = $1")
-                .bind(run)
-                .bind(millis(A_MOMENT))
-                .bind("another process on the same machine has it")
-                .execute(transaction)
-                .await?;
+        let taken = query(
+            "UPDATE queue SET state = 'running', worker = $3, claimed_at = @now, reason = NULL WHERE run = COALESCE($2, \
+             (SELECT run FROM queue WHERE repo = $1 AND state = 'queued' ORDER BY due, run LIMIT 1)) \
+             RETURNING run, repo, priority, deaths, cancelled, @now - not_before AS waited",
+        );
+        let taken = taken.bind(repo).bind(run).bind(worker).first(&mut *transaction).await?;
+        let Some(row) = taken else { return Ok(None) };
+        let run: String = row.get("run")?;
+        let Some(lock) = Lock::acquire(&self.state, &run)? else {
+            query(
+                "UPDATE queue SET state = 'delayed', worker = NULL, not_before = @now + $2, reason = $3 WHERE run = $1",
+            )
+            .bind(&run)
+            .bind(millis(A_MOMENT))
+            .bind("another process on the same machine has it")
+            .execute(transaction)
+            .await?;
             return Ok(None);
         };
-        let row = query(
-            "UPDATE queue SET state = 'running', worker = $2, claimed_at = @now, reason = NULL WHERE run = $1 \
-             RETURNING repo, priority, deaths, cancelled",
-        );
-        let row = row.bind(run).bind(worker).one(&mut *transaction).await?;
         let mut fence = None;
         if let Pool::Postgres(_) = &self.pool {
             let held = query(
                 "UPDATE runs SET fence = fence + 1, holder = $2, lease_until = @now + $3 WHERE id = $1 RETURNING fence",
             );
-            let held = held.bind(run).bind(&self.place).bind(self.lease_millis()).one(transaction).await?;
+            let held = held.bind(&run).bind(&self.place).bind(self.lease_millis()).one(transaction).await?;
             fence = Some(held.get("fence")?);
         }
         Ok(Some(Claim {
-            run: run.to_owned(),
             repo: row.get("repo")?,
             priority: Priority::parse(&row.get::<String>("priority")?)?,
+            waited: Duration::from_millis(row.count("waited")?),
             deaths: row.count("deaths")?.try_into().unwrap_or(u32::MAX),
             cancelled: row.get("cancelled")?,
-            lease: Lease::new(self, run, lock, fence, asked).into(),
+            lease: Lease::new(self, &run, lock, fence, asked).into(),
+            run,
         }))
     }
 
@@ -144,7 +144,9 @@ impl Store {
         }
         self.changed(&mut transaction, &claim.repo).await?;
         claim.lease.unlock();
-        transaction.commit().await
+        transaction.commit().await?;
+        claim.lease.given_back();
+        Ok(())
     }
 
     /// Takes a run out of the queue that is over, as its last event does by itself.
@@ -163,7 +165,9 @@ impl Store {
         }
         self.left(&mut transaction, &claim.repo).await?;
         claim.lease.unlock();
-        transaction.commit().await
+        transaction.commit().await?;
+        claim.lease.given_back();
+        Ok(())
     }
 
     /// Gives up the lease in the database, and tells whether it was still there to be given up.

@@ -24,7 +24,7 @@ impl Store {
         let standing = Standing::parse(&row.get::<String>("state")?)?;
         let claim = match standing {
             Standing::Running => None,
-            _ => self.take(&mut transaction, run, who, asked).await?,
+            _ => self.take(&mut transaction, &repo, Some(run), who, asked).await?,
         };
         self.changed(&mut transaction, &repo).await?;
         transaction.commit().await?;

@@ -10,8 +10,9 @@ impl Store {
     /// What every worker does before it looks for work: runs whose time has come may be claimed, and so may those of dead workers.
     ///
     /// # Errors
-    /// Where the database or a lock file fails.
+    /// Where the database or a lock file fails, and [`TooOld`](crate::store::TooOld) where a newer Regreen changed the tables too much meanwhile.
     pub async fn tend(&self) -> Result<()> {
+        self.compatible().await?;
         let due = query("SELECT DISTINCT repo FROM queue WHERE state = 'delayed' AND not_before <= @now");
         for row in due.all(self).await? {
             let repo: String = row.get("repo")?;

@@ -63,14 +63,16 @@ pub enum Standing {
 }
 
 impl Standing {
-    const ALL: [Standing; 4] = [Standing::Queued, Standing::Delayed, Standing::Blocked, Standing::Running];
+    /// All.
+    pub const ALL: [Standing; 4] =
+        [Standing::Queued, Standing::Delayed, Standing::Blocked, Standing::Running];
 
     /// As written in the database.
     pub fn as_str(self) -> &'static str {
         ["queued", "delayed", "blocked", "running"][self as usize]
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(in crate::store) fn parse(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|standing| standing.as_str() == text);
         found.with_context(|| format!("unknown standing {text:?} in the store"))
     }
@@ -110,6 +112,8 @@ pub struct Claim {
     pub repo: String,
     /// How urgent it is.
     pub priority: Priority,
+    /// How long it could have been claimed before it was.
+    pub waited: Duration,
     /// How many workers died while they had it.
     pub deaths: u32,
     /// Whether somebody cancelled it: nothing is left to be done but to end it.

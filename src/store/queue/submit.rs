@@ -55,17 +55,14 @@ impl Store {
             .into())
     }
 
-    /// Puts a run that exists already into the queue: one that may go on. One that is in the queue stays as it is.
-    ///
-    /// # Errors
-    /// Where there is no such run, or the database fails.
-    pub async fn enqueue(&self, run: &str, priority: Priority) -> Result<()> {
-        let row = self.run(run).await?;
-        let mut transaction = self.begin().await?;
-        self.know(&mut transaction, &row.repo).await?;
-        self.line_up(&mut transaction, &row.id, &row.repo, priority, Duration::ZERO).await?;
-        self.changed(&mut transaction, &row.repo).await?;
-        transaction.commit().await
+    /// Puts a run that came through the queue into it again, to be gone on with. One that is in the queue, or never was, stays as it is.
+    pub(in crate::store) async fn come_back(&self, transaction: &mut Transaction, run: &str) -> Result<()> {
+        let came = query("SELECT repo, priority FROM runs WHERE id = $1 AND priority IS NOT NULL");
+        let Some(row) = came.bind(run).first(&mut *transaction).await? else { return Ok(()) };
+        let (repo, priority): (String, String) = (row.get("repo")?, row.get("priority")?);
+        self.know(transaction, &repo).await?;
+        self.line_up(transaction, run, &repo, Priority::parse(&priority)?, Duration::ZERO).await?;
+        self.changed(transaction, &repo).await
     }
 
     async fn line_up(

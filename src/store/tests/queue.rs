@@ -182,6 +182,40 @@ async fn a_blocked_run_waits_for_a_person(place: Place) {
     assert_eq!(drain(&store).await, ["r1"]);
 }
 
+async fn only_deaths_without_progress_between_them_count(place: Place) {
+    let store = place.store().await;
+    submit(&store, "r1", "/a", Priority::Normal).await;
+    let advance = Projection { advances: true, ..Projection::default() };
+    for (deaths, seq, follows) in [
+        (0, 1, Projection::default()),
+        (1, 2, Projection::default()),
+        (2, 3, advance.clone()),
+        // It came further before this worker died, so this is the first death again.
+        (1, 4, Projection::default()),
+        (2, 5, advance),
+        (1, 6, Projection::default()),
+    ] {
+        let claimed = claim(&store).await.unwrap();
+        assert_eq!(claimed.deaths, deaths, "before event {seq}");
+        let event = NewEvent::new(store.now(), "e", json!(0)).with(follows);
+        store.append(Some(claimed.lease.as_ref()), "r1", seq, &event).await.unwrap();
+        kill(claimed);
+    }
+    // What says nothing about the run counts as nothing; what fails counts.
+    let soon = Duration::from_secs(1);
+    for (deaths, how) in [
+        (2, Back::HandedOver),
+        (2, Back::Later { wait: soon, reason: "the store was away".to_owned() }),
+        (2, Back::Failed { wait: soon, reason: "it failed".to_owned() }),
+    ] {
+        let claimed = claim(&store).await.unwrap();
+        assert_eq!(claimed.deaths, deaths, "{how:?}");
+        store.give_back(claimed, &how).await.unwrap();
+        place.pass(soon).await;
+    }
+    assert_eq!(claim(&store).await.unwrap().deaths, 3);
+}
+
 async fn who_cancels_a_waiting_run_has_it_and_a_worker_is_told(place: Place) {
     let store = place.store().await;
     submit(&store, "r1", "/a", Priority::Normal).await;
@@ -234,8 +268,12 @@ async fn the_last_event_takes_a_run_out_of_the_queue(place: Place) {
     let next = claim(&store).await.unwrap();
     assert_eq!(next.run, "r2");
     // Approved, it comes back, and who had it before does not take it out any more.
-    store.enqueue("r1", Priority::Urgent).await.unwrap();
-    store.enqueue("r1", Priority::Urgent).await.unwrap();
+    let approved = Projection { comes_back: true, ..Projection::default() };
+    for seq in [3, 4] {
+        let event = NewEvent::new(store.now(), "approved", json!(0)).with(approved.clone());
+        store.append(None, "r1", seq, &event).await.unwrap();
+    }
+    assert_eq!(store.queued("r1").await.unwrap().unwrap().priority, Priority::Normal);
     assert!(claim(&store).await.is_none(), "the other run of its repo is under way");
     store.over(claimed).await.unwrap();
     store.over(next).await.unwrap();
@@ -285,6 +323,15 @@ async fn who_waits_is_woken(place: Place) {
     waiting.await.unwrap();
 }
 
+async fn who_follows_events_is_woken_by_them(place: Place) {
+    let store = place.store().await;
+    let mut wake = place.store().await.wake_on_events().await.unwrap();
+    let waiting = tokio::spawn(async move { wake.changed().await });
+    // Not through the queue, which has a bell of its own.
+    super::begin(&store, &super::new_run("r1")).await.unwrap();
+    waiting.await.unwrap();
+}
+
 /// A worker whose clock is a day off neither loses its runs nor takes those of others.
 #[tokio::test]
 async fn clocks_that_differ_change_nothing() {
@@ -315,6 +362,7 @@ async fn clocks_that_differ_change_nothing() {
 
 on_both!(
     the_urgent_go_first_and_nobody_waits_for_ever,
+    who_follows_events_is_woken_by_them,
     repos_take_turns,
     a_repo_has_so_many_runs_at_once_and_no_more,
     the_same_key_is_the_same_run,
@@ -322,6 +370,7 @@ on_both!(
     a_delayed_run_waits_for_its_time,
     the_run_of_a_dead_worker_is_rescued_once,
     a_blocked_run_waits_for_a_person,
+    only_deaths_without_progress_between_them_count,
     who_cancels_a_waiting_run_has_it_and_a_worker_is_told,
     the_last_event_takes_a_run_out_of_the_queue,
     many_workers_get_every_run_once,

@@ -271,7 +271,7 @@ async fn begin(shared: &Shared, row: &ProposalRow, order: &FixOrder) -> Result<(
 /// Waits until no run works on the proposal, or the time is up.
 async fn settled(shared: &Shared, id: &str, wait: Duration) -> Result<ProposalRow, Problem> {
     let until = Instant::now() + wait;
-    let mut pulse = shared.pulse.clone();
+    let mut pulse = shared.pulse.listen();
     loop {
         // Asked for before the store is read: what happens after the reading is heard.
         pulse.seen();

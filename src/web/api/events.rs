@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::super::live::{self, BATCH, Source, Told};
+use super::super::live::{self, Source};
 use super::super::problem::Problem;
-use super::super::{App, log};
+use super::super::{App, Shared, log};
 use super::{Path, Query};
 use crate::redact::Redactor;
 use crate::store::{Fed, Store};
@@ -56,10 +56,10 @@ impl std::convert::From<Fed> for Notice {
     }
 }
 
-/// Events of all runs, oldest first.
+/// Events, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Notices {
-    items: Vec<Notice>,
+pub(super) struct Events<T> {
+    items: Vec<T>,
     /// What to give as `after` for what comes next.
     next: u64,
 }
@@ -79,14 +79,6 @@ pub(super) struct Record {
     payload: Value,
 }
 
-/// Events of one run, oldest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Records {
-    items: Vec<Record>,
-    /// What to give as `after` for what comes next.
-    next: u64,
-}
-
 /// That something happened, in any run; as a stream with `Accept: text/event-stream`.
 ///
 /// A stream begins with what comes next, or behind `after`; the header `Last-Event-ID` counts before that. The ids of its events are
@@ -94,7 +86,7 @@ pub(super) struct Records {
 #[utoipa::path(
     get, path = "/events", tag = "events", params(From), security(("token" = ["read"])),
     responses((status = 200, description = "Events, oldest first", content(
-        (Notices = "application/json"), (String = "text/event-stream"),
+        (Events<Notice> = "application/json"), (String = "text/event-stream"),
     )))
 )]
 pub(super) async fn of_all(
@@ -102,18 +94,29 @@ pub(super) async fn of_all(
     headers: HeaderMap,
     Query(from): Query<From>,
 ) -> Result<Response, Problem> {
-    if live::wants_stream(&headers) {
-        let after = match live::place(&headers, from.after)? {
+    let store = shared.store.clone();
+    answer(&shared, &headers, &from, All(store.clone()), || async move { store.feed_end().await }).await
+}
+
+/// Events from `source`: a page of them, or all from where the client is, or else from `begin`, as they come.
+async fn answer<S: Source, F: Future<Output = anyhow::Result<u64>>>(
+    shared: &Shared,
+    headers: &HeaderMap,
+    from: &From,
+    source: S,
+    begin: impl FnOnce() -> F,
+) -> Result<Response, Problem> {
+    if live::wants_stream(headers) {
+        let after = match live::place(headers, from.after)? {
             Some(after) => after,
-            None => shared.store.feed_end().await?,
+            None => begin().await?,
         };
-        return Ok(live::follow(&shared.pulse, All(shared.store.clone()), after));
+        return Ok(live::follow(&shared.pulse, source, after));
     }
     let after = from.after.unwrap_or(0);
-    let items: Vec<Notice> =
-        shared.store.feed(after, from.limit()?).await?.into_iter().map(Notice::from).collect();
-    let next = items.last().map_or(after, |last| last.position);
-    Ok(Json(Notices { items, next }).into_response())
+    let items = source.after(after, from.limit()?).await?;
+    let next = items.last().map_or(after, S::place);
+    Ok(Json(Events { items, next }).into_response())
 }
 
 /// What happened in a run; as a stream with `Accept: text/event-stream`.
@@ -124,7 +127,7 @@ pub(super) async fn of_all(
     get, path = "/runs/{run}/events", tag = "events", params(From, ("run" = String, Path, description = "The run")),
     security(("token" = ["read"])),
     responses((status = 200, description = "Events, oldest first", content(
-        (Records = "application/json"), (String = "text/event-stream"),
+        (Events<Record> = "application/json"), (String = "text/event-stream"),
     )))
 )]
 pub(super) async fn of_run(
@@ -135,23 +138,21 @@ pub(super) async fn of_run(
 ) -> Result<Response, Problem> {
     let run = shared.store.run(&run).await.map_err(Problem::of_lookup)?.id;
     let source = One { store: shared.store.clone(), run, redactor: shared.redactor.clone() };
-    if live::wants_stream(&headers) {
-        let after = live::place(&headers, from.after)?.unwrap_or(0);
-        return Ok(live::follow(&shared.pulse, source, after));
-    }
-    let after = from.after.unwrap_or(0);
-    let items = source.records(after, from.limit()?).await?;
-    let next = items.last().map_or(after, |last| last.seq);
-    Ok(Json(Records { items, next }).into_response())
+    answer(&shared, &headers, &from, source, || async { Ok(0) }).await
 }
 
 struct All(Store);
 
 #[async_trait::async_trait]
 impl Source for All {
-    async fn after(&self, after: u64) -> anyhow::Result<Vec<Told>> {
-        let told = |fed: Fed| Ok(Told { id: fed.position, data: serde_json::to_string(&Notice::from(fed))? });
-        self.0.feed(after, BATCH).await?.into_iter().map(told).collect()
+    type Item = Notice;
+
+    async fn after(&self, after: u64, limit: u32) -> anyhow::Result<Vec<Notice>> {
+        Ok(self.0.feed(after, limit).await?.into_iter().map(Notice::from).collect())
+    }
+
+    fn place(notice: &Notice) -> u64 {
+        notice.position
     }
 }
 
@@ -161,8 +162,11 @@ struct One {
     redactor: Redactor,
 }
 
-impl One {
-    async fn records(&self, after: u64, limit: u32) -> anyhow::Result<Vec<Record>> {
+#[async_trait::async_trait]
+impl Source for One {
+    type Item = Record;
+
+    async fn after(&self, after: u64, limit: u32) -> anyhow::Result<Vec<Record>> {
         let events = self.store.events_page(&self.run, after, limit).await?;
         let record = |mut event: crate::store::Event| {
             log::redact(&self.redactor, &mut event.payload);
@@ -170,12 +174,8 @@ impl One {
         };
         Ok(events.into_iter().map(record).collect())
     }
-}
 
-#[async_trait::async_trait]
-impl Source for One {
-    async fn after(&self, after: u64) -> anyhow::Result<Vec<Told>> {
-        let told = |record: Record| Ok(Told { id: record.seq, data: serde_json::to_string(&record)? });
-        self.records(after, BATCH).await?.into_iter().map(told).collect()
+    fn place(record: &Record) -> u64 {
+        record.seq
     }
 }

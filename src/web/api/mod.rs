@@ -161,8 +161,6 @@ pub(super) fn open_routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/api/v1/openapi.json", get(description))
         .route("/api/{*path}", axum::routing::any(nowhere))
-        .route("/healthz", get(healthy))
-        .route("/readyz", get(ready))
 }
 
 async fn description(State(shared): super::App) -> Response {
@@ -171,22 +169,6 @@ async fn description(State(shared): super::App) -> Response {
 
 async fn nowhere() -> Problem {
     Problem::not_found("the API has no such path").hint("/api/v1/openapi.json lists them")
-}
-
-/// The process is there.
-async fn healthy() -> &'static str {
-    "ok\n"
-}
-
-/// The store can be read.
-async fn ready(State(shared): super::App) -> Result<&'static str, Problem> {
-    match shared.store.feed_end().await {
-        Ok(_) => Ok("ready\n"),
-        Err(error) => {
-            tracing::warn!("not ready: {error:#}");
-            Err(Problem::not_ready())
-        }
-    }
 }
 
 /// How many were asked for.

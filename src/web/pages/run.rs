@@ -65,7 +65,10 @@ pub(super) async fn page(
     let Some(run) = begun else {
         return respond(&shared, &caller, "queued.html", common).await;
     };
-    let story = story::tell(&run, &records, &shared.redactor);
+    let redactor = shared.redactor.clone();
+    // Comparing and colouring files takes its time.
+    let told = tokio::task::spawn_blocking(move || (story::tell(&run, &records, &redactor), run)).await;
+    let (story, run) = told.map_err(anyhow::Error::from)?;
     let cause = run.cause().map(|one| context! { place => one.place(), message => one.message });
     let values = context! {
         story, cause,

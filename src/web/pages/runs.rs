@@ -73,6 +73,7 @@ pub(super) async fn page(
         shown_rows.push(shown::row(row, cut_off));
     }
     let standings = shared.store.standings().await?;
+    let depth = shared.store.depth().await?;
     let count = |status: &str| standings.iter().find(|(name, _)| name == status).map_or(0, |(_, runs)| *runs);
     let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
     let repos = shared.store.repos(None, None, REPOS).await?;
@@ -80,7 +81,7 @@ pub(super) async fn page(
     let values = context! {
         rows => shown_rows, filter => filter, filtered => filter.is_set(), first => after.is_none(), repos,
         next => next.map(|cursor| format!("/?{query}&cursor={cursor}")),
-        queued => count("queued"), running => count("running"), waits => count("waiting"), finished => count("finished"),
+        depth, queued => count("queued"), running => count("running"), waits => count("waiting"), finished => count("finished"),
     };
     respond(&shared, &caller, "runs.html", values).await
 }

@@ -62,7 +62,11 @@ impl<'r> Teller<'r> {
                 let name = if *check == self.run.spec.goal.name { command } else { check };
                 self.doing = Some(format!("{}: {name}", doing(*phase)));
             }
-            Event::AttemptStarted { fixer, .. } => self.doing = Some(format!("asking {fixer}")),
+            Event::AttemptStarted { fixer, .. } => {
+                let number = self.begun + 1 - self.passed;
+                let of = self.run.spec.max_attempts.map(|most| format!(" of {most}")).unwrap_or_default();
+                self.doing = Some(format!("fixing (attempt {number}{of}, {fixer})"));
+            }
             Event::Decided { .. } | Event::Checked { .. } | Event::Finished { .. } => self.doing = None,
             _ => {}
         }

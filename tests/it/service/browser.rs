@@ -1,20 +1,24 @@
 //! The pages in a real browser: what a person does, and whether everybody can.
 
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use fantoccini::{Client, ClientBuilder, Locator};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::proposals::{BROKEN, agenda, propose, shown, suggestion, work};
 use super::{Served, heal, id_of};
+use crate::languages::{run, tools};
 use crate::project::Project;
 
 /// Chromium under its driver.
 struct Browser {
     driver: Child,
     client: Client,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
 }
 
 impl Browser {
@@ -64,11 +68,34 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a session");
-        Self { driver, client, _profile: profile }
+        Self { driver, client, profile: profile }
     }
 
     async fn run(&self, script: &str) -> Value {
         self.client.execute(script, vec![]).await.expect("the script runs")
+    }
+
+    /// Goes with the tab key to the element that `wanted` tells, by an expression of the one that has the focus, `at`. What is passed has to
+    /// be seen to have it.
+    async fn tab_to(&self, wanted: &str) {
+        for _ in 0..200 {
+            let active = self.client.active_element().await.expect("what has the focus");
+            active.send_keys("\u{e004}").await.expect("the tab key");
+            let seen = format!(
+                "const at = document.activeElement; const style = getComputedStyle(at); \
+                 return [Boolean({wanted}), at !== document.body && style.outlineStyle === 'none' ? at.outerHTML : '']"
+            );
+            let seen = self.run(&seen).await;
+            assert_eq!(seen[1], json!(""), "it has the focus and does not look so");
+            if seen[0] == json!(true) {
+                return;
+            }
+        }
+        panic!("the tab key does not lead to {wanted}");
+    }
+
+    async fn press_enter(&self) {
+        self.client.active_element().await.expect("it").send_keys("\u{e007}").await.expect("the enter key");
     }
 
     async fn close(mut self) {
@@ -79,9 +106,37 @@ impl Browser {
 }
 
 impl Drop for Browser {
+    /// A test that fails has not closed it. The driver does not take the browser with it, which is found by its profile.
     fn drop(&mut self) {
+        for pid in using(self.profile.path()) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+    }
+}
+
+/// The processes that were started with this profile.
+fn using(profile: &Path) -> Vec<Pid> {
+    let wanted = profile.to_str().expect("UTF-8");
+    let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+    let named = processes.filter(|process| {
+        let words = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).contains(wanted)
+    });
+    let pids = named.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    pids.filter_map(Pid::from_raw).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_goes_with_the_test_that_failed() {
+    let browser = Browser::open(1280, false).await;
+    let profile = browser.profile.path().to_owned();
+    assert!(!using(&profile).is_empty());
+    drop(browser);
+    // Its parts end by themselves once it is gone.
+    while !using(&profile).is_empty() {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -144,6 +199,25 @@ if (document.documentElement.scrollWidth > window.innerWidth + 1) found.push("wi
 return found;
 "#;
 
+/// The rules that axe-core knows, as a script.
+fn axe() -> Option<String> {
+    static ONCE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let folder = tools(&ONCE, "axe", |folder| {
+        run("npm", &["install", "--no-audit", "--no-fund", "--prefix", ".", "axe-core@4.14.1"], folder)
+    })?;
+    Some(std::fs::read_to_string(folder.join("node_modules/axe-core/axe.min.js")).expect("its script"))
+}
+
+/// Breaches of WCAG 2.2 at the levels A and AA, and of good practice, as far as a program can tell.
+const BREACHES: &str = r#"
+const done = arguments[arguments.length - 1];
+const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+axe.run(document, { runOnly: tags }).then(
+  (found) => done(found.violations.map((one) => one.id + ": " + one.nodes.map((node) => node.html.slice(0, 160)).join(" | "))),
+  (error) => done([String(error)]),
+);
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_can_use_every_page_in_light_and_dark_on_phones_and_wide_screens() {
     let project = Project::agenda();
@@ -163,6 +237,7 @@ async fn everybody_can_use_every_page_in_light_and_dark_on_phones_and_wide_scree
     let queued = format!("/runs/{}", queued["run"].as_str().expect("a run"));
     let repos = served.get("/api/v1/repos").await.expect(200).json();
     let repo = format!("/repos/{}", repos["items"][0]["id"].as_str().expect("a repo"));
+    let axe = axe();
     for (width, dark) in [(390, false), (1440, true)] {
         let browser = Browser::open(width, dark).await;
         let mut wrong = Vec::new();
@@ -190,6 +265,11 @@ async fn everybody_can_use_every_page_in_light_and_dark_on_phones_and_wide_scree
             browser.client.goto(&format!("{}{path}", served.url)).await.expect("the page");
             browser.run("for (const one of document.querySelectorAll('details')) one.open = true").await;
             wrong.push((format!("{path} at {width}"), browser.run(OBSTACLES).await));
+            if let Some(axe) = &axe {
+                browser.run(axe).await;
+                let breaches = browser.client.execute_async(BREACHES, vec![]).await.expect("the rules run");
+                wrong.push((format!("{path} at {width}, by axe"), breaches));
+            }
         }
         wrong.retain(|(_, found)| found != &json!([]));
         assert!(wrong.is_empty(), "{wrong:#?}");
@@ -207,17 +287,22 @@ async fn a_person_approves_a_patch_with_the_keyboard_and_sees_it_land() {
     client.goto(&served.login).await.expect("a session");
     // The token does not stay in the address.
     assert_eq!(client.current_url().await.expect("an address").as_str(), format!("{}/", served.url));
-    client
-        .find(Locator::Css("a[href='/approvals'] .count"))
-        .await
-        .expect("what waits")
-        .click()
-        .await
-        .expect("a page");
-    client.find(Locator::Css("a.button")).await.expect("a link").click().await.expect("the run");
+    // The first stop skips what is the same on every page.
+    browser.tab_to("at.className === 'skip'").await;
+    browser.press_enter().await;
+    assert_eq!(browser.run("return document.activeElement.id").await, json!("main"));
+    client.goto(&format!("{}/overview", served.url)).await.expect("a page");
+    browser.tab_to("at.getAttribute('href') === '/approvals' && at.querySelector('.count')").await;
+    browser.press_enter().await;
+    let decide = Locator::Css("a.button");
+    client.wait().at_most(std::time::Duration::from_secs(60)).for_element(decide).await.expect("what waits");
+    browser.tab_to("at.className === 'button'").await;
+    browser.press_enter().await;
+    let button = Locator::XPath("//button[text()='Approve and land']");
+    client.wait().at_most(std::time::Duration::from_secs(60)).for_element(button).await.expect("the run");
     assert!(client.current_url().await.expect("an address").path().contains(&run));
-    let button = client.find(Locator::XPath("//button[text()='Approve and land']")).await.expect("a button");
-    button.send_keys("\u{e007}").await.expect("the enter key");
+    browser.tab_to("at.textContent === 'Approve and land'").await;
+    browser.press_enter().await;
     let landed = Locator::XPath("//*[contains(@class, 'badge')][contains(., 'healed')]");
     client.wait().at_most(std::time::Duration::from_secs(300)).for_element(landed).await.expect("it lands");
     let healed = project.read("agenda/parsing.py");

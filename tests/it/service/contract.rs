@@ -71,6 +71,8 @@ async fn every_operation_answers_as_it_is_described() {
     let waiting = heal(&project, true);
     let rejected = heal(&project, true);
     let red = id_of(&project.regreen(&["heal", "--no-model", "--json", "--", "false"]).expect(1));
+    project.configure("[guards]\nprotected = [\"agenda/**\"]\n[alerts]\nsample = 1\n");
+    let found = project.regreen(&["alerts", "--json"]).expect(0).events();
     let served = Served::start(&project, &[]);
     let document = served.send(Method::GET, "/api/v1/openapi.json", None, None).await.expect(200).json();
     assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"), "{document}");
@@ -101,10 +103,17 @@ async fn every_operation_answers_as_it_is_described() {
         let missing = [("run", "00000000"), ("seq", "1")];
         caller.call("get", &template, &missing, "", None).await.expect(404);
     }
-    for path in ["events", "approvals", "repos", "stats", "settings", "me", "queue", "tokens", "audit"] {
+    for path in
+        ["events", "approvals", "repos", "stats", "settings", "me", "queue", "tokens", "audit", "alerts"]
+    {
         caller.call("get", &format!("/api/v1/{path}"), &[], "", None).await.expect(200);
     }
     caller.call("get", "/api/v1/stats", &[], "?days=0", None).await.expect(400);
+    caller.call("get", "/api/v1/alerts", &[], "?limit=0", None).await.expect(400);
+    let alert = found.first().and_then(|alert| alert["id"].as_str()).expect("an alert");
+    let known = "/api/v1/alerts/{alert}/acknowledge";
+    caller.call("post", known, &[("alert", alert)], "", None).await.expect(200);
+    caller.call("post", known, &[("alert", "00000000")], "", None).await.expect(404);
 
     let asked =
         caller.call("get", "/api/v1/runs/{run}", &[("run", &waiting)], "", None).await.expect(200).json();

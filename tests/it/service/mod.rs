@@ -1,10 +1,13 @@
 //! `regreen serve` as its callers see it: the real program on a port of its own.
 
+mod alerts;
 mod browser;
+mod candidates;
 mod contract;
 mod door;
-mod events;
+pub mod events;
 mod lists;
+mod metrics;
 mod pages;
 mod proposals;
 mod repos;
