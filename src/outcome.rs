@@ -1,6 +1,6 @@
 //! What a check is, and what one execution of it came to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -118,6 +118,9 @@ pub struct Outcome {
     pub diagnostics: Vec<Diagnostic>,
     /// Per-test results, `None` where no test runner was recognised.
     pub tests: Option<TestReport>,
+    /// Suites that passed and named none of their tests, as `go test` without `-v` tells of packages.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub silent: BTreeSet<String>,
     /// The failure's identity; `None` when green.
     pub fingerprint: Option<Fingerprint>,
     /// The last lines of the output, lossily decoded, without escape sequences, at most 16 KiB.
@@ -155,6 +158,17 @@ impl Outcome {
     pub fn is_green(&self) -> bool {
         self.verdict == Verdict::Green
     }
+
+    /// Whether the suite that `test` belongs to passed as a whole without naming it.
+    pub fn passed_silently(&self, test: &str) -> bool {
+        self.silent.iter().any(|suite| is_of(test, suite))
+    }
+}
+
+/// Whether `test` is one of the Go package `package` itself, by the names that Go gives tests: not of a package below it.
+pub fn is_of(test: &str, package: &str) -> bool {
+    let own = test.strip_prefix(package).and_then(|rest| rest.strip_prefix('/'));
+    own.is_some_and(|own| ["Test", "Example", "Fuzz", "Benchmark"].iter().any(|start| own.starts_with(start)))
 }
 
 impl CommandLine {

@@ -2,8 +2,9 @@
 //!
 //! Nothing that a repo or a model wrote runs through here: that is the sandbox's business.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A program to run to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
-    /// Program and arguments; the program is looked up in PATH.
+    /// Program and arguments; the program is looked up in PATH, but not in the work tree that this process or the program stands in.
     pub argv: Vec<String>,
     /// The folder it starts in; `None` for this process's own.
     pub dir: Option<PathBuf>,
@@ -62,7 +63,11 @@ pub async fn run(invocation: Invocation) -> io::Result<Output> {
         .argv
         .split_first()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no program to run"))?;
-    let program = which::which(program)
+    let here = std::env::current_dir().ok();
+    let theirs: Vec<PathBuf> =
+        [here.as_deref(), invocation.dir.as_deref()].into_iter().flatten().filter_map(work_tree).collect();
+    let path = without(&std::env::var_os("PATH").unwrap_or_default(), &theirs);
+    let program = which::which_in(program, Some(&path), "/")
         .map_err(|_| io::Error::new(io::ErrorKind::NotFound, format!("no program called {program:?}")))?;
     #[allow(clippy::disallowed_methods)] // the one place for it
     let mut command = Command::new(program);
@@ -71,6 +76,12 @@ pub async fn run(invocation: Invocation) -> io::Result<Output> {
         command.env_clear();
     }
     command.envs(invocation.env.iter().map(|(name, value)| (name, value)));
+    // It starts programs itself, interpreters above all.
+    match invocation.env.iter().find(|(name, _)| name == "PATH") {
+        Some((_, given)) => command.env("PATH", without(given.as_ref(), &theirs)),
+        None if invocation.clear_env => &mut command,
+        None => command.env("PATH", &path),
+    };
     if let Some(dir) = &invocation.dir {
         command.current_dir(dir);
     }
@@ -81,6 +92,26 @@ pub async fn run(invocation: Invocation) -> io::Result<Output> {
     let mut child = command.spawn()?;
     let group = Group(child.id().and_then(|id| Pid::from_raw(id as i32)));
     supervise(&mut child, invocation, deadline, group).await
+}
+
+/// The work tree that `dir` lies in, or `dir` itself where there is none. Whatever lies in it, a program too, is the repo's.
+fn work_tree(dir: &Path) -> Option<PathBuf> {
+    let dir = dir.canonicalize().ok()?;
+    let root = dir.ancestors().find(|up| up.join(".git").symlink_metadata().is_ok()).unwrap_or(&dir);
+    // Every program lies below the root of the file system.
+    root.parent().is_some().then(|| root.to_owned())
+}
+
+/// A PATH without the folders that lie in one of `trees`, and without relative ones, which lie wherever somebody stands.
+fn without(path: &OsStr, trees: &[PathBuf]) -> OsString {
+    let ours = std::env::split_paths(path).filter(|folder| {
+        let real = folder.canonicalize();
+        let lies_in = |tree: &PathBuf| {
+            folder.starts_with(tree) || real.as_ref().is_ok_and(|real| real.starts_with(tree))
+        };
+        folder.is_absolute() && !trees.iter().any(lies_in)
+    });
+    std::env::join_paths(ours).unwrap_or_default()
 }
 
 async fn supervise(
@@ -335,5 +366,26 @@ mod tests {
         assert_eq!(run(none).await.unwrap_err().kind(), io::ErrorKind::NotFound);
         let empty = Invocation { argv: vec![], ..shell("") };
         assert_eq!(run(empty).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn programs_of_a_work_tree_are_not_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap();
+        let tree = base.join("tree");
+        std::fs::create_dir_all(tree.join(".git")).unwrap();
+        std::fs::create_dir_all(tree.join("deep/node_modules/.bin")).unwrap();
+        std::os::unix::fs::symlink(tree.join("deep"), base.join("link")).unwrap();
+        assert_eq!(work_tree(&tree.join("deep")), Some(tree.clone()));
+        assert_eq!(work_tree(Path::new("/")), None);
+        let folders = [
+            PathBuf::from("./node_modules/.bin"),
+            PathBuf::new(),
+            tree.join("deep/node_modules/.bin"),
+            base.join("link/node_modules/.bin"),
+            PathBuf::from("/usr/bin"),
+        ];
+        let path = std::env::join_paths(folders).unwrap();
+        assert_eq!(without(&path, &[tree]), "/usr/bin");
     }
 }

@@ -34,6 +34,7 @@ fn outcome(diagnostics: Vec<Diagnostic>, tail: &str) -> Outcome {
         log_bytes: 0,
         log: None,
         connections: Vec::new(),
+        silent: std::collections::BTreeSet::new(),
     }
 }
 

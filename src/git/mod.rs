@@ -11,6 +11,7 @@ mod difference;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod history;
+mod links;
 mod notes;
 mod snapshot;
 
@@ -109,6 +110,7 @@ impl Repo {
         let real = |path: PathBuf| path.canonicalize().unwrap_or(path);
         let (git_dir, common_dir) = (real(git_dir), real(common_dir));
         refuse_borrowed(&root, &git_dir, &common_dir)?;
+        links::refuse([&git_dir, &common_dir])?;
         let git = git.at(&root)?.without_drivers().await?;
         Ok(Some(Self { git, root, git_dir, common_dir, format }))
     }

@@ -238,6 +238,7 @@ mod tests {
             log_bytes: 0,
             log: None,
             connections: Vec::new(),
+            silent: std::collections::BTreeSet::new(),
         };
         let tried = Tried {
             fixer: "model(scripted-1)".into(),

@@ -167,7 +167,13 @@ async fn the_feed_reaches_back_as_far_as_the_events() {
 async fn a_run_that_is_to_begin_again_keeps_its_events() {
     let place = Place::new().await;
     place.run("again", "heal", 40, over(Status::Finished, None)).await;
-    place.store.enqueue("again", Priority::Normal).await.unwrap();
+    crate::store::sql::query(
+        "INSERT INTO queue (run, repo, priority, state, due, not_before, submitted_at) \
+         VALUES ('again', '/repo', 'normal', 'queued', 0, 0, 0)",
+    )
+    .execute(&place.store)
+    .await
+    .unwrap();
     let rules = Retention { events: Some(DAY), prompts: Some(DAY), ..Retention::default() };
     assert!(place.sweep(&rules, false).await.is_empty());
     assert_eq!(place.kinds("again").await.len(), 4);

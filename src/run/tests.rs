@@ -70,6 +70,7 @@ fn outcome(verdict: Verdict, print: &str) -> Outcome {
         log_bytes: 0,
         log: None,
         connections: Vec::new(),
+        silent: std::collections::BTreeSet::new(),
     }
 }
 

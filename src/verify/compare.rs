@@ -279,6 +279,11 @@ fn compare_tests(before: &Outcome, after: &Outcome, comparison: &mut Comparison)
             (TestStatus::Passed | TestStatus::Failed, Some(TestStatus::Skipped)) => {
                 comparison.missing.push(name.clone());
             }
+            // It failed, and its whole suite passes now.
+            (TestStatus::Failed, None) if after.passed_silently(name) => {
+                comparison.newly_passing.push(name.clone());
+                comparison.tests_run.1 += 1;
+            }
             (was, None) if comparable => {
                 comparison.missing.push(name.clone());
                 if *was == TestStatus::Passed {

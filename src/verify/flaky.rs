@@ -92,6 +92,7 @@ mod tests {
             log_bytes: 0,
             log: None,
             connections: Vec::new(),
+            silent: std::collections::BTreeSet::new(),
         };
         (check, outcome)
     }

@@ -63,6 +63,7 @@ pub fn read(check: &Check, evidence: &Evidence<'_>, matchers: &[Matcher]) -> Out
         log_bytes: 0,
         log: None,
         connections: Vec::new(),
+        silent: std::mem::take(&mut found.silent),
     };
     settle(check, &mut outcome, found.diagnostics);
     outcome

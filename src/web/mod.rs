@@ -138,7 +138,7 @@ fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
     let watched = Watched {
         metrics: service.metrics.clone(),
         store: service.store.clone(),
-        state: service.state.clone(),
+        state: service.objects.path(""),
     };
     let shared = Arc::new(Shared { limits, pulse, watched, document: document.to_pretty_json()?, service });
     let pages = pages::routes()

@@ -3,30 +3,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folders outside the tree at `root` that git needs to read it: those of a linked worktree or a submodule, and the object stores
-/// that they borrow from.
+/// The folders outside the tree at `root` that git needs to read it: those of a linked worktree or a submodule. Object stores that they borrow
+/// from (`objects/info/alternates`) are not among them: only the tree says whose they are, and it could name anybody's.
 pub(super) fn outside(root: &Path) -> Vec<PathBuf> {
     let dot = root.join(".git");
     let Ok(meta) = fs::symlink_metadata(&dot) else { return Vec::new() };
     let mut all = Vec::new();
-    let mut common = dot.clone();
     if meta.is_file() {
         let Some(own) = named(&dot, "gitdir:", root).filter(|own| belongs(own, root)) else { return all };
-        common = named(&own.join("commondir"), "", &own).unwrap_or_else(|| own.clone());
+        let common = named(&own.join("commondir"), "", &own).unwrap_or_else(|| own.clone());
         if is_git_folder(&common) {
             all.push(common.clone());
             if !own.starts_with(&common) {
                 all.push(own);
             }
-        }
-    }
-    let objects = common.join("objects");
-    for line in fs::read_to_string(objects.join("info/alternates")).unwrap_or_default().lines().take(64) {
-        if let Ok(path) = objects.join(line).canonicalize()
-            && path.is_dir()
-            && path.ends_with("objects")
-        {
-            all.push(path);
         }
     }
     all.retain(|path| !path.starts_with(root) && !root.starts_with(path));
@@ -70,5 +60,16 @@ mod tests {
         assert_eq!(outside(&tree), Vec::<PathBuf>::new());
         fs::write(foreign.join("gitdir"), format!("{}\n", tree.join(".git").display())).unwrap();
         assert_eq!(outside(&tree), vec![foreign]);
+    }
+
+    #[test]
+    fn a_tree_cannot_borrow_the_objects_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap();
+        let (tree, foreign) = (base.join("tree"), base.join("foreign/.git/objects"));
+        fs::create_dir_all(tree.join(".git/objects/info")).unwrap();
+        fs::create_dir_all(&foreign).unwrap();
+        fs::write(tree.join(".git/objects/info/alternates"), format!("{}\n", foreign.display())).unwrap();
+        assert_eq!(outside(&tree), Vec::<PathBuf>::new());
     }
 }

@@ -313,3 +313,24 @@ fn the_state_may_lie_on_another_file_system() {
         assert_eq!(project.read("src/lib.rs"), MISSPELT, "{land}");
     }
 }
+
+/// `npm run` puts `node_modules/.bin` first, and what lies there is the repo's.
+#[test]
+fn no_program_of_the_repo_is_taken_for_one_of_the_machine() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut project = Project::rust(MISSPELT);
+    let bin = project.root.join("node_modules/.bin");
+    std::fs::create_dir_all(&bin).expect("a folder");
+    let path = project.env["PATH"].clone();
+    let sentinel = project.base().join("ran");
+    for name in ["git", "cargo", "npm", "node", "sh"] {
+        let script =
+            format!("#!/bin/sh\necho {name} >> '{}'\nPATH='{path}' exec {name} \"$@\"\n", sentinel.display());
+        std::fs::write(bin.join(name), script).expect("a script");
+        std::fs::set_permissions(bin.join(name), PermissionsExt::from_mode(0o755)).expect("rights");
+    }
+    project.env.insert("PATH".into(), format!("./node_modules/.bin:{}:{path}", bin.display()));
+    project.regreen(HEAL).expect(0);
+    project.regreen(&["doctor", "--json"]).expect(0);
+    assert_eq!(project.read_if(&sentinel), None, "the repo's program ran outside of the sandbox");
+}

@@ -502,3 +502,16 @@ async fn a_model_with_a_small_window_is_asked_for_less() {
     assert_eq!(vendor.requests()[0].body["max_tokens"], 4000);
     assert_eq!(project.read("shop.py"), SHOP_RIGHT);
 }
+
+/// `go test` names the tests that fail, and of a package that passes none.
+#[tokio::test]
+async fn a_repair_of_go_is_not_taken_for_tests_that_are_gone() {
+    let source = "package shop\n\nfunc Total(prices []int) int {\n\tsum := -1\n\tfor _, price := range prices {\n\t\tsum += price\n\t}\n\treturn sum\n}\n";
+    let tests = "package shop\n\nimport \"testing\"\n\nfunc TestTwo(t *testing.T) {\n\tif sum := Total([]int{1, 2}); sum != 3 {\n\t\tt.Errorf(\"got %d\", sum)\n\t}\n}\n\nfunc TestNone(t *testing.T) {\n\tif sum := Total(nil); sum != 0 {\n\t\tt.Errorf(\"got %d\", sum)\n\t}\n}\n";
+    let vendor = Anthropic::start([Reply::Text(edit("shop.go", "\tsum := -1", "\tsum := 0"))]).await;
+    let project =
+        Project::new(&[("go.mod", "module shop\n\ngo 1.19\n"), ("shop.go", source), ("shop_test.go", tests)])
+            .anthropic(&vendor);
+    project.regreen(&["heal", "--", "go", "test", "./..."]).expect(0);
+    assert_eq!(project.read("shop.go"), source.replace("-1", "0"));
+}

@@ -140,6 +140,7 @@ pub fn outcome(tail: &str) -> Outcome {
         log_bytes: 0,
         log: None,
         connections: Vec::new(),
+        silent: std::collections::BTreeSet::new(),
     }
 }
 

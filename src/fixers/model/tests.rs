@@ -88,6 +88,7 @@ fn red(message: &str) -> Outcome {
         log_bytes: 0,
         log: None,
         connections: Vec::new(),
+        silent: std::collections::BTreeSet::new(),
     }
 }
 

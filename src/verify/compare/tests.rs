@@ -47,6 +47,7 @@ fn outcome(diagnostics: Vec<Diagnostic>, tests: &[(&str, TestStatus)]) -> Outcom
         log_bytes: 0,
         log: None,
         connections: Vec::new(),
+        silent: std::collections::BTreeSet::new(),
     }
 }
 
@@ -164,4 +165,21 @@ fn recorded_outcomes_compare_with_themselves_as_the_same() {
         let comparison = compare(&outcome, &outcome);
         assert_eq!(comparison.progress(), Progress::Same, "{name}: {comparison:?}");
     }
+}
+
+#[test]
+fn a_failing_test_whose_package_passes_without_naming_it_passes() {
+    let before = outcome(
+        vec![failed("x/TestTotal", "got 2")],
+        &[("x/TestTotal", Failed), ("x/deep/TestMore", Failed)],
+    );
+    let mut after = outcome(vec![], &[]);
+    after.silent = ["x".to_owned()].into();
+    let change = compare(&before, &after);
+    assert_eq!(change.newly_passing, ["x/TestTotal"]);
+    // The package below it is not told of at all: it may be gone.
+    assert_eq!(change.missing, ["x/deep/TestMore"]);
+    after.silent.insert("x/deep".to_owned());
+    assert_eq!(progress(&before, &after), Progress::Better);
+    assert_eq!(compare(&before, &after).tests_run, (2, 2));
 }

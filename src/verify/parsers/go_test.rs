@@ -1,13 +1,13 @@
 //! Go's tests, as text and as `-json`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
 
 use crate::diagnostic::Category;
-use crate::outcome::TestStatus;
+use crate::outcome::{TestStatus, is_of};
 
 use super::{Draft, Found, Input, join, number};
 
@@ -80,8 +80,14 @@ fn from_text(input: &Input<'_>, found: &mut Found) {
             package_of.insert(at, package.clone());
         }
     }
+    let mut passed = BTreeSet::new();
     for at in 0..input.lines.len() {
         let line = input.line(at);
+        if let Some(captures) = PACKAGE.captures(line)
+            && &captures[1] == "ok"
+        {
+            passed.insert(captures[2].to_owned());
+        }
         if let Some(captures) = RESULT.captures(line) {
             let package = package_of.get(&at).map_or("", String::as_str);
             let name = if package.is_empty() {
@@ -105,6 +111,8 @@ fn from_text(input: &Input<'_>, found: &mut Found) {
             panic(at, package.as_ref().map_or("", |c| c.get(2).map_or("", |m| m.as_str())), input, found);
         }
     }
+    passed.retain(|package| !found.tests.keys().any(|test| is_of(test, package)));
+    found.silent.extend(passed);
 }
 
 /// What the test logged: under its line, or, with `-v`, above it.

@@ -81,6 +81,8 @@ pub struct Found {
     pub diagnostics: Vec<Diagnostic>,
     /// Tests by identity.
     pub tests: BTreeMap<String, TestStatus>,
+    /// Suites that passed without naming their tests.
+    pub silent: BTreeSet<String>,
     /// Counts from summaries, by runner: passed, failed, skipped.
     counts: BTreeMap<&'static str, [u64; 3]>,
     /// Tools whose results are complete: text parsers of the same tool stay quiet.

@@ -1,0 +1,1 @@
+if git cat-file -e "$(printf 'of another project' | git hash-object --stdin)"; then touch "$OUTSIDE/attack-sentinel"; fi
