@@ -397,9 +397,13 @@ fn projection(event: &Event, run: &Run) -> Projection {
             projection.run.status = Some(Status::Running);
             projection.run.base = Some(spec.from.snapshot.commit.clone());
         }
-        Event::Resumed { .. } => projection.run.status = Some(Status::Running),
-        // What came through the queue is a worker's to land.
-        Event::Approved { .. } => projection.comes_back = true,
+        Event::Resumed { why } => {
+            projection.run.status = Some(Status::Running);
+            // An approved proposal lands when somebody says so.
+            projection.comes_back = why == "apply";
+        }
+        // What came through the queue is a worker's to land; a proposal that is only approved does not go on yet.
+        Event::Approved { .. } => projection.comes_back = run.finished.is_none(),
         Event::Asked { call, .. } => {
             projection.settles = true;
             let failed = call.answer.as_ref().err().cloned();
