@@ -55,6 +55,7 @@ pub mod outcome;
 pub mod patch;
 pub mod plain;
 pub mod process;
+pub mod proposal;
 pub mod redact;
 pub mod scratch;
 pub mod usage;
@@ -80,7 +81,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["store", "edits", "objects"],
     &["git"],
     &["config", "redact"],
-    &["outcome"],
+    &["outcome", "proposal"],
     &["patch", "diagnostic", "usage"],
     &["process", "clock", "fault", "scratch", "plain"],
 ];

@@ -141,10 +141,76 @@ async fn agree(
     remark: Option<String>,
 ) -> Result<Answered> {
     let other = other(&which, run)?;
+    must_agree(session, &journal, run, by, other).await?;
+    // Its last event puts a run of the queue back there, so that it comes last.
+    let enough = run.supporters().len() + 1 >= run.people_needed();
+    if enough || other.is_some() {
+        journal.record(Event::Resumed { why: "approve".into() }).await?;
+    }
+    if let Some(candidate) = other {
+        journal.record(Event::Chosen { by: by.to_owned(), candidate }).await?;
+        // What was asked and said was about another patch.
+        crate::heal::ask(&journal).await?;
+    }
+    write_down(session, &journal, by, remark).await?;
+    let run = journal.run();
+    let came = match other {
+        Some(candidate) => Came::Proves(candidate),
+        None if run.is_agreed() => Came::Lands,
+        None => return Ok(Answered::Stays(waiting_still(&run))),
+    };
+    Ok(Answered::Goes(Box::new(journal), came))
+}
+
+/// Writes down that `by` agrees to the patch that waits in a run, which does not go on with it before somebody says so: a proposal's. What that
+/// comes to: [`Came::Lands`] where as many agreed as have to.
+///
+/// # Errors
+/// As [`answered`].
+pub(super) async fn agreed(
+    session: &Session,
+    name: &str,
+    by: &str,
+    patch: Option<&str>,
+    remark: Option<String>,
+) -> Result<Came> {
+    let run = session.find(Some(name)).await?;
+    let journal = session.reopen(&run.id, Vec::new()).await?;
+    let run = journal.run();
+    if !waits(&run) {
+        return Err(does_not_wait(&run).into());
+    }
+    if patch.is_some_and(|patch| patch != run.result().digest()) {
+        return Err(another().into());
+    }
+    must_agree(session, &journal, &run, by, None).await?;
+    write_down(session, &journal, by, remark).await?;
+    let run = journal.run();
+    Ok(if run.is_agreed() { Came::Lands } else { waiting_still(&run) })
+}
+
+fn waiting_still(run: &Run) -> Came {
+    Came::Waits { have: run.supporters().len(), needed: run.people_needed() }
+}
+
+async fn write_down(session: &Session, journal: &Journal, by: &str, remark: Option<String>) -> Result<()> {
+    let remark = remark.map(|remark| session.redactor().redact(&remark).into_owned());
+    let patch = Some(journal.run().result().digest());
+    journal.record(Event::Approved { by: by.to_owned(), patch, remark }).await
+}
+
+/// Whether `by` can agree now to what waits, or to the candidate `other`. A question that is over is asked again.
+async fn must_agree(
+    session: &Session,
+    journal: &Journal,
+    run: &Run,
+    by: &str,
+    other: Option<usize>,
+) -> Result<()> {
     refuse_halted(session, run).await?;
     if run.has_lapsed(journal.now()) {
-        crate::heal::ask(&journal).await?;
-        session.end(&journal, Exit::Policy).await?;
+        crate::heal::ask(journal).await?;
+        session.end(journal, Exit::Policy).await?;
         let over = "the time to approve it is over, so what anybody said before counts no more";
         return Err(Fault::policy(over)
             .hint("it is asked again now: look at the patch once more, and approve it then")
@@ -162,29 +228,7 @@ async fn agree(
             .into());
     }
     super::paint::warn_of_no_sandbox(run.spec.sandbox);
-    // Its last event puts a run of the queue back there, so that it comes last.
-    let enough = run.supporters().len() + 1 >= run.people_needed();
-    if enough || other.is_some() {
-        journal.record(Event::Resumed { why: "approve".into() }).await?;
-    }
-    if let Some(candidate) = other {
-        journal.record(Event::Chosen { by: by.to_owned(), candidate }).await?;
-        // What was asked and said was about another patch.
-        crate::heal::ask(&journal).await?;
-    }
-    let remark = remark.map(|remark| session.redactor().redact(&remark).into_owned());
-    let patch = Some(journal.run().kept.digest());
-    journal.record(Event::Approved { by: by.to_owned(), patch, remark }).await?;
-    let run = journal.run();
-    let came = match other {
-        Some(candidate) => Came::Proves(candidate),
-        None if run.is_agreed() => Came::Lands,
-        None => {
-            let (have, needed) = (run.supporters().len(), run.people_needed());
-            return Ok(Answered::Stays(Came::Waits { have, needed }));
-        }
-    };
-    Ok(Answered::Goes(Box::new(journal), came))
+    Ok(())
 }
 
 /// The number of the candidate that is meant, if it is not the one that waits.
@@ -192,13 +236,10 @@ fn other(which: &Which, run: &Run) -> Result<Option<usize>> {
     let choices = run.choices();
     let number = match which {
         Which::Waiting => return Ok(None),
-        Which::Digest(digest) if is_meant(digest, &run.kept.digest()) => return Ok(None),
+        Which::Digest(digest) if is_meant(digest, &run.result().digest()) => return Ok(None),
         Which::Digest(digest) => {
             let found = choices.iter().position(|candidate| is_meant(digest, &candidate.patch.digest()));
-            found.map(|at| at + 1).ok_or_else(|| {
-                Fault::policy("the patch is not the one that was looked at")
-                    .hint("look at the run again: its patch changed meanwhile")
-            })?
+            found.map(|at| at + 1).ok_or_else(another)?
         }
         Which::Numbered(number) => *number,
     };
@@ -214,6 +255,10 @@ fn other(which: &Which, run: &Run) -> Result<Option<usize>> {
             .into());
     }
     Ok(Some(number).filter(|number| *number != run.choice()))
+}
+
+fn another() -> Fault {
+    Fault::policy("the patch is not the one that was looked at").hint("look again: it changed meanwhile")
 }
 
 /// The least of a digest that stands for the whole.

@@ -56,7 +56,7 @@ pub(super) struct Shared {
 pub(super) struct Tries {
     /// The most attempts in the whole run [default: what the ladder adds up to]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    max_attempts: Option<u32>,
+    pub(super) max_attempts: Option<u32>,
     /// Isolation of everything that is run [default: auto, or sandbox.mode]
     #[arg(long, value_name = "MODE")]
     sandbox: Option<SandboxMode>,
@@ -351,7 +351,7 @@ impl Ground {
         let session_redactor = self.session.redactor_of(&self.root, self.repo.as_ref()).await;
         let snapshots = self.snapshots().await?;
         landing::prepare(self.repo.as_ref(), land).await?;
-        if trigger == Trigger::Heal {
+        if matches!(trigger, Trigger::Heal | Trigger::Proposal { .. }) {
             landing::must_be_new(self.repo.as_ref(), land).await?;
         }
         let from = Base::take(self.repo.as_ref(), &snapshots, id).await?;
@@ -531,7 +531,7 @@ fn asking(
         Trigger::Subtask { subtask, .. } => {
             Box::new(Implementation(serde_json::from_value(subtask.clone())?))
         }
-        Trigger::Heal | Trigger::Ticket { .. } => Box::new(Repair),
+        Trigger::Heal | Trigger::Ticket { .. } | Trigger::Proposal { .. } => Box::new(Repair),
     };
     let effort = match (configured.effort, second_opinion) {
         (Some(Thinking::Low), _) => Effort::Low,

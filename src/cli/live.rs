@@ -108,6 +108,7 @@ impl Listener for Tree {
             Event::CheckStarted { phase, check, command, round } => {
                 let what = match phase {
                     Phase::Setup => "setting up",
+                    Phase::Base => "base",
                     Phase::Baseline if *round > 1 => "confirming",
                     Phase::Baseline => "baseline",
                     Phase::Attempt => "verifying",
@@ -263,6 +264,7 @@ impl Teller {
             Event::Checked { phase, outcome, .. } => {
                 let (stem, name) = match phase {
                     Phase::Setup => (STEP, "setup    "),
+                    Phase::Base => (STEP, "base     "),
                     Phase::Attempt => (INNER, "verify "),
                     Phase::Baseline | Phase::Minimise | Phase::Proof => (STEP, "prove    "),
                 };
@@ -342,7 +344,7 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
                 let head = format!("{} {}", paint(STRONG, "run"), paint(STRONG, short(&run.id)));
                 Row::new("", head).shows(Style::new(), &format!(" · {}", spec.goal.run.display()))
             }
-            Trigger::Ticket { title, .. } => {
+            Trigger::Ticket { title, .. } | Trigger::Proposal { title, .. } => {
                 let head = format!("{} {}", paint(STRONG, "run"), paint(STRONG, short(&run.id)));
                 Row::new("", head).shows(Style::new(), &format!(" · {title}"))
             }
@@ -396,7 +398,8 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
         },
         Event::Proven { proof, .. } => {
             let rounds = proof.checks.iter().filter(|one| one.check.name == run.spec.goal.name).count();
-            said(STEP, GOOD, "proven: ", &format!("green {rounds} of {rounds} times in fresh workspaces"))
+            let what = if run.proposed().is_some() { "no worse than on the base" } else { "green" };
+            said(STEP, GOOD, "proven: ", &format!("{what} {rounds} of {rounds} times in fresh workspaces"))
         }
         Event::NotProven { reason } => said(STEP, BAD, "not proven: ", reason),
         Event::ApprovalNeeded { reasons, .. } => {

@@ -21,6 +21,9 @@ mod observe;
 mod page;
 pub(crate) mod paint;
 mod plan;
+mod proposal;
+mod proposal_spec;
+mod proposing;
 mod repo;
 mod resume;
 mod rollback;
@@ -98,6 +101,8 @@ enum Command {
     Halt(halt::Halt),
     /// Lift a halt
     Unhalt(halt::Unhalt),
+    /// Proposals: changes that are tested, repaired, approved and applied
+    Proposal(proposal::Proposal),
     /// Take a landing back
     Rollback(rollback::Rollback),
     /// Replay the proof of a commit
@@ -242,6 +247,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Reject(command) => command.run().await?,
         Command::Halt(command) => command.run().await?,
         Command::Unhalt(command) => command.run().await?,
+        Command::Proposal(command) => command.run().await?,
         Command::Rollback(command) => command.run().await?,
         Command::Verify(command) => command.run().await?,
         Command::Serve(command) => command.run().await?,

@@ -15,6 +15,7 @@ use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
 use super::session::{FLUSH, Session};
 use crate::fault::{Exit, Fault};
 use crate::repos::{self, Look, Need};
+use crate::store::ProposalRow;
 use crate::web::{self, Actions, Answer, Came, Hosts, LOCAL, Scope, Service};
 
 /// Serve the API and the dashboard.
@@ -153,6 +154,24 @@ impl Actions for Hands {
     async fn roll_back(&self, run: &str, reset: bool) -> Result<String> {
         let run = self.session.find(Some(run)).await?;
         super::rollback::take_back(&self.session, &run, reset).await
+    }
+
+    async fn approve_proposal(
+        &self,
+        proposal: &ProposalRow,
+        by: &str,
+        patch: &str,
+        remark: Option<&str>,
+    ) -> Result<Came> {
+        super::proposing::approve(&self.session, proposal, by, Some(patch), remark).await
+    }
+
+    async fn apply_proposal(&self, proposal: &ProposalRow) -> Result<()> {
+        super::proposing::apply(&self.session, proposal).await
+    }
+
+    async fn reject_proposal(&self, proposal: &ProposalRow, by: &str, reason: &str) -> Result<()> {
+        super::proposing::reject(&self.session, proposal, by, reason).await
     }
 
     async fn cancel(&self, run: &str) -> Result<String> {

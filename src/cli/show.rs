@@ -46,7 +46,7 @@ impl Show {
         let records = records(&session.store, &run.id, 0).await?;
         let most = if self.full { usize::MAX } else { 30 };
         let patch = match self.candidate {
-            None => run.kept.clone(),
+            None => run.result(),
             Some(number) => candidate(&run, number)?,
         };
         if self.patch {

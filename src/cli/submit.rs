@@ -171,7 +171,7 @@ fn tell(submitted: &Submitted, json: bool) -> Result<()> {
 }
 
 /// The repo's root and the folder in it. A folder that is not on this machine is taken as it is named: it may be on the workers'.
-async fn place(named: &std::path::Path) -> Result<(PathBuf, String)> {
+pub(super) async fn place(named: &std::path::Path) -> Result<(PathBuf, String)> {
     let text = named.to_string_lossy();
     if text.contains("://") || text.split_once(':').is_some_and(|(host, _)| host.contains('@')) {
         return Err(Fault::usage(format!("{text} would have to be fetched, which workers do not do"))
@@ -194,7 +194,7 @@ async fn place(named: &std::path::Path) -> Result<(PathBuf, String)> {
 }
 
 /// Prints what happens in the run until it is over, and gives its exit.
-async fn follow(session: &Session, id: &str, json: bool) -> Result<Exit> {
+pub(super) async fn follow(session: &Session, id: &str, json: bool) -> Result<Exit> {
     Logs::of(session, id, json).await?;
     let row = session.store.run(id).await?;
     Ok(match (row.status, row.exit) {

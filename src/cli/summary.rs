@@ -109,7 +109,7 @@ impl Said {
     /// The diff, as much of it as leaves the page to the rest.
     fn diff(&mut self, run: &Run) {
         let all = format!("regreen show {} --patch", short(&run.id));
-        for shown in diff(&run.kept, self.page.lines(40, BESIDE_DIFF), &all).lines() {
+        for shown in diff(&run.result(), self.page.lines(40, BESIDE_DIFF), &all).lines() {
             let shown = self.page.fit(&format!("    {shown}"));
             self.line(&shown);
         }
@@ -140,7 +140,8 @@ fn healed(run: &Run, said: &mut Said) {
     said.diff(run);
     if let Some(proof) = &run.proof {
         said.field("proof", Style::new(), &proven(run, proof));
-        for one in proof.checks.iter().filter(|one| !one.green) {
+        let mut told = std::collections::BTreeSet::new();
+        for one in proof.checks.iter().filter(|one| !one.green && told.insert(&one.check.name)) {
             let name = line(&one.check.name, 40);
             let how = if unjudged(run, &one.check.name) {
                 format!("{name} could not be judged, before or after")
@@ -191,6 +192,12 @@ fn proven(run: &Run, proof: &crate::run::events::Proof) -> String {
         _ => String::new(),
     };
     let times = if rounds == 1 { "once".to_owned() } else { format!("{rounds} times") };
+    if run.proposed().is_some() {
+        let sandbox = proof.sandbox.as_str();
+        return format!(
+            "{times} in fresh workspaces no check was worse than on the base{tests} · sandbox {sandbox}"
+        );
+    }
     format!("green {times} in fresh workspaces{others}{tests} · sandbox {}", proof.sandbox.as_str())
 }
 
@@ -293,7 +300,7 @@ fn failed(run: &Run, said: &mut Said) {
     if let Some(outcome) = run.before.iter().find(|outcome| !outcome.is_green()) {
         said.command("output", &format!("regreen logs {id} --check {}", line(&outcome.check, 40)));
     }
-    if !run.kept.is_empty() {
+    if !run.result().is_empty() {
         said.command("part of it", &format!("regreen show {id} --patch"));
     }
     go_on(run, rule, said);

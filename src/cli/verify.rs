@@ -46,6 +46,9 @@ struct Replay {
     /// Whether the commit is the patch that was proven; `None` where that cannot be told.
     same_patch: Option<bool>,
     parent_red: Option<bool>,
+    /// Whether it was proposed: nothing had to be red without it.
+    #[serde(skip)]
+    proposal: bool,
     /// Tests that the goal ran without the commit.
     parent_tests: Option<u64>,
     checks: Vec<Replayed>,
@@ -161,6 +164,7 @@ impl Verify {
             answer: Exit::CannotJudge,
             same_patch: None,
             parent_red: None,
+            proposal: proof.proposal,
             parent_tests: None,
             checks,
         };
@@ -268,7 +272,7 @@ impl Replay {
             }
         }
         let more_tests = goal.tests.zip(self.parent_tests).is_some_and(|(is, was)| is > was);
-        if self.parent_red == Some(false) && goal.is_green.is_some() && !more_tests {
+        if self.parent_red == Some(false) && goal.is_green.is_some() && !more_tests && !self.proposal {
             against.push("the goal is as green without the commit, and the commit brings no test".into());
         }
         let answer = match (against.is_empty(), unknown.is_empty()) {
@@ -342,6 +346,7 @@ mod tests {
             answer: Exit::CannotJudge,
             same_patch: Some(true),
             parent_red: Some(true),
+            proposal: false,
             parent_tests: None,
             checks,
         }

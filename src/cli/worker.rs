@@ -14,6 +14,7 @@ use super::live::{Lines, Teller, lay_out};
 use super::observe;
 use super::page::Page;
 use super::paint::{DIM, NAME, paint, plain, say};
+use super::proposal_spec::Unfit;
 use super::session::{FLUSH, Kept, Session, sweep};
 use crate::config::read_repo_file;
 use crate::fault::{Exit, Fault};
@@ -137,6 +138,10 @@ impl Loop {
         let (ground, spec) = match off.unless(self.ready(claim, request)).await {
             Ok(Ok(ready)) => ready,
             Ok(Err(error)) if is_interruption(&error) => return Err(error),
+            Ok(Err(error)) if error.is::<Unfit>() => {
+                queued::end(&self.kept.store, &claim.lease, StopRule::Unfit, &error.to_string()).await?;
+                return Ok(Driven::Over);
+            }
             Ok(Err(error)) => return Ok(Driven::Blocked(told(&error))),
             Err(why) => return self.end(claim, why).await,
         };
@@ -154,6 +159,9 @@ impl Loop {
         let land = request.land.parse()?;
         let spec = match &request.work {
             Work::Command(command) => ground.heal(&options, &claim.run, command.clone(), &land).await?,
+            Work::Proposal(asked) => {
+                super::proposal_spec::spec(&ground, &options, &claim.run, asked, &land).await?
+            }
             Work::Ticket(ticket) => {
                 let ticket = serde_json::from_value(ticket.clone())?;
                 super::run::ticket_spec(&ground, &options, &claim.run, &ticket, land).await?

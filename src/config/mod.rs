@@ -265,6 +265,9 @@ impl Settings {
         add("guards.protected", user.guards.protected.join(", "), &[]);
         add("guards.files", user.guards.files.to_string(), &[]);
         add("guards.lines", user.guards.lines.to_string(), &[]);
+        add("proposals.auto_fix", user.auto_fix.join(", "), &[]);
+        let attempts = user.fix_attempts.map_or("as the ladder says".to_owned(), |most| most.to_string());
+        add("proposals.attempts", attempts, &[]);
         add("memory.enabled", user.memory.to_string(), &[]);
         add("proof.repeat", user.repeat.to_string(), &[]);
         add("proof.minimise", user.minimise.to_string(), &[]);

@@ -358,6 +358,10 @@ pub struct UserConfig {
     pub limits: Caps,
     /// What a patch may touch.
     pub guards: GuardRules,
+    /// Whose proposals are repaired by themselves where their tests fail: roots of repos, or `*` for all.
+    pub auto_fix: Vec<String>,
+    /// Attempts of one repair of a proposal; `None` leaves it to [`Caps::attempts`] and the ladder.
+    pub fix_attempts: Option<u32>,
     /// Whether verified fixes are remembered and replayed.
     pub memory: bool,
     /// How often the goal's check runs again before it counts as proven.
@@ -380,6 +384,7 @@ const TOP: &[&str] = &[
     "sandbox",
     "limits",
     "guards",
+    "proposals",
     "memory",
     "proof",
     "alerts",
@@ -436,6 +441,8 @@ impl UserConfig {
                 attempts: None,
             },
             guards: GuardRules { protected: Vec::new(), files: 50, lines: 2000, file_bytes: 1 << 20 },
+            auto_fix: Vec::new(),
+            fix_attempts: None,
             memory: true,
             repeat: 2,
             minimise: true,
@@ -473,6 +480,13 @@ impl UserConfig {
             set(&mut config.guards.files, section.integer("files", 1..=100_000)?);
             set(&mut config.guards.lines, section.integer("lines", 1..=10_000_000)?);
             set(&mut config.guards.file_bytes, section.size("file_size")?);
+        }
+        if let Some(section) = top.section("proposals", &["auto_fix", "attempts"])? {
+            set(&mut config.auto_fix, section.strings("auto_fix")?);
+            if config.auto_fix.iter().any(|repo| repo != "*" && !repo.starts_with('/')) {
+                return Err(section.wrong("auto_fix", "must be absolute roots of repos, or \"*\" for all"));
+            }
+            config.fix_attempts = section.integer("attempts", 1..=1000)?.map(|attempts| attempts as u32);
         }
         if let Some(section) = top.section("memory", &["enabled"])? {
             set(&mut config.memory, section.boolean("enabled")?);

@@ -1,12 +1,14 @@
 //! What a tree holds, and what files would be in it: a private index beside the user's.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::difference::{blobs, files};
 use super::{Git, Repo};
 use crate::fault::Fault;
-use crate::patch::{FileState, RelPath};
+use crate::patch::{Change, FileState, Patch, RelPath};
 
 /// What stands at a path of a tree or an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,6 +170,58 @@ impl<'r> ScratchIndex<'r> {
     /// Where git fails.
     pub async fn write_tree(&self) -> Result<String> {
         self.git.text(&["write-tree"]).await
+    }
+
+    /// What a unified diff makes of the files of `commit`, whose index this is; or git's words where the diff does not apply, or changes
+    /// a link or a submodule. New objects stay in the scratch folder.
+    ///
+    /// # Errors
+    /// Where git or the disk fails.
+    pub async fn patched(&self, commit: &str, diff: &str) -> Result<Result<Patch, String>> {
+        let objects = self.folder.path().join("objects");
+        std::fs::create_dir_all(objects.join("info"))?;
+        let known = self.repo.common_dir.join("objects");
+        let known = known
+            .to_str()
+            .filter(|path| !path.contains('\n'))
+            .context("the repository's path is not UTF-8")?;
+        std::fs::write(objects.join("info/alternates"), format!("{known}\n"))?;
+        let objects = objects.to_str().context("the scratch folder is not UTF-8")?;
+        let git = self.git.clone().env("GIT_OBJECT_DIRECTORY", objects);
+        let mut diff = diff.to_owned();
+        if !diff.ends_with('\n') {
+            diff.push('\n');
+        }
+        let words = ["apply", "--cached", "--whitespace=nowarn", "-"];
+        let said = git.run_from(&words, Some(diff.into_bytes())).await?;
+        if said.status != Some(0) {
+            let said = String::from_utf8_lossy(&said.stderr);
+            let lines: Vec<&str> =
+                said.lines().map(|line| line.trim_start_matches("error: ")).take(5).collect();
+            return Ok(Err(lines.join("; ")));
+        }
+        let tree = git.text(&["write-tree"]).await?;
+        let (before, after) = (files(&git, commit).await?, files(&git, &tree).await?);
+        let paths: BTreeSet<&RelPath> = before.keys().chain(after.keys()).collect();
+        let changed: Vec<&RelPath> =
+            paths.into_iter().filter(|path| before.get(*path) != after.get(*path)).collect();
+        let sides = |path: &RelPath| [before.get(path), after.get(path)].into_iter().flatten();
+        let strange =
+            |path: &&&RelPath| sides(path).any(|entry| !matches!(entry.mode.as_str(), "100644" | "100755"));
+        if let Some(path) = changed.iter().find(strange) {
+            return Ok(Err(format!("{path} is a link or a submodule: neither can be proposed")));
+        }
+        let ids: Vec<String> =
+            changed.iter().flat_map(|path| sides(path)).map(|entry| entry.id.clone()).collect();
+        let contents = blobs(&git, &ids).await?;
+        let state = |entry: Option<&Entry>| {
+            let entry = entry?;
+            let bytes = contents.get(&entry.id)?.clone();
+            Some(FileState { bytes, executable: entry.mode == "100755" })
+        };
+        let change =
+            |path: &RelPath| Change { before: state(before.get(path)), after: state(after.get(path)) };
+        Ok(Ok(changed.into_iter().map(|path| (path.clone(), change(path))).collect()))
     }
 
     /// The repository.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::judge::{self, Beside};
+use super::judge;
 use super::{Tools, check, others, stop, workspace};
 use crate::fixers::{Answer, Case, Proposal};
 use crate::guards::{self, Finding, Proposed, Weight};
@@ -11,6 +11,7 @@ use crate::patch::{Patch, Tree};
 use crate::run::Run;
 use crate::run::events::{Decision, Event, Phase, StopRule, Trigger};
 use crate::run::journal::Journal;
+use crate::verify::compare::Beside;
 
 /// Asks the fixer of `rung`, and finds out what its patch is worth.
 pub(super) async fn make(journal: &Journal, tools: &Tools, rung: usize) -> Result<()> {
@@ -54,7 +55,7 @@ async fn propose(journal: &Journal, tools: &Tools, rung: usize, run: &Run) -> Re
     let tried = run.history();
     let task = match &run.spec.trigger {
         Trigger::Subtask { task, .. } => Some(task.as_str()),
-        Trigger::Heal | Trigger::Ticket { .. } => None,
+        Trigger::Heal | Trigger::Ticket { .. } | Trigger::Proposal { .. } => None,
     };
     let case = Case {
         run: &run.id,
@@ -105,6 +106,17 @@ async fn try_out(journal: &Journal, tools: &Tools, run: &Run, number: u32, propo
         Err(why) => (patch, Some(why)),
     };
     let attempt = workspace(journal, tools, &patch).await?;
+    if run.proposed().is_some() {
+        let (decision, reason, red) =
+            super::proposal::tried(journal, tools, Phase::Attempt, &attempt).await?;
+        return match (missing, decision) {
+            (Some(why), Decision::Drop | Decision::Keep) => {
+                let reason = format!("{reason}; the packages that it asks for could not be installed: {why}");
+                decide(journal, number, Decision::Drop, &reason, red).await
+            }
+            _ => decide(journal, number, decision, &reason, red).await,
+        };
+    }
     let goal = check(journal, tools, Phase::Attempt, &attempt, &run.spec.goal).await?;
     let (mut decision, mut reason) = judge::goal(run, &goal);
     if let (Some(why), true) = (missing, decision != Decision::Green) {

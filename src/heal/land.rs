@@ -43,14 +43,18 @@ pub(super) async fn land(journal: &Journal, tools: &Tools) -> Result<()> {
     let story = story(&run);
     let label = label(&run);
     let onto = match &run.spec.trigger {
-        Trigger::Subtask { .. } => run.spec.from.head.as_deref(),
+        Trigger::Subtask { .. } | Trigger::Proposal { .. } => run.spec.from.head.as_deref(),
         Trigger::Heal | Trigger::Ticket { .. } => None,
     };
+    if tip(&run, place).await?.is_some_and(|tip| Some(&tip) != run.spec.from.head.as_ref()) {
+        return moved(journal, tools, &run, Vec::new()).await;
+    }
+    let patch = run.result();
     let plan = Plan {
         run: &run.id,
         label: &label,
         land: &to,
-        patch: &run.kept,
+        patch: &patch,
         base: &run.spec.from,
         onto,
         story: &story,
@@ -79,9 +83,20 @@ pub(super) async fn land(journal: &Journal, tools: &Tools) -> Result<()> {
     }
 }
 
+/// The commit that a proposal builds on, as its base is now; `None` for other runs.
+async fn tip(run: &Run, place: &Place) -> Result<Option<String>> {
+    let (Trigger::Proposal { base, .. }, Some(repo)) = (&run.spec.trigger, &place.repo) else {
+        return Ok(None);
+    };
+    let named = base.as_deref().unwrap_or("HEAD");
+    // A base that is gone meanwhile is where it was.
+    Ok(repo.resolve(&format!("{named}^{{commit}}")).await?.or_else(|| run.spec.from.head.clone()))
+}
+
 /// Why a commit of what is kept would take uncommitted changes of the user's with it, if it would.
 fn in_the_way(run: &Run) -> Option<String> {
-    let touched = run.kept.iter().map(|(path, _)| path).filter(|path| run.spec.base.get(path).is_some());
+    let result = run.result();
+    let touched = result.iter().map(|(path, _)| path).filter(|path| run.spec.base.get(path).is_some());
     let mine: Vec<&str> = touched.map(RelPath::as_str).collect();
     (!mine.is_empty()).then(|| {
         let mine = mine.join(", ");
@@ -95,9 +110,9 @@ async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Vec<String>) 
     let mut now = Base::take(place.repo.as_ref(), &place.snapshots, &run.id).await?;
     let Difference { patch: base, hidden } = match (&place.repo, run.spec.land.as_str()) {
         (None, _) | (_, "worktree" | "none") => Difference::default(),
-        (Some(repo), _) if run.is_feature() => {
-            // The branch of the ticket is what the sub-task builds on, wherever HEAD is.
-            now.head.clone_from(&run.spec.from.head);
+        (Some(repo), _) if run.is_feature() || run.proposed().is_some() => {
+            // The branch of the ticket is what the sub-task builds on, wherever HEAD is; and a proposal has a base of its own.
+            now.head = tip(run, place).await?.or_else(|| run.spec.from.head.clone());
             match &now.head {
                 Some(tip) => place.snapshots.patch_to(&now.snapshot, repo, tip).await?,
                 None => Difference::default(),
@@ -107,7 +122,8 @@ async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Vec<String>) 
     };
     let named = if files.is_empty() { "the branch".to_owned() } else { files.join(", ") };
     let tree = Tree { root: &run.spec.root, patch: &base };
-    let fits = run.kept.iter().all(|(path, change)| tree.read(path).is_ok_and(|now| now == change.before));
+    let fits =
+        run.result().iter().all(|(path, change)| tree.read(path).is_ok_and(|now| now == change.before));
     let same = now.snapshot.tree == run.spec.from.snapshot.tree && now.head == run.spec.from.head;
     if !fits || same || run.moves >= MOST_MOVES {
         let id = short(&run.id);
@@ -169,7 +185,7 @@ pub(super) async fn learn(journal: &Journal, tools: &Tools) -> Result<()> {
         .iter()
         .find(|outcome| outcome.check == run.spec.goal.name)
         .and_then(|o| o.fingerprint.as_ref());
-    if let (true, Some(print), false) = (tools.memory, print, run.is_feature()) {
+    if let (true, Some(print), false, false) = (tools.memory, print, run.is_feature(), run.kept.is_empty()) {
         let category =
             run.before.iter().find_map(|outcome| outcome.diagnostics.first()).map(|first| first.category);
         let category = category.and_then(|category| serde_json::to_value(category).ok());
@@ -194,6 +210,7 @@ pub(super) async fn learn(journal: &Journal, tools: &Tools) -> Result<()> {
 fn label(run: &Run) -> String {
     let id = match &run.spec.trigger {
         Trigger::Subtask { ticket, .. } => ticket,
+        Trigger::Proposal { id, .. } => id,
         Trigger::Heal | Trigger::Ticket { .. } => &run.id,
     };
     short(id).to_owned()
@@ -208,7 +225,7 @@ fn explanations(run: &Run) -> Vec<&str> {
 /// What the commit says.
 fn story(run: &Run) -> Story {
     let (subject, kind) = match &run.spec.trigger {
-        Trigger::Subtask { title, .. } => (title.clone(), "feat"),
+        Trigger::Subtask { title, .. } | Trigger::Proposal { title, .. } => (title.clone(), "feat"),
         Trigger::Heal | Trigger::Ticket { .. } => (repaired(run), "fix"),
     };
     let mut verified: Vec<String> = Vec::new();
@@ -222,11 +239,17 @@ fn story(run: &Run) -> Story {
     Story {
         subject,
         body: body(run),
-        fixer: run.credited().join(", "),
+        fixer: fixer(run),
         attempts: run.attempts.iter().filter(|attempt| attempt.patch.is_some()).count() as u32,
         verified,
         kind: kind.to_owned(),
     }
+}
+
+/// Who proposed what lands.
+fn fixer(run: &Run) -> String {
+    let proposed = run.proposed().map(|_| "proposal".to_owned());
+    proposed.into_iter().chain(run.credited()).collect::<Vec<_>>().join(", ")
 }
 
 /// The longest subject that leaves room for a prefix.
@@ -266,7 +289,14 @@ fn repaired(run: &Run) -> String {
 
 /// What was wrong, where, and why this repairs it.
 fn body(run: &Run) -> String {
-    let wrong = run.cause().map(|cause| {
+    let proposed = match &run.spec.trigger {
+        Trigger::Proposal { description, .. } => {
+            Some(description.clone()).filter(|text| !text.trim().is_empty())
+        }
+        _ => None,
+    };
+    let cause = run.cause().filter(|_| !run.kept.is_empty());
+    let wrong = cause.map(|cause| {
         let said = cause.message.lines().next().unwrap_or_default().trim();
         match cause.place() {
             Some(place) => format!("{place}: {said}"),
@@ -274,7 +304,7 @@ fn body(run: &Run) -> String {
         }
     });
     let parts: Vec<String> =
-        wrong.into_iter().chain(explanations(run).into_iter().map(str::to_owned)).collect();
+        proposed.into_iter().chain(wrong).chain(explanations(run).into_iter().map(str::to_owned)).collect();
     without_places(&parts.join("\n\n"), &run.spec.root.to_string_lossy())
 }
 

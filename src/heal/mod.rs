@@ -8,6 +8,7 @@ mod baseline;
 mod installs;
 mod judge;
 mod land;
+mod proposal;
 mod prove;
 mod setup;
 mod stop;
@@ -77,6 +78,9 @@ pub async fn heal(journal: &Journal, tools: &Tools) -> Result<Exit> {
             journal.store().must_not_be_halted(&run.spec.root.to_string_lossy()).await?;
         }
         match step {
+            Step::Baseline if run.proposed().is_some() => {
+                limited(journal, proposal::take(journal, tools)).await?
+            }
             Step::Baseline => limited(journal, baseline::take(journal, tools)).await?,
             Step::Attempt { rung } => limited(journal, attempt::make(journal, tools, rung)).await?,
             Step::Prove => limited(journal, prove::prove(journal, tools)).await?,
@@ -162,8 +166,10 @@ impl Turn {
     /// Whether fixers will see what `check` complains about. A probe for anything else would only take time.
     fn is_read(self, check: &Check, run: &Run) -> bool {
         match self.phase {
-            Phase::Setup | Phase::Minimise | Phase::Proof => false,
+            Phase::Setup | Phase::Base | Phase::Minimise | Phase::Proof => false,
             Phase::Attempt => true,
+            // Which check a proposal's run has to repair is known only afterwards.
+            Phase::Baseline if run.proposed().is_some() => self.round > 1,
             // A red goal runs once more, and it is that outcome which counts.
             Phase::Baseline => self.round > 1 || check.name != run.spec.goal.name,
         }

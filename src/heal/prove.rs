@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use super::attempt::guard;
-use super::judge::{self, Beside};
+use super::judge;
 use super::{Tools, Turn, check, others};
 use crate::guards::{Weight, refuses};
 use crate::outcome::{Check, Outcome};
@@ -14,6 +14,7 @@ use crate::policy;
 use crate::run::Run;
 use crate::run::events::{Decision, Event, Phase, Proof, Proven};
 use crate::run::journal::Journal;
+use crate::verify::compare::Beside;
 use crate::verify::minimise::minimise;
 use crate::verify::tools::versions as versions_of;
 
@@ -30,7 +31,7 @@ pub(super) async fn prove(journal: &Journal, tools: &Tools) -> Result<()> {
     let run = journal.run();
     if run.is_chosen() && !run.minimised {
         // The loop's own proposals were looked at before they were run.
-        let findings = guard(tools, &run, &run.spec.base, &run.kept);
+        let findings = guard(tools, &run, &run.start(), &run.kept);
         if refuses(&findings) {
             let reasons =
                 findings.iter().filter(|one| one.weight == Weight::Refuse).map(|one| one.reason.as_str());
@@ -50,12 +51,12 @@ pub(super) async fn prove(journal: &Journal, tools: &Tools) -> Result<()> {
     }
 }
 
-/// What policy says of what is kept, as it would land.
+/// What policy says of what would land.
 fn judged(run: &Run) -> Event {
     let tree = Tree { root: &run.spec.root, patch: &run.spec.base };
-    let assessment = policy::assess(tree, &run.kept, &run.spec.governance);
+    let assessment = policy::assess(tree, &run.result(), &run.spec.governance);
     let terms = policy::rule(&run.spec.governance, &assessment);
-    Event::Assessed { patch: run.kept.digest(), assessment, terms }
+    Event::Assessed { patch: run.result().digest(), assessment, terms }
 }
 
 async fn drop_needless_hunks(journal: &Journal, tools: &Tools) -> Result<()> {
@@ -69,7 +70,12 @@ async fn drop_needless_hunks(journal: &Journal, tools: &Tools) -> Result<()> {
     } else {
         minimise(&hunks, MINIMISING_RUNS, async |subset| {
             let dropped: BTreeSet<_> = hunks.iter().filter(|hunk| !subset.contains(hunk)).cloned().collect();
-            let attempt = tools.workspaces.attempt(&run.spec.base.then(&run.kept.without(&dropped))).await?;
+            let attempt = tools.workspaces.attempt(&run.start().then(&run.kept.without(&dropped))).await?;
+            if run.proposed().is_some() {
+                let (decision, ..) =
+                    super::proposal::tried(journal, tools, Phase::Minimise, &attempt).await?;
+                return Ok(decision == Decision::Green);
+            }
             let goal = check(journal, tools, Phase::Minimise, &attempt, &run.spec.goal).await?;
             if judge::goal(&run, &goal).0 != Decision::Green {
                 return Ok(false);
@@ -87,10 +93,17 @@ async fn drop_needless_hunks(journal: &Journal, tools: &Tools) -> Result<()> {
     let dropped: BTreeSet<_> = hunks.iter().filter(|hunk| !needed.contains(hunk)).cloned().collect();
     let smaller = run.kept.without(&dropped);
     // Guards looked at the attempts one by one; what lands is their sum without some hunks, and that may be another thing.
-    let (patch, dropped, findings) = match guard(tools, &run, &run.spec.base, &smaller) {
+    let start = run.start();
+    let (patch, dropped, mut findings) = match guard(tools, &run, &start, &smaller) {
         findings if dropped.is_empty() || !refuses(&findings) => (smaller, dropped.len(), findings),
-        _ => (run.kept.clone(), 0, guard(tools, &run, &run.spec.base, &run.kept)),
+        _ => (run.kept.clone(), 0, guard(tools, &run, &start, &run.kept)),
     };
+    if let Some(proposed) = run.proposed() {
+        // What a person may propose, a fixer may not do: both are told, each once.
+        findings.extend(guard(tools, &run, &run.spec.base, &proposed.then(&patch)));
+    }
+    let mut told = BTreeSet::new();
+    findings.retain(|finding| told.insert(finding.reason.clone()));
     let approval = findings.into_iter().map(|finding| finding.reason).collect();
     journal.record(Event::Minimised { patch, dropped, of: hunks.len(), approval }).await
 }
@@ -105,6 +118,26 @@ async fn hold(journal: &Journal, tools: &Tools) -> Result<Result<(Proof, Vec<Str
     for round in 1..=run.spec.repeat.max(1) {
         // Each round gets a workspace of its own, so that nothing the first one left behind can help the second.
         let attempt = tools.workspaces.attempt(&run.base()).await?;
+        if run.proposed().is_some() {
+            let held = super::proposal::hold(journal, tools, round, &attempt).await?;
+            let (done, more) = match held {
+                Ok(held) => held,
+                Err(reason) => return Ok(Err(reason)),
+            };
+            let all: Vec<&Check> = std::iter::once(&run.spec.goal).chain(&run.spec.checks).collect();
+            if round == 1 {
+                versions = versions_of(&attempt, &all).await;
+            }
+            doubts.extend(more);
+            for outcome in &done {
+                let Some(check) = all.iter().find(|check| check.name == outcome.check) else { continue };
+                if check.name == run.spec.goal.name {
+                    tests_after = outcome.tests.as_ref().map(crate::outcome::TestReport::ran);
+                }
+                proven.push(proved(check, outcome));
+            }
+            continue;
+        }
         let turn = Turn { phase: Phase::Proof, round };
         let goal = check(journal, tools, turn, &attempt, &run.spec.goal).await?;
         let (decision, reason) = judge::goal(&run, &goal);
@@ -134,17 +167,19 @@ async fn hold(journal: &Journal, tools: &Tools) -> Result<Result<(Proof, Vec<Str
         let all: Vec<&Check> = std::iter::once(&run.spec.goal).chain(&run.spec.checks).collect();
         versions = versions_of(&attempt, &all).await;
     }
-    let before = run.before.iter().find(|outcome| outcome.check == run.spec.goal.name);
+    let known = if run.proposed().is_some() { &run.without } else { &run.before };
+    let before = known.iter().find(|outcome| outcome.check == run.spec.goal.name);
     let proof = Proof {
         run: run.id.clone(),
         base: run.spec.from.snapshot.tree.clone(),
-        patch: run.kept.digest(),
+        patch: run.result().digest(),
         checks: proven,
         tests_before: before.and_then(|outcome| outcome.tests.as_ref()).map(crate::outcome::TestReport::ran),
         tests_after,
         sandbox: run.spec.sandbox,
         tools: versions,
         regreen: env!("CARGO_PKG_VERSION").to_owned(),
+        proposal: run.proposed().is_some(),
     };
     Ok(Ok((proof, doubts)))
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::Tools;
-use super::judge::headline;
 use crate::diagnostic::Severity;
 use crate::fault::Exit;
 use crate::run::Run;
 use crate::run::events::{Event, Question, StopRule};
 use crate::run::journal::Journal;
+use crate::verify::compare::headline;
 
 /// Stops the run by `rule`, and says where a person should look first.
 pub(super) async fn stop(journal: &Journal, rule: StopRule, why: String) -> Result<()> {
@@ -38,7 +38,7 @@ pub async fn ask(journal: &Journal) -> Result<()> {
         None => (governance.people, governance.other_person, governance.expires),
     };
     let question = Question {
-        patch: run.kept.digest(),
+        patch: run.result().digest(),
         people: people.max(1),
         except: other_person.then(|| run.spec.requester.clone()),
         expires: journal.now().checked_add(expires)?,

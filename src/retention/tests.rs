@@ -191,8 +191,13 @@ async fn the_key_of_a_removed_run_still_stands_for_it() {
         status: Status::Queued,
         base: None,
     };
-    let submission =
-        Submission { run, priority: Priority::Normal, key: Some("k".into()), delay: Duration::ZERO };
+    let submission = Submission {
+        run,
+        priority: Priority::Normal,
+        key: Some("k".into()),
+        delay: Duration::ZERO,
+        proposes: None,
+    };
     place.store.submit(&submission, &NewEvent::new(at, "submitted", json!({}))).await.unwrap();
     let claim = place.store.claim("w").await.unwrap().unwrap();
     let end = Projection { run: over(Status::Finished, None), ..Projection::default() };

@@ -36,9 +36,13 @@ impl Run {
         if self.candidates.len() < 2 {
             return Vec::new();
         }
-        let mut all = self.candidates.clone();
+        let whole = |one: &Candidate| match self.proposed() {
+            Some(proposed) => Candidate { patch: proposed.then(&one.patch), failed: one.failed.clone() },
+            None => one.clone(),
+        };
+        let mut all: Vec<Candidate> = self.candidates.iter().map(whole).collect();
         if let Some(kept) = all.get_mut(self.chosen) {
-            kept.patch = self.kept.clone();
+            kept.patch = self.result();
         }
         all
     }

@@ -67,6 +67,19 @@ pub enum Trigger {
         #[serde(default)]
         feedback: Option<String>,
     },
+    /// A proposal: what somebody suggests is tested on its base, repaired if that is asked for, and lands when it was approved.
+    Proposal {
+        /// Its id.
+        id: String,
+        /// What it does, in one line.
+        title: String,
+        /// Why.
+        description: String,
+        /// The branch, tag or commit that it was asked to build on; `None` for the commit that is checked out.
+        base: Option<String>,
+        /// What it changes, on top of the run's base.
+        patch: Patch,
+    },
 }
 
 /// What is asked of a run that waits in the queue: whoever claims it makes its [`Spec`] from it, on the machine and the tree that it is
@@ -117,6 +130,8 @@ pub enum Work {
     Command(Vec<String>),
     /// This ticket should be implemented.
     Ticket(serde_json::Value),
+    /// This proposal should be tested, and repaired if it says so.
+    Proposal(Box<crate::proposal::Asked>),
 }
 
 /// Nobody looks at the working tree of a run that was queued.
@@ -223,6 +238,8 @@ pub struct Preparation {
 pub enum Phase {
     /// Before everything: packages are installed.
     Setup,
+    /// On a proposal's base, without the proposal.
+    Base,
     /// On the untouched tree.
     Baseline,
     /// On an attempt's patch.
@@ -305,6 +322,8 @@ pub enum StopRule {
     Halted,
     /// A person cancelled it.
     Cancelled,
+    /// The proposal does not fit its base, or holds what no proposal may.
+    Unfit,
     /// Something broke that is not the repo's fault.
     Fault,
 }
@@ -359,6 +378,9 @@ pub struct Proof {
     pub tools: std::collections::BTreeMap<String, String>,
     /// Regreen's own version.
     pub regreen: String,
+    /// Whether it is a proposal's: then the checks may be green without the patch, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proposal: bool,
 }
 
 /// One execution of a check in the proof.

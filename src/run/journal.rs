@@ -376,6 +376,7 @@ fn new_run(run: &Run) -> NewRun {
         Trigger::Heal => ("heal", run.spec.goal.run.display()),
         Trigger::Ticket { title, .. } => ("ticket", title.clone()),
         Trigger::Subtask { title, .. } => ("subtask", title.clone()),
+        Trigger::Proposal { title, .. } => ("proposal", title.clone()),
     };
     NewRun {
         id: run.id.clone(),
@@ -389,13 +390,21 @@ fn new_run(run: &Run) -> NewRun {
 
 /// What follows from an event for the tables that people query; `run` is the state after it.
 fn projection(event: &Event, run: &Run) -> Projection {
-    let mut projection = Projection { advances: advances(event), ..Projection::default() };
+    let mut projection = Projection {
+        advances: advances(event),
+        proposal: super::proposal::follows(event, run),
+        ..Projection::default()
+    };
     match event {
         Event::Started(spec) => {
             projection.run.status = Some(Status::Running);
             projection.run.base = Some(spec.from.snapshot.commit.clone());
         }
-        Event::Resumed { .. } => projection.run.status = Some(Status::Running),
+        Event::Resumed { why } => {
+            projection.run.status = Some(Status::Running);
+            // An approved proposal lands when somebody says so.
+            projection.comes_back = why == "apply";
+        }
         Event::Asked { call, .. } => {
             projection.settles = true;
             let failed = call.answer.as_ref().err().cloned();
@@ -426,7 +435,8 @@ fn projection(event: &Event, run: &Run) -> Projection {
             let enough = run.is_agreed();
             projection.voice = Some(Voice::Agreed { by: by.clone(), remark: remark.clone(), enough });
             // What came through the queue is a worker's to land, and to prove first where another candidate was chosen.
-            projection.comes_back = enough || run.proof.is_none();
+            // A proposal that is only approved does not go on yet.
+            projection.comes_back = run.finished.is_none() && (enough || run.proof.is_none());
         }
         Event::Rejected { by, reason } => {
             projection.voice = Some(Voice::Refused { by: by.clone(), reason: reason.clone() });
@@ -467,6 +477,7 @@ pub fn outcome(run: &Run, exit: Exit) -> &'static str {
     match exit {
         Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { only_plan: true, .. }) => "planned",
         Exit::Green if matches!(run.spec.trigger, Trigger::Ticket { .. }) => "implemented",
+        Exit::Green if run.proof.is_some() && run.proposed().is_some() => "applied",
         Exit::Green if run.proof.is_some() => "healed",
         Exit::Green => "green",
         Exit::Red => "red",

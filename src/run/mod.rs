@@ -7,6 +7,7 @@
 mod candidates;
 pub mod events;
 pub mod journal;
+pub mod proposal;
 pub mod queued;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ use crate::patch::Patch;
 use crate::policy::{Assessment, Ruling, Terms};
 use crate::store::short;
 use crate::usage::{Money, Usage};
+use crate::verify::compare::{Beside, Tests, beside};
 use events::{Baseline, Decision, Event, Phase, Proof, Question, Record, Rung, Spec, StopRule, Trigger};
 
 /// What is to be done next.
@@ -116,9 +118,11 @@ pub struct Run {
     pub prepared: Option<String>,
     /// What the baseline found.
     pub baseline: Option<Baseline>,
-    /// The checks' outcomes on the untouched tree: the last of each.
+    /// The checks' outcomes on a proposal's base without the proposal, the last of each: what is red there is not held against it.
+    pub without: Vec<Outcome>,
+    /// The checks' outcomes on the untouched tree (a proposal's own changes are part of that): the last of each.
     pub before: Vec<Outcome>,
-    /// The changes kept so far, on top of `spec.base`.
+    /// The changes kept so far, on top of [`Run::start`].
     pub kept: Patch,
     /// What package managers wrote into lock files for patches that change manifests.
     pub locks: Patch,
@@ -223,6 +227,7 @@ impl Run {
             fresh: at,
             prepared: None,
             baseline: None,
+            without: Vec::new(),
             before: Vec::new(),
             kept: Patch::new(),
             locks: Patch::new(),
@@ -290,7 +295,10 @@ impl Run {
             Event::Checked { phase, outcome, .. } => self.checked(*phase, outcome),
             Event::Baseline(baseline) => {
                 self.baseline = Some(baseline.clone());
-                self.red = self.before.iter().filter(|outcome| !outcome.is_green()).cloned().collect();
+                self.red = self.red_before();
+                self.aim();
+                // A proposal that breaks nothing has only to be proven.
+                self.green = self.proposed().is_some() && *baseline == Baseline::Green;
             }
             Event::AttemptStarted { attempt, rung, fixer } => {
                 self.rung = *rung;
@@ -316,6 +324,10 @@ impl Run {
             }
             Event::Installed { locks, .. } => {
                 self.locks = self.locks.then(locks);
+                if self.attempts.is_empty() {
+                    // What a proposal itself makes manifests ask for.
+                    self.kept = self.kept.then(locks);
+                }
                 if let Some(patch) = self.attempts.last_mut().and_then(|attempt| attempt.patch.as_mut()) {
                     *patch = patch.then(locks);
                 }
@@ -341,6 +353,10 @@ impl Run {
                 self.proof = Some((**proof).clone());
                 self.approval.retain(|reason| !doubts.contains(reason));
                 self.approval.extend(doubts.iter().cloned());
+                if self.proposed().is_some() && !self.approval.iter().any(|reason| reason == proposal::WAITS)
+                {
+                    self.approval.push(proposal::WAITS.to_owned());
+                }
             }
             Event::NotProven { reason } => {
                 if !self.fall_back(reason) {
@@ -356,9 +372,10 @@ impl Run {
             }
             Event::Chosen { by, candidate } => self.choose(*candidate, by),
             Event::Approved { by, patch, .. } => {
-                let patch = patch.clone().unwrap_or_else(|| self.kept.digest());
+                let patch = patch.clone().unwrap_or_else(|| self.result().digest());
                 self.agreed.push((by.clone(), patch));
-                if self.is_agreed() {
+                // A proposal that is agreed to lands when somebody says so.
+                if self.is_agreed() && self.proposed().is_none() {
                     self.finished = None;
                 }
             }
@@ -418,7 +435,9 @@ impl Run {
         }
         match &self.baseline {
             None => return Step::Baseline,
-            Some(Baseline::Green) if !self.is_feature() => return Step::Finish(Exit::Green),
+            Some(Baseline::Green) if !self.is_feature() && self.proposed().is_none() => {
+                return Step::Finish(Exit::Green);
+            }
             Some(Baseline::Flaky { .. } | Baseline::Infra { .. }) => return Step::Finish(Exit::CannotJudge),
             Some(Baseline::Green | Baseline::Red) => {}
         }
@@ -445,12 +464,12 @@ impl Run {
         !self.approval.is_empty() && !self.is_agreed() && self.stopped.is_none()
     }
 
-    /// The people who agreed to what is kept, in the order in which they did.
+    /// The people who agreed to what would land, in the order in which they did.
     pub fn supporters(&self) -> Vec<&str> {
         if self.agreed.is_empty() {
             return Vec::new();
         }
-        let digest = self.kept.digest();
+        let digest = self.result().digest();
         let mut people: Vec<&str> = Vec::new();
         for (by, patch) in &self.agreed {
             if *patch == digest && !people.contains(&by.as_str()) {
@@ -460,7 +479,7 @@ impl Run {
         people
     }
 
-    /// How many people have to agree to what is kept.
+    /// How many people have to agree to what would land.
     pub fn people_needed(&self) -> usize {
         let asked = self.question.as_ref().map(|question| question.people);
         asked.unwrap_or(self.spec.governance.people).max(1) as usize
@@ -474,15 +493,15 @@ impl Run {
         }
     }
 
-    /// Whether as many people agreed to what is kept as have to.
+    /// Whether as many people agreed to what would land as have to.
     pub fn is_agreed(&self) -> bool {
         let supporters = self.supporters().len();
         supporters > 0 && supporters >= self.people_needed()
     }
 
-    /// Whether the question that people were asked stands: it is about what is kept, and not over.
+    /// Whether the question that people were asked stands: it is about what would land, and not over.
     pub fn is_asked(&self, now: Timestamp) -> bool {
-        let stands = |question: &Question| question.expires > now && question.patch == self.kept.digest();
+        let stands = |question: &Question| question.expires > now && question.patch == self.result().digest();
         self.question.as_ref().is_some_and(stands)
     }
 
@@ -543,9 +562,62 @@ impl Run {
         goal.map_or(0, errors)
     }
 
+    /// What a proposal changes, where the run is for one.
+    pub fn proposed(&self) -> Option<&Patch> {
+        match &self.spec.trigger {
+            Trigger::Proposal { patch, .. } => Some(patch),
+            _ => None,
+        }
+    }
+
+    /// The changes on disk's tree that the run starts from: its base, with the proposal where it is for one.
+    pub fn start(&self) -> Patch {
+        match self.proposed() {
+            Some(patch) => self.spec.base.then(patch),
+            None => self.spec.base.clone(),
+        }
+    }
+
     /// The changes on disk's tree that the next attempt starts from.
     pub fn base(&self) -> Patch {
-        self.spec.base.then(&self.kept)
+        self.start().then(&self.kept)
+    }
+
+    /// All that the run would land: what it keeps, on top of the proposal where it is for one.
+    pub fn result(&self) -> Patch {
+        match self.proposed() {
+            Some(patch) => patch.then(&self.kept),
+            None => self.kept.clone(),
+        }
+    }
+
+    /// What is held against a proposal of what a check came to with it: why that is worse than on its base. `None` for other runs.
+    pub fn held(&self, after: &Outcome) -> Option<String> {
+        self.proposed()?;
+        let before = self.without.iter().find(|outcome| outcome.check == after.check);
+        match beside(before, after, Tests::MayGo) {
+            Beside::Worse(why) => Some(why),
+            Beside::Fine | Beside::Doubtful(_) => None,
+        }
+    }
+
+    /// What of the untouched tree is to become green.
+    fn red_before(&self) -> Vec<Outcome> {
+        let proposed = self.proposed().is_some();
+        let counts =
+            |outcome: &&Outcome| if proposed { self.held(outcome).is_some() } else { !outcome.is_green() };
+        self.before.iter().filter(counts).cloned().collect()
+    }
+
+    /// The goal of a proposal's run is the first check that is worse than on its base.
+    fn aim(&mut self) {
+        let Some(first) = self.red.first().filter(|_| self.proposed().is_some()) else { return };
+        if self.red.iter().any(|outcome| outcome.check == self.spec.goal.name) {
+            return;
+        }
+        if let Some(check) = self.spec.checks.iter_mut().find(|check| check.name == first.check) {
+            std::mem::swap(check, &mut self.spec.goal);
+        }
     }
 
     /// What is to be told to the next fixer of what was tried.
@@ -575,13 +647,15 @@ impl Run {
     }
 
     fn checked(&mut self, phase: Phase, outcome: &Outcome) {
-        if phase != Phase::Baseline {
-            return;
-        }
+        let known = match phase {
+            Phase::Base => &mut self.without,
+            Phase::Baseline => &mut self.before,
+            _ => return,
+        };
         // In its place, so that the goal stays first: what is said of the run begins with it.
-        match self.before.iter_mut().find(|earlier| earlier.check == outcome.check) {
+        match known.iter_mut().find(|earlier| earlier.check == outcome.check) {
             Some(earlier) => *earlier = outcome.clone(),
-            None => self.before.push(outcome.clone()),
+            None => known.push(outcome.clone()),
         }
     }
 
@@ -603,6 +677,7 @@ impl Run {
                 self.red = red.to_vec();
                 self.green = decision == Decision::Green;
                 self.minimised = false;
+                self.aim();
                 // Progress earns a fixer that costs nothing another try; a model's tries are counted whatever they bring.
                 if self.spec.ladder.get(self.rung).is_some_and(|rung| rung.model) {
                     self.tried();
@@ -634,7 +709,8 @@ impl Run {
         self.minimised = false;
         self.approval.clear();
         self.assessed = None;
-        self.red = self.before.iter().filter(|outcome| !outcome.is_green()).cloned().collect();
+        self.red = self.red_before();
+        self.aim();
         // All that was kept goes, so nobody is credited with a part of it.
         for attempt in self.attempts.iter_mut().filter(|attempt| attempt.worked()) {
             attempt.decision = Some((Decision::Drop, reason.to_owned()));
@@ -665,6 +741,9 @@ impl Run {
         let stop = |rule, why: String| Step::Stop { rule, why };
         if self.spec.dry_run {
             return stop(StopRule::DryRun, "only the baseline was asked for".into());
+        }
+        if self.proposed().is_some() && self.red.is_empty() {
+            return stop(StopRule::Fault, "its checks were green, and were not when they ran again".into());
         }
         if let Some(most) = self.spec.max_attempts
             && self.counted().saturating_sub(self.forgiven) >= most as usize
@@ -762,9 +841,12 @@ pub(crate) fn all_made(most: u32) -> String {
 fn exit_of(rule: StopRule) -> Exit {
     match rule {
         StopRule::Attempts | StopRule::Budget | StopRule::Day | StopRule::Time => Exit::Limit,
-        StopRule::Moved | StopRule::Rejected | StopRule::Denied | StopRule::Halted | StopRule::Cancelled => {
-            Exit::Policy
-        }
+        StopRule::Moved
+        | StopRule::Rejected
+        | StopRule::Denied
+        | StopRule::Halted
+        | StopRule::Cancelled
+        | StopRule::Unfit => Exit::Policy,
         StopRule::LadderExhausted
         | StopRule::SamePatch
         | StopRule::SameDiagnostics

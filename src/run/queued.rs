@@ -43,6 +43,7 @@ pub async fn submit(
         redactor.redact_json(ticket, &|_| false);
     }
     let (trigger, goal) = match &request.work {
+        Work::Proposal(_) => anyhow::bail!("a proposal's runs are submitted with it"),
         Work::Command(argv) => ("heal", CommandLine::Argv(argv.clone()).display()),
         Work::Ticket(ticket) => ("ticket", ticket["title"].as_str().unwrap_or("a ticket").to_owned()),
     };
@@ -56,7 +57,7 @@ pub async fn submit(
     };
     let event = Event::Submitted(Box::new(request));
     let Line { priority, key, delay } = line.clone();
-    let submission = Submission { run, priority, key, delay };
+    let submission = Submission { run, priority, key, delay, proposes: None };
     let first = NewEvent::new(store.now(), event.kind(), serde_json::to_value(&event)?);
     store.submit(&submission, &first).await
 }
@@ -94,6 +95,9 @@ pub async fn progress(store: &Store, id: &str) -> Result<Progress> {
 pub async fn request(store: &Store, id: &str) -> Result<Request> {
     for record in records(store, id, 0).await? {
         match record.event {
+            Event::Submitted(request) if matches!(request.work, Work::Proposal(_)) => {
+                return Err(of_proposal().into());
+            }
             Event::Submitted(request) => return Ok(*request),
             Event::Started(spec) => return of_spec(&spec),
             _ => {}
@@ -109,6 +113,7 @@ fn of_spec(spec: &Spec) -> Result<Request> {
             Work::Command(["sh", "-c", line].map(str::to_owned).to_vec())
         }
         (Trigger::Ticket { ticket, only_plan: false, .. }, _) => Work::Ticket(ticket.clone()),
+        (Trigger::Proposal { .. }, _) => return Err(of_proposal().into()),
         (Trigger::Ticket { .. } | Trigger::Subtask { .. }, _) => {
             return Err(Fault::usage("neither a plan nor a sub-task is a run that can be submitted")
                 .hint("submit the ticket: regreen submit ticket.md")
@@ -131,13 +136,22 @@ fn of_spec(spec: &Spec) -> Result<Request> {
     })
 }
 
+fn of_proposal() -> Fault {
+    Fault::usage("the run is for a proposal")
+        .hint("`regreen proposal test` and `regreen proposal fix` make new ones")
+}
+
 /// Ends a run that has not begun, by whoever claimed it.
 ///
 /// # Errors
 /// Where the store cannot be written.
 pub async fn end(store: &Store, lease: &Lease, rule: StopRule, why: &str) -> Result<()> {
     let exit = super::exit_of(rule);
-    let outcome = if rule == StopRule::Cancelled { "cancelled" } else { "cut off" };
+    let outcome = match rule {
+        StopRule::Cancelled => "cancelled",
+        StopRule::Unfit => "refused",
+        _ => "cut off",
+    };
     let over = RunPatch {
         status: Some(Status::Finished),
         outcome: Some(outcome.to_owned()),
@@ -146,9 +160,13 @@ pub async fn end(store: &Store, lease: &Lease, rule: StopRule, why: &str) -> Res
         ..RunPatch::default()
     };
     let stopped = Event::Stopped { rule, why: why.to_owned(), look_at: Vec::new() };
+    let proposal = Some(super::proposal::never_began(why));
     let events = [
         (stopped, Projection::default()),
-        (Event::Finished { exit, ran: Duration::ZERO }, Projection { run: over, ..Projection::default() }),
+        (
+            Event::Finished { exit, ran: Duration::ZERO },
+            Projection { run: over, proposal, ..Projection::default() },
+        ),
     ];
     let mut last = store.events(lease.run(), 0).await?.last().map_or(0, |event| event.seq);
     for (event, projection) in events {

@@ -245,6 +245,7 @@ fn proof() -> Event {
             sandbox: SandboxMode::Auto,
             tools: BTreeMap::new(),
             regreen: "0".into(),
+            proposal: false,
         }),
         doubts: Vec::new(),
     }

@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "service", SERVICE),
     (6, "feed", include_str!("../../migrations/0006_feed.sql")),
     (7, "governance", GOVERNANCE),
+    (8, "proposals", PROPOSALS),
     (9, "alerts", ALERTS),
     (10, "retention", include_str!("../../migrations/0010_retention.sql")),
     (11, "repos", include_str!("../../migrations/0011_repos.sql")),
@@ -39,6 +40,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (5, "service", SERVICE),
     (6, "feed", include_str!("../../migrations/postgres/0006_feed.sql")),
     (7, "governance", GOVERNANCE),
+    (8, "proposals", PROPOSALS),
     (9, "alerts", ALERTS),
     (10, "retention", include_str!("../../migrations/postgres/0010_retention.sql")),
     (11, "repos", include_str!("../../migrations/postgres/0011_repos.sql")),
@@ -47,6 +49,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
 const QUEUE: &str = include_str!("../../migrations/0004_queue.sql");
 const SERVICE: &str = include_str!("../../migrations/0005_service.sql");
 const GOVERNANCE: &str = include_str!("../../migrations/0007_governance.sql");
+const PROPOSALS: &str = include_str!("../../migrations/0008_proposals.sql");
 const ALERTS: &str = include_str!("../../migrations/0009_alerts.sql");
 
 fn migrator(migrations: &'static [(i64, &str, &str)]) -> Migrator {

@@ -16,6 +16,7 @@ mod in_use;
 mod lease;
 mod listing;
 pub mod measure;
+mod proposals;
 mod queue;
 mod repos;
 mod reservations;
@@ -52,6 +53,7 @@ pub use in_use::{InUse, RESTORING};
 pub use lease::{Lease, Lock, run_dir};
 use listing::escaped;
 pub use listing::{Listing, Mark};
+pub use proposals::{NewProposal, ProposalFilter, ProposalPatch, ProposalRow, Proposes, out_of_turn};
 pub use queue::{
     Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, STEP, Standing, Submission, Submitted,
 };
@@ -250,7 +252,7 @@ impl Store {
         lease::check_id(&run.id)?;
         let mut transaction = self.begin().await?;
         self.note_repo(&mut transaction, &run.repo).await?;
-        self.insert(&mut transaction, run, first.at, None, None).await?;
+        self.insert(&mut transaction, run, first.at, None, None, None).await?;
         self.push(&mut transaction, None, &run.id, 0, first).await?;
         let lease = self.first_lease(&mut transaction, &run.id).await?;
         transaction.commit().await?;
@@ -265,10 +267,11 @@ impl Store {
         at: Timestamp,
         key: Option<&str>,
         priority: Option<Priority>,
+        proposal: Option<&str>,
     ) -> Result<bool> {
         let inserted = query(
-            "INSERT INTO runs (id, repo, trigger, goal, status, base, key, priority, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO runs (id, repo, trigger, goal, status, base, key, priority, created_at, updated_at, proposal) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT (key) DO NOTHING",
         )
         .bind(&run.id)
         .bind(&run.repo)
@@ -279,6 +282,7 @@ impl Store {
         .bind(key)
         .bind(priority.map(Priority::as_str))
         .bind(moment(at))
+        .bind(proposal)
         .execute(transaction)
         .await?;
         Ok(inserted > 0)

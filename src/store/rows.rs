@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::approvals::Voice;
+use super::proposals::ProposalPatch;
 use super::queue::Priority;
 use super::sql::{Row, Transaction, query, signed};
 use crate::usage::{Money, Usage};
@@ -236,6 +237,8 @@ pub struct Projection {
     pub unproven: Option<String>,
     /// What people were asked, or said.
     pub voice: Option<Voice>,
+    /// What it means for the proposal that the run is for.
+    pub proposal: Option<ProposalPatch>,
 }
 
 impl Projection {
@@ -295,8 +298,11 @@ impl Projection {
         if let Some(voice) = &self.voice {
             voice.write(transaction, run, now).await?;
         }
-        match &self.attempt {
-            Some(attempt) => attempt.insert(transaction, run, now).await,
+        if let Some(attempt) = &self.attempt {
+            attempt.insert(transaction, run, now).await?;
+        }
+        match &self.proposal {
+            Some(proposal) => proposal.write(transaction, run, now).await,
             None => Ok(()),
         }
     }

@@ -79,6 +79,7 @@ impl Metrics {
 pub(super) fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::Setup => "setup",
+        Phase::Base => "base",
         Phase::Baseline => "baseline",
         Phase::Attempt => "attempt",
         Phase::Minimise => "minimise",
@@ -98,5 +99,6 @@ pub(super) fn trigger_name(trigger: &Trigger) -> &'static str {
         Trigger::Heal => "heal",
         Trigger::Ticket { .. } => "ticket",
         Trigger::Subtask { .. } => "subtask",
+        Trigger::Proposal { .. } => "proposal",
     }
 }

@@ -236,7 +236,7 @@ fn whole(record: &Record, run: &Run, exit: Exit) -> Over {
 
 fn check(record: &Record, run: &Run, phase: Phase, outcome: &Outcome, round: u32) -> Over {
     let parent = match phase {
-        Phase::Setup | Phase::Baseline => Step::Baseline,
+        Phase::Setup | Phase::Base | Phase::Baseline => Step::Baseline,
         Phase::Attempt => Step::Attempt(run.attempts.last().map_or(0, |attempt| attempt.attempt)),
         Phase::Minimise | Phase::Proof => prove(run),
     };

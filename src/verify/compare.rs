@@ -118,6 +118,98 @@ impl Comparison {
     }
 }
 
+/// What a check says of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing against it.
+    Fine,
+    /// It got worse.
+    Worse(String),
+    /// It is red, could not get this far before, and so nobody can say whose fault that is: a person has to look.
+    Doubtful(String),
+}
+
+/// Whether a change may take tests away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tests {
+    /// Whoever repairs must not.
+    MustStay,
+    /// A person who proposes a change may: guards see to it that it is told.
+    MayGo,
+}
+
+/// Compares what a check came to after a change with what it came to before it, where it could run then.
+pub fn beside(before: Option<&Outcome>, after: &Outcome, tests: Tests) -> Beside {
+    let name = &after.check;
+    let Some(before) = before else {
+        // What it needs was red then.
+        let why = || format!("check {name} could not run before, and is red: {}", headline(after));
+        return if after.is_green() { Beside::Fine } else { Beside::Doubtful(why()) };
+    };
+    if let Verdict::Infra { reason, .. } = &after.verdict {
+        return match before.verdict {
+            Verdict::Infra { .. } => Beside::Fine,
+            _ => Beside::Worse(format!("check {name} could not be judged: {reason}")),
+        };
+    }
+    let change = compare(before, after);
+    if before.is_green() && !after.is_green() {
+        return Beside::Worse(format!("check {name} was green and is red now: {}", headline(after)));
+    }
+    let gone = |test: &&String| tests == Tests::MayGo && change.missing.contains(test);
+    let failing: Vec<String> = change.newly_failing.iter().filter(|test| !gone(test)).cloned().collect();
+    if !failing.is_empty() {
+        return Beside::Worse(format!("check {name} has new failures: {}", some(&failing)));
+    }
+    // A runner that only counts names nothing that could be missing.
+    let (was, is) = change.tests_run;
+    if tests == Tests::MustStay && !change.missing.is_empty() {
+        return Beside::Worse(format!("check {name} lost tests: {}", some(&change.missing)));
+    }
+    if tests == Tests::MustStay && is < was {
+        return Beside::Worse(format!("check {name} ran {is} tests where {was} ran before"));
+    }
+    if after.is_green() || change.new.is_empty() {
+        return Beside::Fine;
+    }
+    match change.stage.1 > change.stage.0 {
+        true => Beside::Doubtful(format!(
+            "check {name} gets further than before, and is red: {}",
+            headline(after)
+        )),
+        false => Beside::Worse(format!("check {name} has new complaints: {}", headline(after))),
+    }
+}
+
+/// The first thing that an outcome complains about, in one line.
+pub fn headline(outcome: &Outcome) -> String {
+    match outcome.diagnostics.first() {
+        Some(first) => {
+            let place = match (&first.file, &first.range) {
+                (Some(file), Some(range)) => format!("{file}:{}: ", range.start.line),
+                (Some(file), None) => format!("{file}: "),
+                (None, _) => String::new(),
+            };
+            let more = match outcome.diagnostics.len() {
+                1 => String::new(),
+                count => format!(" (and {} more)", count - 1),
+            };
+            let line = first.message.lines().next().unwrap_or_default();
+            format!("{place}{line}{more}")
+        }
+        None => format!("it {}, and nothing it printed could be read as a complaint", outcome.end),
+    }
+}
+
+/// Names for a sentence: the first five, and how many more there are.
+pub fn some(names: &[String]) -> String {
+    let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0..=5 => shown,
+        more => format!("{shown} and {} more", more - 5),
+    }
+}
+
 fn errors(outcome: &Outcome) -> impl Iterator<Item = &Diagnostic> {
     outcome.diagnostics.iter().filter(|d| d.severity == Severity::Error)
 }

@@ -27,6 +27,32 @@ pub(crate) struct Pulse {
     wanted: Arc<Notify>,
 }
 
+/// Hears that something happened, one time after the other.
+pub(crate) struct Listening(watch::Receiver<u64>);
+
+impl Pulse {
+    /// Hears of what happens from now on.
+    pub(crate) fn listen(&self) -> Listening {
+        let hear = self.hear.clone();
+        self.wanted.notify_one();
+        Listening(hear)
+    }
+}
+
+impl Listening {
+    /// What happened until now is known.
+    pub(crate) fn seen(&mut self) {
+        self.0.mark_unchanged();
+    }
+
+    /// Returns when something happens. Where nobody tells any more, never.
+    pub(crate) async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
 /// Finds out whether something happened, in this process or another one, as long as anyone wants to know.
 pub(crate) struct Beat {
     store: Store,

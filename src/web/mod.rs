@@ -40,7 +40,7 @@ use crate::config::Effective;
 use crate::objects::Objects;
 use crate::redact::Redactor;
 use crate::repos::Look;
-use crate::store::Store;
+use crate::store::{ProposalRow, Store};
 use crate::telemetry::Metrics;
 
 /// What the names of tokens begin with that `regreen serve` makes and prints by itself, for this machine only.
@@ -57,6 +57,21 @@ pub trait Actions: Send + Sync {
 
     /// Takes the run's landing back; with `reset` the branch moves back instead of getting a commit that reverts. Says what was done.
     async fn roll_back(&self, run: &str, reset: bool) -> Result<String>;
+
+    /// `by` agrees to what a proposal came to, whose digest is `patch`. It does not land yet: [`Came::Lands`] where it may.
+    async fn approve_proposal(
+        &self,
+        proposal: &ProposalRow,
+        by: &str,
+        patch: &str,
+        remark: Option<&str>,
+    ) -> Result<Came>;
+
+    /// Has an approved proposal landed by a worker.
+    async fn apply_proposal(&self, proposal: &ProposalRow) -> Result<()>;
+
+    /// `by` refuses a proposal.
+    async fn reject_proposal(&self, proposal: &ProposalRow, by: &str, reason: &str) -> Result<()>;
 
     /// Calls a run of the queue off. Says what was done.
     async fn cancel(&self, run: &str) -> Result<String>;

@@ -27,7 +27,9 @@ pub(crate) fn actions(run: Option<&Run>, row: &RunRow, queued: Option<&Queued>) 
         actions.push("cancel");
     }
     let stuck = |queued: &Queued| matches!(queued.standing, Standing::Blocked | Standing::Delayed);
-    let over = row.status == Status::Finished && queued.is_none() && row.trigger != "subtask";
+    let over = row.status == Status::Finished
+        && queued.is_none()
+        && !matches!(row.trigger.as_str(), "subtask" | "proposal");
     if queued.is_some_and(stuck) || over {
         actions.push("retry");
     }

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::STEP;
-use crate::store::NewRun;
 use crate::store::lease::Lease;
 use crate::store::sql::Row;
+use crate::store::{NewRun, Proposes};
 
 /// How urgent a run is.
 #[derive(
@@ -89,6 +89,8 @@ pub struct Submission {
     pub key: Option<String>,
     /// How long it may not be claimed from now on.
     pub delay: Duration,
+    /// What it is to a proposal, if it is for one.
+    pub proposes: Option<Proposes>,
 }
 
 /// What became of a submission.

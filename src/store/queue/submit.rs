@@ -8,23 +8,28 @@ use super::{Priority, Standing, Submission, Submitted, millis};
 use crate::fault::Fault;
 use crate::store::lease::check_id;
 use crate::store::sql::{Transaction, query};
-use crate::store::{NewEvent, Store};
+use crate::store::{NewEvent, Proposes, Store};
 
 impl Store {
     /// Puts a new run into the queue, with its first event, in one transaction. Durable when it returns. The same key always leads to the same
     /// run.
     ///
     /// # Errors
-    /// A [`Fault`] (exit 2) where the key belongs to a run of another repo or goal, or the id is taken or is no plain name.
+    /// A [`Fault`] (exit 2) where the key belongs to a run of another repo or goal, the id is taken or is no plain name, or the proposal that
+    /// it is for does not stand so that this can happen to it. Nothing is written then.
     pub async fn submit(&self, submission: &Submission, first: &NewEvent) -> Result<Submitted> {
         let run = &submission.run;
         check_id(&run.id)?;
         let mut transaction = self.begin().await?;
         self.know(&mut transaction, &run.repo).await?;
-        let key = submission.key.as_deref();
-        if !self.insert(&mut transaction, run, first.at, key, Some(submission.priority)).await? {
+        let (key, priority) = (submission.key.as_deref(), Some(submission.priority));
+        let proposal = submission.proposes.as_ref().map(Proposes::id);
+        if !self.insert(&mut transaction, run, first.at, key, priority, proposal).await? {
             drop(transaction);
             return self.known(submission).await;
+        }
+        if let Some(proposes) = &submission.proposes {
+            self.propose(&mut transaction, proposes, run, first.at).await?;
         }
         self.push(&mut transaction, None, &run.id, 0, first).await?;
         self.line_up(&mut transaction, &run.id, &run.repo, submission.priority, submission.delay).await?;

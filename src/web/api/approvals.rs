@@ -11,6 +11,7 @@ use super::super::access::{Caller, Scope};
 use super::super::problem::Problem;
 use super::super::{Answer, App, Came, Shared, Which};
 use super::{Body, Path};
+use crate::run::Run;
 
 /// What waits for a person.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,6 +39,37 @@ pub(super) struct Waiting {
     expires_at: Option<Timestamp>,
 }
 
+/// What a person has to decide.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Question {
+    /// Why a person has to look.
+    pub(crate) reasons: Vec<String>,
+    /// The digest of the patch that is to be looked at.
+    pub(crate) patch: String,
+    /// How many people have to agree.
+    pub(crate) people: u64,
+    /// Who agreed so far.
+    pub(crate) agreed: Vec<String>,
+    /// Who may not agree: whoever asked for the run, where somebody else has to.
+    pub(crate) not_by: Option<String>,
+    /// When it has to be asked again.
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+impl Question {
+    /// What is asked about the patch that waits in a run.
+    pub(crate) fn of(run: &Run) -> Self {
+        Self {
+            reasons: run.approval.clone(),
+            patch: run.result().digest(),
+            people: run.people_needed() as u64,
+            agreed: run.supporters().into_iter().map(str::to_owned).collect(),
+            not_by: run.excepted().map(str::to_owned),
+            expires_at: run.question.as_ref().map(|question| question.expires),
+        }
+    }
+}
+
 /// Everything that waits.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AllWaiting {
@@ -50,11 +82,11 @@ pub(super) struct AllWaiting {
 pub(super) struct Approval {
     /// The digest of the patch that was looked at: `waiting.patch` of the run, or that of one of its `candidates`, which is proven first and
     /// lands if it holds. Another one is not agreed to.
-    patch: String,
+    pub(super) patch: String,
     /// What they remark.
     #[serde(default)]
     #[schema(max_length = 2000)]
-    remark: Option<String>,
+    pub(super) remark: Option<String>,
 }
 
 /// A person refuses a patch.
@@ -63,7 +95,7 @@ pub(super) struct Approval {
 pub(super) struct Rejection {
     /// Why.
     #[schema(min_length = 1, max_length = 2000)]
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// How a landing is taken back.
@@ -72,7 +104,7 @@ pub(super) struct Rejection {
 pub(super) struct TakeBack {
     /// Move the branch back instead of adding a commit that reverts.
     #[serde(default)]
-    reset: bool,
+    pub(super) reset: bool,
 }
 
 /// What was done.

@@ -2,9 +2,11 @@
 
 mod alerts;
 pub(super) mod approvals;
+mod auto_fix;
 mod events;
 pub(super) mod halts;
 mod overview;
+pub(super) mod proposals;
 mod queue;
 pub(super) mod repos;
 pub(super) mod runs;
@@ -35,11 +37,12 @@ use super::problem::Problem;
         title = "Regreen",
         description = "Runs that turn red into green, and what people decide about them. Errors are problem details (RFC 9457)."
     ),
-    components(schemas(Problem, runs::Standing, queue::Priority)),
+    components(schemas(Problem, runs::Standing, queue::Priority, proposals::ProposalState)),
     tags(
         (name = "runs", description = "What was run, and what can be done with it"),
         (name = "repos", description = "The repos that are looked after"),
         (name = "events", description = "What happens, as it happens"),
+        (name = "proposals", description = "Changes that are suggested, tested, repaired, approved and applied"),
         (name = "approvals", description = "What waits for a person"),
         (name = "service", description = "The service itself"),
     )
@@ -77,6 +80,11 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(events::of_run))
         .routes(routes!(events::of_all))
         .routes(routes!(approvals::list))
+        .routes(routes!(proposals::list))
+        .routes(routes!(proposals::show))
+        .routes(routes!(proposals::patch))
+        .routes(routes!(auto_fix::status))
+        .routes(routes!(auto_fix::older_status))
         .routes(routes!(queue::list))
         .routes(routes!(halts::list))
         .routes(routes!(repos::list))
@@ -90,11 +98,19 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(queue::submit))
         .routes(routes!(queue::cancel))
         .routes(routes!(queue::retry))
+        .routes(routes!(proposals::create))
+        .routes(routes!(proposals::test))
+        .routes(routes!(auto_fix::post))
+        .routes(routes!(auto_fix::older_post))
         .route_layer(from_fn_with_state(Scope::Submit, scoped));
     let approve = OpenApiRouter::new()
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::reject))
         .routes(routes!(approvals::roll_back))
+        .routes(routes!(proposals::approve))
+        .routes(routes!(proposals::reject))
+        .routes(routes!(proposals::apply))
+        .routes(routes!(proposals::roll_back))
         .routes(routes!(alerts::acknowledge))
         .route_layer(from_fn_with_state(Scope::Approve, scoped));
     let admin = OpenApiRouter::new()

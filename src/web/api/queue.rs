@@ -221,20 +221,6 @@ async fn request(shared: &Shared, caller: &Caller, asked: Submission) -> Result<
         (Land::Branch(_), _) | (_, Work::Command(_)) => {}
         _ => return Err(wrong("a ticket's commits go to a branch of their own")),
     }
-    let named = |check: &Check| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-        !check.name.is_empty()
-            && check.name.len() <= 64
-            && check.name != crate::config::GOAL
-            && check.name.chars().all(plain)
-            && !check.run.trim().is_empty()
-            && !check.run.contains('\0')
-    };
-    if asked.checks.len() > 32 || !asked.checks.iter().all(named) {
-        return Err(wrong(
-            "checks are at most 32, each with a plain name other than `goal` and a line for a shell",
-        ));
-    }
     if asked.max_attempts.is_some_and(|most| !(1..=1000).contains(&most)) {
         return Err(wrong("max_attempts is not between 1 and 1000"));
     }
@@ -246,7 +232,7 @@ async fn request(shared: &Shared, caller: &Caller, asked: Submission) -> Result<
         dir: asked.dir,
         work,
         land: land.to_string(),
-        checks: asked.checks.into_iter().map(|check| (check.name, check.run)).collect(),
+        checks: checks(asked.checks)?,
         budget: asked.budget_micro_usd.map(Money),
         timeout: asked.timeout_seconds.map(Duration::from_secs),
         max_attempts: asked.max_attempts,
@@ -255,6 +241,25 @@ async fn request(shared: &Shared, caller: &Caller, asked: Submission) -> Result<
         no_model: asked.no_model,
         by: Some(caller.person()),
     })
+}
+
+/// Checks as they are asked for: names and lines for a shell.
+pub(super) fn checks(asked: Vec<Check>) -> Result<Vec<(String, String)>, Problem> {
+    let named = |check: &Check| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+        !check.name.is_empty()
+            && check.name.len() <= 64
+            && check.name != crate::config::GOAL
+            && check.name.chars().all(plain)
+            && !check.run.trim().is_empty()
+            && !check.run.contains('\0')
+    };
+    if asked.len() > 32 || !asked.iter().all(named) {
+        return Err(Problem::bad_request(
+            "checks are at most 32, each with a plain name other than `goal` and a line for a shell",
+        ));
+    }
+    Ok(asked.into_iter().map(|check| (check.name, check.run)).collect())
 }
 
 /// A request that cannot be done whatever the service does.

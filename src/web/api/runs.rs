@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::problem::Problem;
 use super::super::{App, Shared, log, standing};
+use super::approvals::Question;
 use super::queue::Priority as Urgency;
 use super::{Path, Query};
 use crate::policy::{self, Assessment, Terms};
@@ -31,7 +32,7 @@ pub(super) struct Which {
     outcome: Option<String>,
     /// Of this repo: its root.
     repo: Option<String>,
-    /// Started by this: `heal`, `ticket`, `subtask`.
+    /// Started by this: `heal`, `ticket`, `subtask`, `proposal`.
     trigger: Option<String>,
     /// Submitted with this priority.
     priority: Option<Urgency>,
@@ -194,23 +195,6 @@ impl AttemptItem {
     }
 }
 
-/// What a person has to decide.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Question {
-    /// Why a person has to look.
-    reasons: Vec<String>,
-    /// The digest of the patch that is to be looked at.
-    patch: String,
-    /// How many people have to agree.
-    people: u64,
-    /// Who agreed so far.
-    agreed: Vec<String>,
-    /// Who may not agree: whoever asked for the run, where somebody else has to.
-    not_by: Option<String>,
-    /// When it has to be asked again.
-    expires_at: Option<Timestamp>,
-}
-
 /// How risky a patch is, and what policy says of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RiskItem {
@@ -367,7 +351,7 @@ pub(super) struct Calls {
 }
 
 /// A serialised enumeration's name.
-fn word(value: &impl Serialize) -> Option<String> {
+pub(super) fn word(value: &impl Serialize) -> Option<String> {
     serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
 }
 
@@ -379,9 +363,9 @@ pub(crate) fn mark(cursor: &str) -> Result<Mark, Problem> {
     Ok(Mark { created_at: at.parse().map_err(|_| wrong())?, id: id.to_owned() })
 }
 
-/// The cursor behind a run.
-pub(crate) fn cursor(row: &RunRow) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{} {}", crate::store::moment(row.created_at), row.id))
+/// The cursor behind what was made at this moment, with this id.
+pub(crate) fn cursor_of(created_at: Timestamp, id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{} {id}", crate::store::moment(created_at)))
 }
 
 /// A page of runs, and the cursor of the next one.
@@ -395,7 +379,7 @@ pub(crate) async fn page(
     let mut rows = shared.store.list(listing, mark.as_ref(), limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next = rows.last().filter(|_| more).map(cursor);
+    let next = rows.last().filter(|_| more).map(|row| cursor_of(row.created_at, &row.id));
     Ok((rows, next))
 }
 
@@ -461,17 +445,9 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
     detail.budget_micro_usd = Some(run.spec.budget.0);
     detail.baseline = baseline.and_then(|found| Some(found.get("baseline")?.as_str()?.to_owned()));
     detail.attempts_made = run.attempts.iter().map(AttemptItem::of).collect();
-    let question = || Question {
-        reasons: run.approval.clone(),
-        patch: run.kept.digest(),
-        people: run.people_needed() as u64,
-        agreed: run.supporters().into_iter().map(str::to_owned).collect(),
-        not_by: run.question.as_ref().and_then(|question| question.except.clone()),
-        expires_at: run.question.as_ref().map(|question| question.expires),
-    };
     detail.requester = Some(run.spec.requester.clone()).filter(|name| !name.is_empty());
     detail.risk = run.assessed.as_ref().map(RiskItem::of);
-    detail.waiting = standing::waits(&run).then(question);
+    detail.waiting = standing::waits(&run).then(|| Question::of(&run));
     let candidate = |(at, one): (usize, crate::run::Candidate)| CandidateItem {
         number: at + 1,
         patch: one.patch.digest(),
@@ -516,7 +492,7 @@ pub(super) async fn patch(
     let row = shared.store.run(&run).await.map_err(Problem::of_lookup)?;
     let run = standing::begun(&records(&shared.store, &row.id, 0).await?)?;
     let patch = match which.candidate {
-        None => run.map(|run| run.kept.unified()).unwrap_or_default(),
+        None => run.map(|run| run.result().unified()).unwrap_or_default(),
         Some(number) => {
             let choices = run.map(|run| run.choices()).unwrap_or_default();
             let chosen = number.checked_sub(1).and_then(|at| choices.get(at));

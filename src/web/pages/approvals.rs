@@ -15,9 +15,9 @@ pub(super) async fn page(State(shared): App, caller: Caller) -> Result<Response,
     for asked in shared.store.approvals(None).await? {
         let row = shared.store.run(&asked.run).await?;
         let Ok(run) = load(&shared.store, &asked.run).await else { continue };
-        let stat = run.kept.stat();
+        let stat = run.result().stat();
         items.push(context! {
-            id => row.id, goal => row.goal, repo => row.repo, action => asked.action, reason => asked.reason,
+            proposal => run.proposed().and(shared.store.proposal_of(&row.id).await?), id => row.id, goal => row.goal, repo => row.repo, action => asked.action, reason => asked.reason,
             at => asked.requested_at.to_string(), reasons => run.approval, files => stat.files,
             people => asked.people, agreed => asked.agreed.len(),
             risk => run.assessed.as_ref().map(|(found, _)| found.risk.as_str()),

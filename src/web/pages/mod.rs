@@ -6,6 +6,8 @@ mod approvals;
 mod assets;
 mod login;
 mod overview;
+mod proposal;
+mod proposals;
 mod repos;
 mod run;
 mod runs;
@@ -40,6 +42,16 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/settings", get(settings::page))
         .route("/settings/halt", post(settings::halt))
         .route("/settings/unhalt", post(settings::unhalt))
+        .route("/proposals", get(proposals::page))
+        .route("/proposals/{proposal}", get(proposal::page))
+        .route("/proposals/{proposal}/repair", get(proposal::progress))
+        .route("/proposals/{proposal}/auto-fix", post(proposal::auto_fix))
+        .route("/proposals/{proposal}/test", post(proposal::test))
+        .route("/proposals/{proposal}/approve", post(proposal::approve))
+        .route("/proposals/{proposal}/reject", post(proposal::reject))
+        .route("/proposals/{proposal}/apply", post(proposal::apply))
+        .route("/proposals/{proposal}/rollback", post(proposal::roll_back))
+        .route("/proposals/{proposal}/cancel", post(proposal::cancel))
         .route("/repos", get(repos::list).post(repos::add))
         .route("/repos/{repo}", get(repos::one))
         .route("/repos/{repo}/pause", post(repos::pause))
@@ -74,6 +86,9 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("runs.html", include_str!("../../../assets/web/runs.html")),
     ("run_base.html", include_str!("../../../assets/web/run_base.html")),
     ("run.html", include_str!("../../../assets/web/run.html")),
+    ("proposals.html", include_str!("../../../assets/web/proposals.html")),
+    ("proposal.html", include_str!("../../../assets/web/proposal.html")),
+    ("repair.html", include_str!("../../../assets/web/repair.html")),
     ("queued.html", include_str!("../../../assets/web/queued.html")),
     ("log.html", include_str!("../../../assets/web/log.html")),
     ("overview.html", include_str!("../../../assets/web/overview.html")),

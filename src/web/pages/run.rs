@@ -22,7 +22,7 @@ use crate::web::{Answer, App, Came, Shared, Which, log, standing, story};
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct After {
     #[serde(default)]
-    done: String,
+    pub(super) done: String,
 }
 
 /// The page of a run.
@@ -57,6 +57,7 @@ pub(super) async fn page(
     };
     let paused = paused.and_then(|repo| repo.paused);
     let common = context! {
+        proposal => shared.store.proposal_of(&row.id).await?,
         paused => paused.map(|pause| context! { reason => pause.reason, by => pause.by }),
         run => shown::row(&row, cut_off), word, tone, done, actions, cut_off,
         finished => row.status == Status::Finished,
@@ -79,7 +80,7 @@ pub(super) async fn page(
         budget => run.spec.budget.0, cost => run.own.0, complaints => run.complaints(),
         reasons => if standing::waits(&run) { run.approval.clone() } else { Vec::new() },
         question => question(&shared, &run), risk => run.assessed.as_ref().map(risk),
-        patch => run.kept.digest(), parent => standing::parent(&run),
+        patch => run.result().digest(), parent => standing::parent(&run),
         stopped => run.stopped.as_ref().map(|(_, why, look_at)| context! { why, look_at }),
         warnings => run.warnings, rolled_back => run.rolled_back,
         credited => run.credited(), subtasks => run.subtasks,
@@ -171,20 +172,20 @@ pub(super) async fn log(
 /// What the form says of a patch that is agreed to.
 #[derive(Debug, Deserialize)]
 pub(super) struct Approval {
-    patch: String,
+    pub(super) patch: String,
 }
 
 /// What the form says of one that is not.
 #[derive(Debug, Deserialize)]
 pub(super) struct Rejection {
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// How a landing is taken back.
 #[derive(Debug, Deserialize)]
 pub(super) struct TakeBack {
     #[serde(default)]
-    reset: Option<String>,
+    pub(super) reset: Option<String>,
 }
 
 async fn known(shared: &Shared, caller: &Caller, name: &str, action: &str) -> Result<String, Problem> {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use minijinja::{Environment, Value};
 
 use crate::clock::human;
+use crate::proposal::State;
 use crate::store::{RunRow, short};
 use crate::usage::Money;
 use crate::web::api::repos::id_of;
@@ -51,12 +52,23 @@ pub(super) fn standing(row: &RunRow, cut_off: bool) -> (String, &'static str) {
         (_, status) => status.to_owned(),
     };
     let tone = match word.as_str() {
-        "healed" | "green" | "implemented" | "planned" => "good",
+        "healed" | "green" | "implemented" | "planned" | "applied" => "good",
         "red" | "bug" => "bad",
         "running" | "queued" => "busy",
         _ => "care",
     };
     (word, tone)
+}
+
+/// How a proposal stands, in words with a tone.
+pub(super) fn proposal(state: State) -> (String, &'static str) {
+    let tone = match state {
+        State::TestsPassed | State::Approved | State::Applied => "good",
+        State::TestsFailed => "bad",
+        State::Rejected | State::RolledBack => "care",
+        _ => "busy",
+    };
+    (state.words(), tone)
 }
 
 /// A run in a list, as templates read it.

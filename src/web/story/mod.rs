@@ -126,7 +126,7 @@ pub(crate) struct ProofStory {
 pub(crate) fn tell(run: &Run, records: &[Record], redactor: &Redactor) -> Story {
     // What it came to is shown first, whatever was tried.
     let mut room = diff::PAGE;
-    let result = diff(&run.kept, &mut room);
+    let result = diff(&run.result(), &mut room);
     let candidates = candidates(run, &mut room);
     let mut teller = Teller::new(run, redactor, room);
     for record in records {
@@ -148,7 +148,7 @@ pub(crate) fn tell(run: &Run, records: &[Record], redactor: &Redactor) -> Story 
         };
         (rung.fixer.clone(), stands)
     };
-    let stat = run.kept.stat();
+    let stat = run.result().stat();
     Story {
         steps: teller.steps,
         doing: teller.doing.filter(|_| !over),

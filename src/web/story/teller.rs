@@ -150,6 +150,12 @@ impl<'r> Teller<'r> {
         use Tone::{Bad, Care, Good, Quiet};
         let (tone, text) = match event {
             Event::Baseline(found) => match found {
+                Baseline::Green if self.run.proposed().is_some() => {
+                    (Good, "nothing is worse than on the base".to_owned())
+                }
+                Baseline::Red if self.run.proposed().is_some() => {
+                    (Bad, "worse than on the base, and again: the proposal broke it".to_owned())
+                }
                 Baseline::Green if self.run.is_feature() => {
                     (Good, "green: something is to be added".to_owned())
                 }
@@ -168,7 +174,11 @@ impl<'r> Teller<'r> {
             Event::Proven { proof, .. } => {
                 let rounds =
                     proof.checks.iter().filter(|one| one.check.name == self.run.spec.goal.name).count();
-                (Good, format!("proven: the goal was green {rounds} of {rounds} times in fresh workspaces"))
+                let what = match self.run.proposed() {
+                    Some(_) => "no check was worse than on the base",
+                    None => "the goal was green",
+                };
+                (Good, format!("proven: {what} {rounds} of {rounds} times in fresh workspaces"))
             }
             Event::NotProven { reason } => (Bad, format!("not proven: {reason}")),
             Event::Assessed { assessment, terms, .. } => {
@@ -225,6 +235,8 @@ impl<'r> Teller<'r> {
         }
         let title = match phase {
             Phase::Setup => "Setup",
+            Phase::Base => "Base",
+            Phase::Baseline if self.run.proposed().is_some() => "Proposal",
             Phase::Baseline => "Baseline",
             Phase::Attempt => "Verification",
             Phase::Minimise => "Minimising",
@@ -269,6 +281,7 @@ impl<'r> Teller<'r> {
 fn doing(phase: Phase) -> &'static str {
     match phase {
         Phase::Setup => "setting up",
+        Phase::Base => "base",
         Phase::Baseline => "baseline",
         Phase::Attempt => "verifying",
         Phase::Minimise => "minimising",

@@ -9,6 +9,7 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use super::proposals::{BROKEN, agenda, propose, shown, suggestion, work};
 use super::{Served, heal, id_of};
 use crate::languages::{run, tools};
 use crate::project::Project;
@@ -332,4 +333,122 @@ async fn rows_appear_by_themselves_and_what_is_typed_stays() {
     let typed = browser.run("return document.activeElement.name + '=' + document.activeElement.value").await;
     assert_eq!(typed, json!("text=half a wo"));
     browser.close().await;
+}
+
+/// Puts what a page looks like where `REGREEN_SCREENSHOTS` says, for people to look at.
+async fn picture(browser: &Browser, name: &str) {
+    if let Ok(folder) = std::env::var("REGREEN_SCREENSHOTS") {
+        let height =
+            browser.run("return document.documentElement.scrollHeight").await.as_u64().unwrap_or(900);
+        let width = browser.run("return window.outerWidth").await.as_u64().unwrap_or(1280);
+        let _ = browser.client.set_window_size(width as u32, height.clamp(900, 4000) as u32 + 100).await;
+        let bytes = browser.client.screenshot().await.expect("a picture");
+        std::fs::write(format!("{folder}/{name}.png"), bytes).expect("a file");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_has_a_proposal_repaired_and_sees_it_become_green() {
+    let project = agenda();
+    let served = Served::start(&project, &[]);
+    let id = propose(&served, &suggestion(&project, BROKEN)).await;
+    work(&project);
+    let browser = Browser::open(1280, false).await;
+    let client = &browser.client;
+    let at_most = std::time::Duration::from_secs(300);
+    client.goto(&served.login).await.expect("a session");
+    client
+        .find(Locator::Css("nav a[href='/proposals']"))
+        .await
+        .expect("a link")
+        .click()
+        .await
+        .expect("a page");
+    picture(&browser, "proposals").await;
+    let row = format!("a[href='/proposals/{id}']");
+    client.find(Locator::Css(&row)).await.expect("the proposal").click().await.expect("its page");
+    let here = client.find(Locator::Css(".way [aria-current=step]")).await.expect("where it stands");
+    assert_eq!(here.text().await.expect("a text"), "tests failed");
+    picture(&browser, "failed").await;
+    let button = client.find(Locator::XPath("//button[text()='Auto-fix']")).await.expect("a button");
+    button.send_keys("\u{e007}").await.expect("the enter key");
+    let live = Locator::Css("#live[data-is=live]");
+    client.wait().at_most(at_most).for_element(live).await.expect("a stream");
+    let address = client.current_url().await.expect("an address");
+    assert_eq!(address.path(), format!("/proposals/{id}/repair"));
+    picture(&browser, "repair").await;
+    // While it is watched, a worker comes and repairs it; the page goes to the proposal by itself.
+    let mut worker = project.command(&["worker", "--once"]).stderr(Stdio::null()).spawn().expect("a worker");
+    let said = Locator::XPath("//p[@role='status'][contains(., 'its tests pass')]");
+    client.wait().at_most(at_most).for_element(said).await.expect("it is green");
+    assert!(worker.wait().expect("it ends").success());
+    assert_eq!(client.current_url().await.expect("an address").path(), format!("/proposals/{id}"));
+    picture(&browser, "fixed").await;
+
+    let press = async |name: &str, then: &str| {
+        let button = format!("//button[text()='{name}']");
+        client.find(Locator::XPath(&button)).await.expect("a button").click().await.expect("it is pressed");
+        let stands = format!("//div[@class='head']//*[contains(@class, 'badge')][contains(., '{then}')]");
+        client.wait().at_most(at_most).for_element(Locator::XPath(&stands)).await.expect("how it stands");
+    };
+    press("Approve", "approved").await;
+    press("Apply", "approved").await;
+    let mut worker = project.command(&["worker", "--once"]).stderr(Stdio::null()).spawn().expect("a worker");
+    let stands = Locator::XPath("//div[@class='head']//*[contains(@class, 'badge')][contains(., 'applied')]");
+    client.wait().at_most(at_most).for_element(stands).await.expect("it is applied");
+    assert!(worker.wait().expect("it ends").success());
+    assert_eq!(shown(&served, &id).await["state"], "applied");
+    let undo = Locator::XPath("//summary[text()='Take the landing back']");
+    client
+        .wait()
+        .at_most(at_most)
+        .for_element(undo)
+        .await
+        .expect("a way back")
+        .click()
+        .await
+        .expect("it opens");
+    picture(&browser, "applied").await;
+    press("Roll back", "rolled back").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_can_use_the_pages_of_proposals() {
+    let project = agenda();
+    let served = Served::start(&project, &[]);
+    let red = propose(&served, &suggestion(&project, BROKEN)).await;
+    work(&project);
+    let mut body = suggestion(&project, BROKEN);
+    body["auto_fix"] = json!(true);
+    let green = propose(&served, &body).await;
+    work(&project);
+    let fixing = propose(&served, &suggestion(&project, BROKEN)).await;
+    work(&project);
+    let order = format!("/api/v1/proposals/{fixing}/auto-fix?wait=0");
+    served.post(&order, &json!({})).await.expect(202);
+    let queued = propose(&served, &suggestion(&project, BROKEN)).await;
+    for (width, dark) in [(390, false), (1440, true)] {
+        let browser = Browser::open(width, dark).await;
+        browser.client.goto(&served.login).await.expect("a session");
+        let mut wrong = Vec::new();
+        let pages = [
+            ("list", "/proposals".to_owned()),
+            ("nothing", "/proposals?text=nothing".to_owned()),
+            ("red", format!("/proposals/{red}")),
+            ("green", format!("/proposals/{green}")),
+            ("fixing", format!("/proposals/{fixing}")),
+            ("repairing", format!("/proposals/{fixing}/repair")),
+            ("queued", format!("/proposals/{queued}")),
+        ];
+        for (name, path) in pages {
+            browser.client.goto(&format!("{}{path}", served.url)).await.expect("the page");
+            browser.run("for (const one of document.querySelectorAll('details')) one.open = true").await;
+            wrong.push((format!("{path} at {width}"), browser.run(OBSTACLES).await));
+            picture(&browser, &format!("{name}-{width}")).await;
+        }
+        wrong.retain(|(_, found)| found != &json!([]));
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        browser.close().await;
+    }
 }

@@ -179,6 +179,8 @@ async fn every_operation_answers_as_it_is_described() {
     let back = project.read("agenda/parsing.py");
     assert!(back.contains("def format_minute("), "{back}");
 
+    proposals(&mut caller, &project).await;
+
     let audit = caller.call("get", "/api/v1/audit", &[], "?limit=200", None).await.expect(200).json();
     let entries = audit["items"].as_array().expect("entries");
     let said = |action: &str, status: u16| {
@@ -198,6 +200,7 @@ async fn every_operation_answers_as_it_is_described() {
         ("PATCH /api/v1/repos/{repo}", 400),
         ("POST /api/v1/halts", 200),
         ("POST /api/v1/halts/lift", 200),
+        ("POST /api/v1/proposals/{proposal}/apply", 202),
     ] {
         assert!(said(action, status), "{action} {status} is not in the audit log: {audit}");
     }
@@ -210,6 +213,59 @@ async fn every_operation_answers_as_it_is_described() {
         .collect();
     let left: Vec<&String> = all.difference(&caller.done).collect();
     assert!(left.is_empty(), "these were never seen to succeed: {left:?}");
+}
+
+/// Everything that can be asked of proposals.
+async fn proposals(caller: &mut Caller<'_>, project: &Project) {
+    let at = |rest: &str| format!("/api/v1/proposals{rest}");
+    let mut ids = Vec::new();
+    for (title, path) in
+        [("Write notes", "notes.txt"), ("Write more", "more.txt"), ("Break it", "agenda/parsing.py")]
+    {
+        let checks = json!([{ "name": "test", "run": "python3 -m unittest" }]);
+        let files = json!([{ "path": path, "content": "x = \n" }]);
+        let body = json!({ "title": title, "repo": project.root, "files": files, "checks": checks, "no_model": true });
+        let made = caller.call("post", &at(""), &[], "", Some(body)).await.expect(201).json();
+        ids.push(made["id"].as_str().expect("an id").to_owned());
+    }
+    let [good, unwanted, broken] = ids.as_slice() else { panic!("{ids:?}") };
+    let one = |id: &str| [("proposal".to_owned(), id.to_owned())];
+    let mut ask = async |method: &str, path: &str, id: &str, rest: &str, body: Option<Value>, status: u16| {
+        let values = one(id);
+        let values: Vec<(&str, &str)> =
+            values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        caller.call(method, path, &values, rest, body).await.expect(status).json()
+    };
+    for rest in ["", "?limit=1", "?state=proposed&text=notes"] {
+        ask("get", &at(""), "", rest, None, 200).await;
+    }
+    let (fix, status) = (at("/{proposal}/auto-fix"), at("/{proposal}/auto-fix/status"));
+    let (older, older_status) =
+        ("/api/v1/admin/proposals/auto-fix/{proposal}", "/api/v1/admin/proposals/auto-fix/status/{proposal}");
+    ask("get", &at("/{proposal}"), good, "", None, 200).await;
+    ask("get", &at("/{proposal}"), "00000000", "", None, 404).await;
+    project.regreen(&["worker", "--once"]).expect(0);
+    let waiting = ask("get", &at("/{proposal}"), good, "", None, 200).await;
+    assert_eq!(waiting["state"], "tests_passed", "{waiting}");
+    let digest = json!({ "patch": waiting["waiting"]["patch"], "remark": "fine" });
+    ask("post", &at("/{proposal}/approve"), good, "", Some(digest), 200).await;
+    ask("post", &at("/{proposal}/apply"), good, "", None, 202).await;
+    ask("post", &at("/{proposal}/reject"), unwanted, "", Some(json!({ "reason": "no" })), 200).await;
+    ask("post", &at("/{proposal}/test"), broken, "", None, 202).await;
+    ask("get", older_status, broken, "", None, 200).await;
+    project.regreen(&["worker", "--once"]).expect(0);
+    ask("post", &at("/{proposal}/rollback"), good, "", Some(json!({})), 200).await;
+    ask("post", &at("/{proposal}/rollback"), good, "", Some(json!({})), 409).await;
+    ask("post", &fix, broken, "?wait=51", None, 400).await;
+    ask("post", &fix, broken, "?wait=0", Some(json!({ "max_attempts": 1, "no_model": true })), 202).await;
+    ask("post", older, broken, "?wait=0", None, 202).await;
+    ask("get", &status, broken, "", None, 200).await;
+    project.regreen(&["worker", "--once"]).expect(0);
+    let told = ask("get", &at("/{proposal}"), broken, "", None, 200).await;
+    assert!(told["fix_history"].as_array().is_some_and(|tried| !tried.is_empty()), "{told}");
+    let patch = [("proposal", broken.as_str())];
+    caller.call("get", &at("/{proposal}/patch"), &patch, "?part=proposed", None).await.expect(200);
+    caller.call("get", &at("/{proposal}/patch"), &patch, "?part=nonsense", None).await.expect(400);
 }
 
 /// What can be asked and said of repos.

@@ -9,6 +9,7 @@ pub mod events;
 mod lists;
 mod metrics;
 mod pages;
+mod proposals;
 mod repos;
 
 use std::io::{BufRead, BufReader};
