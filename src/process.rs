@@ -66,6 +66,7 @@ pub async fn run(invocation: Invocation) -> io::Result<Output> {
     let here = std::env::current_dir().ok();
     let theirs: Vec<PathBuf> =
         [here.as_deref(), invocation.dir.as_deref()].into_iter().flatten().filter_map(work_tree).collect();
+    #[allow(clippy::disallowed_methods)] // as programs are looked up everywhere, by this process's own PATH
     let path = without(&std::env::var_os("PATH").unwrap_or_default(), &theirs);
     let program = which::which_in(program, Some(&path), "/")
         .map_err(|_| io::Error::new(io::ErrorKind::NotFound, format!("no program called {program:?}")))?;

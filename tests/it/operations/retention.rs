@@ -54,7 +54,7 @@ async fn a_service_removes_what_is_old_by_itself_and_shows_what_is_left() {
     age(&project, 100);
     let served = Served::start(&project, &[]);
     let path = format!("/api/v1/runs/{green}/events");
-    while served.get(&path).await.expect(200).json()["items"].as_array().expect("events").len() > 0 {
+    while !served.get(&path).await.expect(200).json()["items"].as_array().expect("events").is_empty() {
         tokio::task::yield_now().await;
     }
     let run = served.get(&format!("/api/v1/runs/{green}")).await.expect(200).json();

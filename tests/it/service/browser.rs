@@ -68,7 +68,7 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a session");
-        Self { driver, client, profile: profile }
+        Self { driver, client, profile }
     }
 
     async fn run(&self, script: &str) -> Value {
