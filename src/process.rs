@@ -28,7 +28,7 @@ pub struct Invocation {
     pub dir: Option<PathBuf>,
     /// Variables on top of the inherited (or empty) environment.
     pub env: Vec<(String, String)>,
-    /// Whether it starts from an empty environment; the program itself is still looked up in this process's PATH.
+    /// Whether it starts from an empty environment; the program itself is looked up in this process's PATH even so, unless `env` has one.
     pub clear_env: bool,
     /// What it reads on standard input; `None` for nothing at all (`/dev/null`).
     pub stdin: Option<Vec<u8>>,
@@ -66,8 +66,10 @@ pub async fn run(invocation: Invocation) -> io::Result<Output> {
     let here = std::env::current_dir().ok();
     let theirs: Vec<PathBuf> =
         [here.as_deref(), invocation.dir.as_deref()].into_iter().flatten().filter_map(work_tree).collect();
-    #[allow(clippy::disallowed_methods)] // as programs are looked up everywhere, by this process's own PATH
-    let path = without(&std::env::var_os("PATH").unwrap_or_default(), &theirs);
+    let given = invocation.env.iter().rfind(|(name, _)| name == "PATH");
+    #[allow(clippy::disallowed_methods)] // what is not given is inherited
+    let path = given.map(|(_, path)| path.into()).or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+    let path = without(&path, &theirs);
     let program = which::which_in(program, Some(&path), "/")
         .map_err(|_| io::Error::new(io::ErrorKind::NotFound, format!("no program called {program:?}")))?;
     #[allow(clippy::disallowed_methods)] // the one place for it
@@ -78,11 +80,9 @@ pub async fn run(invocation: Invocation) -> io::Result<Output> {
     }
     command.envs(invocation.env.iter().map(|(name, value)| (name, value)));
     // It starts programs itself, interpreters above all.
-    match invocation.env.iter().find(|(name, _)| name == "PATH") {
-        Some((_, given)) => command.env("PATH", without(given.as_ref(), &theirs)),
-        None if invocation.clear_env => &mut command,
-        None => command.env("PATH", &path),
-    };
+    if given.is_some() || !invocation.clear_env {
+        command.env("PATH", &path);
+    }
     if let Some(dir) = &invocation.dir {
         command.current_dir(dir);
     }
@@ -95,10 +95,10 @@ pub async fn run(invocation: Invocation) -> io::Result<Output> {
     supervise(&mut child, invocation, deadline, group).await
 }
 
-/// The work tree that `dir` lies in, or `dir` itself where there is none. Whatever lies in it, a program too, is the repo's.
+/// The work tree that `dir` lies in. Whatever lies in it, a program too, is the repo's.
 fn work_tree(dir: &Path) -> Option<PathBuf> {
     let dir = dir.canonicalize().ok()?;
-    let root = dir.ancestors().find(|up| up.join(".git").symlink_metadata().is_ok()).unwrap_or(&dir);
+    let root = dir.ancestors().find(|up| up.join(".git").symlink_metadata().is_ok())?;
     // Every program lies below the root of the file system.
     root.parent().is_some().then(|| root.to_owned())
 }

@@ -207,15 +207,11 @@ const PASSED: &[&str] = &["HOME", "RUSTUP_HOME", "CARGO_HOME"];
 /// Asks a program of the machine for its version. It is not started in the person's folder: that is a repo's, and tools read there which
 /// program they should really run (`rustup` a `rust-toolchain.toml`, version managers their own files).
 async fn version(name: &str, arguments: &[&str], environment: &Environment) -> Option<String> {
-    let path = environment.get("PATH").unwrap_or_default();
-    // A relative folder in the PATH would mean one of the repo's.
-    let folders: Vec<_> = std::env::split_paths(path).filter(|folder| folder.is_absolute()).collect();
-    let path = std::env::join_paths(folders).ok()?.into_string().ok()?;
-    let program = which::which_in(name, Some(&path), "/").ok()?.into_os_string().into_string().ok()?;
+    let path = environment.get("PATH").unwrap_or_default().to_owned();
     let passed =
         PASSED.iter().filter_map(|name| Some(((*name).to_owned(), environment.get(name)?.to_owned())));
     let output = run(Invocation {
-        argv: std::iter::once(program).chain(arguments.iter().copied().map(String::from)).collect(),
+        argv: std::iter::once(name).chain(arguments.iter().copied()).map(String::from).collect(),
         dir: Some("/".into()),
         env: passed.chain([("PATH".to_owned(), path)]).collect(),
         clear_env: true,
