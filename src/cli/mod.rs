@@ -148,6 +148,9 @@ struct Place {
     repo: PathBuf,
 }
 
+/// The stack of a thread that drives a run, in bytes: as much as the main thread has.
+const STACK: usize = 8 << 20;
+
 /// Runs the program and returns its exit code.
 pub fn main() -> u8 {
     let arguments = match Arguments::try_parse() {
@@ -166,7 +169,13 @@ pub fn main() -> u8 {
     let resumable = arguments.command.works_on_a_run();
     // A worker and a service see to the first signal themselves.
     let signals = if matches!(arguments.command, Command::Worker(_) | Command::Serve(_)) { 2 } else { 1 };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    // Runs that the service lands are driven on its own threads, which get what the main one has.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             paint::say(&format!("error: the machine gives no threads: {error}"));

@@ -347,6 +347,18 @@ async fn picture(browser: &Browser, name: &str) {
     }
 }
 
+/// Clicks what `at` finds. A live page puts fresh parts in the place of old ones, between finding and clicking too: then it is found again.
+async fn click(client: &Client, at: Locator<'_>) {
+    loop {
+        let found = client.find(at).await.expect("what is clicked");
+        match found.click().await {
+            Ok(()) => return,
+            Err(error) if error.is_stale_element_reference() => {}
+            Err(error) => panic!("{at:?} cannot be clicked: {error}"),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_has_a_proposal_repaired_and_sees_it_become_green() {
     let project = agenda();
@@ -357,16 +369,10 @@ async fn a_person_has_a_proposal_repaired_and_sees_it_become_green() {
     let client = &browser.client;
     let at_most = std::time::Duration::from_secs(300);
     client.goto(&served.login).await.expect("a session");
-    client
-        .find(Locator::Css("nav a[href='/proposals']"))
-        .await
-        .expect("a link")
-        .click()
-        .await
-        .expect("a page");
+    click(client, Locator::Css("nav a[href='/proposals']")).await;
     picture(&browser, "proposals").await;
     let row = format!("a[href='/proposals/{id}']");
-    client.find(Locator::Css(&row)).await.expect("the proposal").click().await.expect("its page");
+    click(client, Locator::Css(&row)).await;
     let here = client.find(Locator::Css(".way [aria-current=step]")).await.expect("where it stands");
     assert_eq!(here.text().await.expect("a text"), "tests failed");
     picture(&browser, "failed").await;
@@ -387,7 +393,7 @@ async fn a_person_has_a_proposal_repaired_and_sees_it_become_green() {
 
     let press = async |name: &str, then: &str| {
         let button = format!("//button[text()='{name}']");
-        client.find(Locator::XPath(&button)).await.expect("a button").click().await.expect("it is pressed");
+        click(client, Locator::XPath(&button)).await;
         let stands = format!("//div[@class='head']//*[contains(@class, 'badge')][contains(., '{then}')]");
         client.wait().at_most(at_most).for_element(Locator::XPath(&stands)).await.expect("how it stands");
     };
@@ -399,15 +405,8 @@ async fn a_person_has_a_proposal_repaired_and_sees_it_become_green() {
     assert!(worker.wait().expect("it ends").success());
     assert_eq!(shown(&served, &id).await["state"], "applied");
     let undo = Locator::XPath("//summary[text()='Take the landing back']");
-    client
-        .wait()
-        .at_most(at_most)
-        .for_element(undo)
-        .await
-        .expect("a way back")
-        .click()
-        .await
-        .expect("it opens");
+    client.wait().at_most(at_most).for_element(undo).await.expect("a way back");
+    click(client, undo).await;
     picture(&browser, "applied").await;
     press("Roll back", "rolled back").await;
     browser.close().await;

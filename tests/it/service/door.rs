@@ -84,7 +84,7 @@ async fn every_operation_is_for_the_scope_that_it_declares() {
     let project = empty();
     let names = ["read", "submit", "approve", "admin"];
     let tokens = names.map(|scope| token(&project, scope, scope));
-    let served = Served::start(&project, &[]);
+    let mut served = Served::start(&project, &[]);
     let document = served.send(Method::GET, "/api/v1/openapi.json", None, None).await.expect(200).json();
     let mut seen = 0;
     for (path, item) in document["paths"].as_object().expect("paths") {
@@ -92,6 +92,10 @@ async fn every_operation_is_for_the_scope_that_it_declares() {
         for (method, operation) in item.as_object().expect("operations") {
             let method: Method = method.to_uppercase().parse().expect("a method");
             let needed = operation["security"][0]["token"][0].as_str().expect("a scope");
+            if seen % 20 == 19 {
+                // Who has no token gets an answer so often only.
+                served = Served::start(&project, &[]);
+            }
             let body = (method == Method::POST).then(|| json!({}));
             let send = |token| served.send(method.clone(), &path, token, body.as_ref());
             send(None).await.expect(401);
