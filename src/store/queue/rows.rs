@@ -81,7 +81,7 @@ impl Standing {
 /// A run to be put into the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
-    /// The run; its status must be [`Status::Queued`](super::Status::Queued).
+    /// The run; its status must be [`Status::Queued`](crate::store::Status::Queued).
     pub run: NewRun,
     /// How urgent it is.
     pub priority: Priority,
@@ -103,7 +103,7 @@ pub struct Submitted {
 }
 
 /// A run that a worker has. Dropping it gives the lease back; the queue takes the run for a dead worker's then, so say how it went:
-/// [`Store::give_back`] or [`Store::over`].
+/// [`Store::give_back`](crate::store::Store::give_back) or [`Store::over`](crate::store::Store::over).
 #[derive(Debug)]
 pub struct Claim {
     /// The run.
@@ -153,7 +153,7 @@ pub enum Back {
     },
 }
 
-/// What [`Store::cancel`] led to.
+/// What [`Store::cancel`](crate::store::Store::cancel) led to.
 #[derive(Debug)]
 pub enum Cancelled {
     /// Nobody worked on it: it is the caller's now, who records its end.
