@@ -184,6 +184,7 @@ impl Settings {
         let user = &self.user;
         let mut all = Vec::new();
         let mut add = |key: &str, value: String, variables: &[&str]| {
+            let value = if value.is_empty() { "none".to_owned() } else { value };
             all.push(Effective { key: key.to_owned(), value, origin: self.origin(key, variables) });
         };
         let ladder: Vec<String> = user.ladder.iter().map(Rung::describe).collect();
