@@ -11,6 +11,7 @@ mod governance;
 mod quantity;
 mod reader;
 mod repo;
+mod service;
 mod user;
 
 #[cfg(test)]
@@ -26,9 +27,10 @@ pub use governance::{
 pub(crate) use governance::{glob_of, pattern_of};
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
 pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter, read_repo_file};
+pub use service::{AlertRules, Bucket, Retention};
 pub use user::{
-    AlertRules, Bucket, Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Retention,
-    Rung, Thinking, Tier, UserConfig,
+    Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking, Tier,
+    UserConfig,
 };
 
 use crate::fault::Fault;
