@@ -19,6 +19,8 @@ pub enum End {
     TimedOut,
     /// The memory limit.
     OutOfMemory,
+    /// The limit of what may be written to disk.
+    OutOfDisk,
     /// The run was cancelled.
     Cancelled,
 }
@@ -30,6 +32,7 @@ impl std::fmt::Display for End {
             Self::Signaled(signal) => write!(f, "was killed by signal {signal}"),
             Self::TimedOut => f.write_str("ran into its time limit"),
             Self::OutOfMemory => f.write_str("ran out of memory"),
+            Self::OutOfDisk => f.write_str("wrote too much to disk"),
             Self::Cancelled => f.write_str("was cancelled"),
         }
     }

@@ -174,7 +174,7 @@ fn no_sandbox(mode: crate::config::SandboxMode) -> Option<&'static str> {
             Some("warning: --sandbox off: what the repo and a model wrote runs with all of your rights")
         }
         SandboxMode::Degraded => Some(
-            "warning: --sandbox degraded: Landlock and seccomp alone; other processes' command lines and the names of files are seen, disk is not limited",
+            "warning: --sandbox degraded: Landlock and seccomp alone; other processes' command lines and the names of files are seen",
         ),
         SandboxMode::Auto | SandboxMode::Strict => None,
     }

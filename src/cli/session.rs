@@ -276,6 +276,8 @@ impl Session {
             memory: caps.memory,
             processes: caps.processes,
             file_size: caps.file_size,
+            disk: caps.disk,
+            disk_free: caps.disk_free,
             output: caps.output,
         }
     }

@@ -260,6 +260,7 @@ impl Settings {
         };
         add("sandbox.install_scripts", trusted, &[]);
         add("limits.memory", render_size(user.limits.memory), &[]);
+        add("limits.disk", render_size(user.limits.disk), &[]);
         add("limits.processes", user.limits.processes.to_string(), &[]);
         add("limits.check", render_duration(user.limits.check), &[]);
         add("limits.run", render_duration(user.limits.run), &[]);

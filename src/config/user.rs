@@ -248,6 +248,10 @@ pub struct Caps {
     pub processes: u64,
     /// The largest file that a job may write, in bytes.
     pub file_size: u64,
+    /// What a job may write to disk in all, in bytes.
+    pub disk: u64,
+    /// What stays free of the disk that jobs write to, in bytes.
+    pub disk_free: u64,
     /// Output kept of a job, in bytes.
     pub output: u64,
     /// Wall time of a check that names none.
@@ -324,7 +328,8 @@ const TOP: &[&str] = &[
 const PROVIDER: &[&str] =
     &["kind", "base_url", "key_env", "key_file", "command", "recording", "timeout", "window"];
 const RUNG: &[&str] = &["fixer", "provider", "model", "attempts", "effort"];
-const LIMITS: &[&str] = &["memory", "processes", "file_size", "output", "check", "run", "attempts"];
+const LIMITS: &[&str] =
+    &["memory", "processes", "file_size", "disk", "disk_free", "output", "check", "run", "attempts"];
 const GUARDS: &[&str] = &["protected", "files", "lines", "file_size"];
 const SANDBOX: &[&str] =
     &["mode", "network", "registries", "private_registries", "read_only", "install_scripts"];
@@ -353,6 +358,8 @@ impl UserConfig {
                 memory: 4 << 30,
                 processes: 4096,
                 file_size: 4 << 30,
+                disk: 64 << 30,
+                disk_free: 1 << 30,
                 output: 64 << 20,
                 check: Duration::from_secs(600),
                 run: Duration::from_secs(3600),
@@ -666,6 +673,8 @@ fn caps(target: &mut Caps, section: &Section<'_, '_>) -> Result<(), Fault> {
     set(&mut target.memory, section.size("memory")?);
     set(&mut target.processes, section.integer("processes", 16..=1_000_000)?);
     set(&mut target.file_size, section.size("file_size")?);
+    set(&mut target.disk, section.size("disk")?);
+    set(&mut target.disk_free, section.size("disk_free")?);
     set(&mut target.output, section.size("output")?);
     set(&mut target.check, section.duration("check")?);
     set(&mut target.run, section.duration("run")?);
@@ -678,6 +687,9 @@ fn caps(target: &mut Caps, section: &Section<'_, '_>) -> Result<(), Fault> {
     }
     if target.file_size < 1 << 20 {
         return Err(section.wrong("file_size", "must be at least 1MiB"));
+    }
+    if target.disk < 16 << 20 {
+        return Err(section.wrong("disk", "must be at least 16MiB"));
     }
     Ok(())
 }

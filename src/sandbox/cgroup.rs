@@ -151,15 +151,3 @@ fn has(folder: &Path, file: &str, word: &str) -> bool {
 fn write(folder: &Path, file: &str, value: u64) -> io::Result<()> {
     std::fs::write(folder.join(file), value.to_string())
 }
-
-/// Memory of the processes below `root` together that is theirs alone, in bytes, by looking.
-pub(super) fn memory_of(root: i32) -> u64 {
-    let page = super::sys::page_size();
-    let own = |pid: i32| -> Option<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-        let mut numbers = text.split_whitespace().skip(1).map(|number| number.parse::<u64>());
-        let (resident, shared) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-        Some(resident.saturating_sub(shared) * page)
-    };
-    super::launch::descendants(root).into_iter().filter_map(own).sum()
-}

@@ -14,7 +14,7 @@ use seccompiler::{
 };
 
 use super::launch::{During, Failure};
-use super::spec::{Fence, Hold, Spec, Stage, Walls};
+use super::spec::{Fence, Hold, Spec, Stage, Walls, Watched};
 use super::sys;
 
 /// Most descriptors a process may have open, where the machine allows as many.
@@ -52,7 +52,7 @@ fn tasks_of(uid: u32) -> u64 {
 const SCOPED: i64 = 6;
 
 /// Gives up everything that the command must not have where there are no namespaces. There is no way back.
-pub(super) fn fenced(fence: &Fence) -> Result<(), Failure> {
+pub(super) fn fenced(fence: &Fence, watched: &Watched) -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         sys::drop_groups();
         give_up_capabilities((fence.uid, fence.gid))?;
@@ -73,14 +73,21 @@ pub(super) fn fenced(fence: &Fence) -> Result<(), Failure> {
         );
         return Err(Failure { stage: Stage::Landlock, message });
     }
-    install(refused_without_namespaces(), &[])
+    install(refused_without_namespaces(), absent(watched))
 }
 
 /// Gives up everything that the command must not have. There is no way back.
-pub(super) fn for_good(walls: &Walls) -> Result<(), Failure> {
+pub(super) fn for_good(walls: &Walls, watched: &Watched) -> Result<(), Failure> {
     give_up_capabilities((walls.uid, walls.gid))?;
     landlock(walls)?;
-    install(refused(), if walls.memory_counted { &[] } else { &[libc::SYS_memfd_create] })
+    install(refused(), absent(watched))
+}
+
+/// System calls that are answered as by a kernel without them: ways to hold memory that no process has. Where a control group counts, only
+/// those that no program needs.
+fn absent(watched: &Watched) -> &'static [i64] {
+    const ALL: &[i64] = &[libc::SYS_memfd_secret, libc::SYS_memfd_create, libc::SYS_vmsplice];
+    if watched.memory.is_some() { ALL } else { &ALL[..1] }
 }
 
 /// Refuses what `rules` name, and what is `absent` as a kernel would that does not have it.

@@ -12,13 +12,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::spec::{Hold, Spec, Stage, Walls, Word};
+use super::watch::{LOOK, Watch, Whose};
 use super::{confine, mounts, proxy, sys};
 
 /// The first argument that makes this program the launcher.
@@ -88,29 +90,39 @@ fn launch(spec: OwnedFd, gate: UnixStream, control: &mut Control) -> Result<(), 
         std::fs::write(procs, "0").during(Stage::Cgroup, || format!("joining {}", procs.display()))?;
     }
     let signals = sys::child_signals().during(Stage::Specification, || "listening for signals".into())?;
+    let watch = |whose: Whose| {
+        Watch::open(&spec.watched, whose).during(Stage::Limits, || "looking at what is written to".into())
+    };
     match &spec.hold {
         Hold::Walls(walls) => {
+            let mut watch = watch(Whose::All)?;
             enter_namespaces(walls)?;
             open_gate(walls, gate)?;
-            mounts::build(walls)?;
+            watch.inside(mounts::build(walls)?, walls.own_network);
             // Not before: the files that describe the namespace belong to root while one is undumpable.
             sys::undumpable();
-            confined(&spec, walls, &signals, control)
+            confined(&spec, walls, watch, &signals, control)
         }
         Hold::Fence(_) | Hold::Nothing => {
             drop(gate);
-            without_namespaces(&spec, &signals, control)
+            without_namespaces(&spec, watch(Whose::Ours)?, &signals, control)
         }
     }
 }
 
 /// Runs the command behind `walls` and waits until everything in its process namespace is dead.
-fn confined(spec: &Spec, walls: &Walls, signals: &OwnedFd, control: &mut Control) -> Result<(), Failure> {
+fn confined(
+    spec: &Spec,
+    walls: &Walls,
+    mut watch: Watch,
+    signals: &OwnedFd,
+    control: &mut Control,
+) -> Result<(), Failure> {
     // The first process holds the reading end: it ends when the launcher is gone, however that came.
     let (leash, held) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .during(Stage::Namespaces, || "making a pipe".into())?;
     let Some(first) = sys::fork().during(Stage::Namespaces, || "starting the first process".into())? else {
-        drop(held);
+        drop((held, watch));
         let code = match first_process(spec, walls, signals, &leash, control) {
             Ok(()) => 0,
             Err(failure) => {
@@ -123,7 +135,8 @@ fn confined(spec: &Spec, walls: &Walls, signals: &OwnedFd, control: &mut Control
     drop(leash);
     release_streams();
     loop {
-        if hung_up(&[signals.as_fd()], control.0.as_fd()) {
+        let hung_up = hung_up(&[signals.as_fd()], control.0.as_fd(), Some(LOOK));
+        if hung_up || is_over(&mut watch, control) {
             let _ = kill_process(first, Signal::KILL);
             // Returns once the whole namespace is dead.
             let _ = rustix::process::waitpid(Some(first), rustix::process::WaitOptions::empty());
@@ -140,15 +153,20 @@ fn confined(spec: &Spec, walls: &Walls, signals: &OwnedFd, control: &mut Control
 }
 
 /// Runs the command without walls; its descendants are adopted and killed one by one at the end.
-fn without_namespaces(spec: &Spec, signals: &OwnedFd, control: &mut Control) -> Result<(), Failure> {
+fn without_namespaces(
+    spec: &Spec,
+    mut watch: Watch,
+    signals: &OwnedFd,
+    control: &mut Control,
+) -> Result<(), Failure> {
     sys::adopt_orphans().during(Stage::Namespaces, || "adopting orphans".into())?;
     sys::undumpable();
     let (ready, told) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .during(Stage::Namespaces, || "making a pipe".into())?;
     let Some(command) = sys::fork().during(Stage::Namespaces, || "starting the command".into())? else {
-        drop(ready);
+        drop((ready, watch));
         let fenced = || match &spec.hold {
-            Hold::Fence(fence) => confine::fenced(fence),
+            Hold::Fence(fence) => confine::fenced(fence, &spec.watched),
             Hold::Walls(_) | Hold::Nothing => Ok(()),
         };
         if let Err(failure) = confine::limits(spec).and_then(|()| fenced()) {
@@ -161,7 +179,10 @@ fn without_namespaces(spec: &Spec, signals: &OwnedFd, control: &mut Control) -> 
     release_streams();
     started(ready, control)?;
     let mut ended = None;
-    while ended.is_none() && !hung_up(&[signals.as_fd()], control.0.as_fd()) {
+    while ended.is_none()
+        && !hung_up(&[signals.as_fd()], control.0.as_fd(), Some(LOOK))
+        && !is_over(&mut watch, control)
+    {
         drain(signals);
         while let Ok(Some((pid, status))) = sys::reap(false) {
             if pid == command.as_raw_pid() {
@@ -282,7 +303,7 @@ fn first_process(
     let Some(command) = sys::fork().during(Stage::Namespaces, || "starting the command".into())? else {
         drop(ready);
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-        if let Err(failure) = confine::limits(spec).and_then(|()| confine::for_good(walls)) {
+        if let Err(failure) = confine::limits(spec).and_then(|()| confine::for_good(walls, &spec.watched)) {
             complain_to(&told, failure);
         }
         drop(told);
@@ -292,7 +313,7 @@ fn first_process(
     release_streams();
     confine::reaper(walls)?;
     started(ready, control)?;
-    while !hung_up(&[signals.as_fd()], leash.as_fd()) {
+    while !hung_up(&[signals.as_fd()], leash.as_fd(), None) {
         drain(signals);
         while let Ok(Some((pid, status))) = sys::reap(false) {
             if pid == command.as_raw_pid() {
@@ -373,13 +394,21 @@ fn word_of(status: i32) -> Word {
     }
 }
 
-/// Waits until one of `wake` is readable (false) or the other side of `life` is gone (true).
-fn hung_up(wake: &[BorrowedFd<'_>], life: BorrowedFd<'_>) -> bool {
+/// Whether the command has passed a limit, which is told then.
+fn is_over(watch: &mut Watch, control: &mut Control) -> bool {
+    let over = watch.over();
+    over.into_iter().for_each(|limit| control.say(&Word::Over(limit)));
+    over.is_some()
+}
+
+/// Waits until one of `wake` is readable or it was long enough (false), or the other side of `life` is gone (true).
+fn hung_up(wake: &[BorrowedFd<'_>], life: BorrowedFd<'_>, most: Option<Duration>) -> bool {
+    let most = most.map(|most| Timespec { tv_sec: most.as_secs() as i64, tv_nsec: most.subsec_nanos().into() });
     let mut polled: Vec<PollFd<'_>> =
         wake.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
     polled.push(PollFd::from_borrowed_fd(life, PollFlags::IN | PollFlags::RDHUP));
     loop {
-        match poll(&mut polled, None) {
+        match poll(&mut polled, most.as_ref()) {
             Ok(_) => {
                 // Nobody ever writes to `life`: anything readable there is its end.
                 return polled.last().is_some_and(|fd| !fd.revents().is_empty());

@@ -18,6 +18,7 @@ mod spec;
 mod sys;
 mod toolchains;
 mod view;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io::{Seek, Write};
@@ -57,6 +58,10 @@ pub struct Limits {
     pub processes: u64,
     /// The largest file it may write, in bytes.
     pub file_size: u64,
+    /// What it may have written to disk in all, in bytes; what earlier commands wrote to the same layers counts, too.
+    pub disk: u64,
+    /// What stays free of the disk that it writes to, in bytes, or half of what is free when it starts.
+    pub disk_free: u64,
     /// Output kept in memory and in the log file, in bytes, head and tail; the rest is counted and dropped.
     pub output: u64,
 }
@@ -288,6 +293,8 @@ impl Sandbox {
                 memory: 1 << 30,
                 processes: 64,
                 file_size: 1 << 20,
+                disk: 1 << 30,
+                disk_free: 0,
                 output: 1 << 16,
             },
             network: Network::None,
@@ -353,7 +360,6 @@ impl Sandbox {
             }
             Mode::Auto | Mode::Strict => {
                 let (walls, home) = view::walls(job, &self.toolchains, self.mode == Mode::Strict)?;
-                let walls = spec::Walls { memory_counted: cgroup.limits_memory(), ..walls };
                 let uid = walls.uid;
                 (Hold::Walls(walls), home, uid)
             }
@@ -382,6 +388,7 @@ impl Sandbox {
             processes: job.limits.processes,
             file_size: job.limits.file_size,
             hold,
+            watched: watched(job, cgroup, own),
         })
     }
 
@@ -402,6 +409,21 @@ impl Sandbox {
             });
         }
         command.spawn().context("starting the sandbox's launcher")
+    }
+}
+
+/// What is looked at while `job` runs, whose own folder is `own`.
+fn watched(job: &Job, cgroup: &cgroup::Cgroup, own: Option<&Path>) -> spec::Watched {
+    let view = &job.view;
+    let copy = view.lowers.iter().filter(|_| view.in_place);
+    let written = view.upper.iter().map(|(upper, _)| upper).chain(&view.reports).chain(copy);
+    let caches = view.caches.upper.iter().map(|caches| &caches.layer);
+    spec::Watched {
+        memory: (!cgroup.limits_memory()).then_some(job.limits.memory),
+        disk: job.limits.disk,
+        disk_free: job.limits.disk_free,
+        folders: written.chain(caches).cloned().chain(own.map(Path::to_owned)).collect(),
+        filled: view.in_place,
     }
 }
 

@@ -24,7 +24,7 @@ const NO_DEVICES: u64 = 0x4;
 const NO_EXECUTION: u64 = 0x8;
 
 /// Builds everything but `/proc`, which only the first process of the process namespace can mount.
-pub(super) fn build(walls: &Walls) -> Result<(), Failure> {
+pub(super) fn build(walls: &Walls) -> Result<Vec<OwnedFd>, Failure> {
     let view = |what: &'static str| move || what.to_owned();
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .during(Stage::View, view("keeping mounts to ourselves"))?;
@@ -43,7 +43,7 @@ pub(super) fn build(walls: &Walls) -> Result<(), Failure> {
         let stage = if matches!(mount.what, What::Layers { .. }) { Stage::Overlay } else { Stage::View };
         place(mount, walls, &mut made).during(stage, || format!("showing {}", mount.target.display()))?;
     }
-    Ok(())
+    Ok(made.in_memory)
 }
 
 /// Mounts `/proc`, lets go of the host's file system and makes the root read-only. For the first process.
@@ -98,9 +98,19 @@ pub(super) fn finish() -> Result<(), Failure> {
 #[derive(Default)]
 struct Made {
     count: usize,
+    /// The file systems in memory that the command may fill.
+    in_memory: Vec<OwnedFd>,
 }
 
 impl Made {
+    /// Mounts a file system in memory that the command may fill.
+    fn memory(&mut self, target: &Path, options: String) -> io::Result<()> {
+        memory(target, options)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.in_memory.push(rustix::fs::open(target, flags, Mode::empty())?);
+        Ok(())
+    }
+
     fn path(&mut self) -> PathBuf {
         self.count += 1;
         Path::new(MADE).join(self.count.to_string())
@@ -128,7 +138,7 @@ fn place(mount: &Mount, walls: &Walls, made: &mut Made) -> io::Result<()> {
         What::Folder => folders(target, walls),
         What::Memory { size, inodes, mode } => {
             folders(target, walls)?;
-            memory(target, format!("size={size},nr_inodes={inodes},mode={mode:o},{owner}"))
+            made.memory(target, format!("size={size},nr_inodes={inodes},mode={mode:o},{owner}"))
         }
         What::Host { source, writable } => {
             let source = on_host(source);
@@ -146,7 +156,7 @@ fn place(mount: &Mount, walls: &Walls, made: &mut Made) -> io::Result<()> {
         What::Throwaway { lowers, size } => {
             folders(target, walls)?;
             let place = made.folder()?;
-            memory(&place, format!("size={size},mode=0755,{owner}"))?;
+            made.memory(&place, format!("size={size},mode=0755,{owner}"))?;
             let (upper, work) = (place.join("upper"), place.join("work"));
             std::fs::create_dir(&upper)?;
             std::fs::create_dir(&work)?;
@@ -171,11 +181,17 @@ fn place(mount: &Mount, walls: &Walls, made: &mut Made) -> io::Result<()> {
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => Ok(()),
             Err(error) => Err(error),
         },
-        What::Devices { shared_memory } => devices(target, *shared_memory, walls, &owner),
+        What::Devices { shared_memory } => devices(target, *shared_memory, walls, &owner, made),
     }
 }
 
-fn devices(target: &Path, shared_memory: u64, walls: &Walls, owner: &str) -> io::Result<()> {
+fn devices(
+    target: &Path,
+    shared_memory: u64,
+    walls: &Walls,
+    owner: &str,
+    made: &mut Made,
+) -> io::Result<()> {
     folders(target, walls)?;
     memory(target, "mode=0755,size=64k,nr_inodes=64".into())?;
     for name in ["null", "zero", "full", "random", "urandom", "tty"] {
@@ -198,7 +214,7 @@ fn devices(target: &Path, shared_memory: u64, walls: &Walls, owner: &str) -> io:
     std::fs::create_dir(&shared)?;
     let options = c"newinstance,ptmxmode=0666,mode=620".to_owned();
     mount("devpts", &terminals, "devpts", MountFlags::NOSUID | MountFlags::NOEXEC, options.as_c_str())?;
-    memory(&shared, format!("size={shared_memory},nr_inodes=65536,mode=1777,{owner}"))?;
+    made.memory(&shared, format!("size={shared_memory},nr_inodes=65536,mode=1777,{owner}"))?;
     sys::set_mount_attributes(target, READ_ONLY | NO_SETUID | NO_EXECUTION, false)
 }
 

@@ -16,14 +16,14 @@ use tokio::process::{Child, ChildStdin};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::cgroup::{Cgroup, memory_of};
+use super::cgroup::Cgroup;
 use super::proxy::{self, Gate};
 use super::registries::Registries;
-use super::spec::{Stage, Word};
+use super::spec::{Limit, Stage, Word};
 use super::{Ended, Limits};
 use crate::outcome::End;
 
-/// How often memory is looked at.
+/// How often is asked whether the kernel killed a process for memory.
 const LOOK: Duration = Duration::from_millis(100);
 /// The longest wall time that is told from none.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -256,6 +256,12 @@ impl Supervision {
                 word = next_word(&mut self.words) => match word {
                     Some(Word::Exited(status)) => end = Some(End::Exited(status)),
                     Some(Word::Signaled(signal)) => end = Some(End::Signaled(signal)),
+                    Some(Word::Over(limit)) => {
+                        reason = reason.or(Some(match limit {
+                            Limit::Memory => End::OutOfMemory,
+                            Limit::Disk => End::OutOfDisk,
+                        }));
+                    }
                     Some(Word::Spent(micros)) => cpu = Duration::from_micros(micros),
                     Some(_) => {}
                     None => break,
@@ -265,7 +271,7 @@ impl Supervision {
                     self.leash.release();
                 }
                 _ = look.tick(), if reason.is_none() => {
-                    if self.over_memory() {
+                    if self.cgroup.out_of_memory() {
                         reason = Some(End::OutOfMemory);
                         self.leash.release();
                     }
@@ -288,12 +294,5 @@ impl Supervision {
             None => Vec::new(),
         };
         Ended { end, duration: self.started.elapsed(), cpu, connections }
-    }
-
-    fn over_memory(&self) -> bool {
-        if self.cgroup.limits_memory() {
-            return self.cgroup.out_of_memory();
-        }
-        self.child.id().is_some_and(|id| memory_of(id as i32) > self.limits.memory)
     }
 }

@@ -22,6 +22,32 @@ pub(super) struct Spec {
     pub file_size: u64,
     /// What holds the command.
     pub hold: Hold,
+    /// What is looked at while it runs.
+    pub watched: Watched,
+}
+
+/// What is looked at while a command runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Watched {
+    /// The most memory, in bytes; `None` where a control group counts it. Without one, files in memory that have no name would be nobody's.
+    pub memory: Option<u64>,
+    /// The most that the folders may take on disk, in bytes.
+    pub disk: u64,
+    /// What stays free of their file systems, in bytes.
+    pub disk_free: u64,
+    /// The folders of the host that it writes to.
+    pub folders: Vec<PathBuf>,
+    /// Whether what they hold before counts as nothing: they are a copy of the tree.
+    pub filled: bool,
+}
+
+/// What a command may have too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Limit {
+    /// Memory.
+    Memory,
+    /// Room on disk.
+    Disk,
 }
 
 /// What holds a command.
@@ -65,8 +91,6 @@ pub(super) struct Walls {
     pub writable: Vec<PathBuf>,
     /// Whether a kernel without Landlock is an error.
     pub landlock_required: bool,
-    /// Whether a control group counts all memory: without one, files in memory that have no name would be nobody's.
-    pub memory_counted: bool,
 }
 
 /// One thing in the view.
@@ -142,6 +166,8 @@ pub(super) enum Word {
     Exited(i32),
     /// A signal killed it.
     Signaled(i32),
+    /// It passed a limit, and is killed for it.
+    Over(Limit),
     /// CPU time of the whole tree, in microseconds; all of it is dead now.
     Spent(u64),
 }

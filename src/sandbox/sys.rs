@@ -214,9 +214,3 @@ pub(super) fn name_host() {
     // SAFETY: the bytes are as many as told.
     unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) };
 }
-
-/// The size of a page of memory, in bytes.
-pub(super) fn page_size() -> u64 {
-    // SAFETY: `sysconf` has no precondition.
-    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
-}

@@ -42,6 +42,8 @@ impl Bench {
                 memory: 2 << 30,
                 processes: 256,
                 file_size: 1 << 30,
+                disk: 16 << 30,
+                disk_free: 0,
                 output: 1 << 20,
             },
             network: Network::None,
@@ -322,6 +324,71 @@ async fn memory_is_bounded() {
         job.limits.memory = 200 << 20;
         assert_eq!(run(&job).await.0, End::OutOfMemory);
     }
+}
+
+/// What a program in Python does before it waits to be ended.
+async fn takes(what: &str, memory: u64) -> (End, String) {
+    let bench = bench();
+    std::fs::write(bench.root.join("takes.py"), format!("import mmap, os, signal, socket\n{what}")).unwrap();
+    let mut job = bench.job("exec python3 -B takes.py");
+    job.limits.memory = memory;
+    run(&job).await
+}
+
+#[tokio::test]
+async fn memory_is_counted_wherever_it_is() {
+    const MEMORY: u64 = 192 << 20;
+    for what in [
+        // Pages that processes share.
+        "m = mmap.mmap(-1, 256 << 20)\nfor at in range(0, len(m), 4096): m[at] = 1\nsignal.pause()\n",
+        // Held by one process only to be shared, while its parent is idle.
+        "if os.fork() == 0:\n  m = mmap.mmap(-1, 256 << 20)\n  for at in range(0, len(m), 4096): m[at] = 1\n  signal.pause()\nos.wait()\nsignal.pause()\n",
+        // Files in memory: each file system has room, all together have not.
+        "for place in ['/tmp', os.path.expanduser('~')]:\n  with open(place + '/x', 'wb') as f:\n    for _ in range(80): f.write(bytes(1 << 20))\nm = bytearray(os.urandom(1 << 20) * 64)\nsignal.pause()\n",
+        // Files that have no name any more.
+        "kept = []\nfor place in ['/tmp', os.path.expanduser('~')]:\n  f = open(place + '/x', 'wb')\n  os.unlink(f.name)\n  kept.append(f)\n  for _ in range(80): f.write(bytes(1 << 20))\nm = bytearray(os.urandom(1 << 20) * 64)\nsignal.pause()\n",
+        // Segments that nobody is attached to.
+        "import ctypes\nc = ctypes.CDLL(None)\nc.shmat.restype = ctypes.c_void_p\nfor _ in range(8):\n  at = c.shmat(c.shmget(0, 32 << 20, 0o1600), None, 0)\n  ctypes.memset(at, 1, 32 << 20)\n  c.shmdt(ctypes.c_void_p(at))\nsignal.pause()\n",
+        // What waits in sockets.
+        "kept = []\nfor _ in range(2000):\n  pair = socket.socketpair()\n  kept.append(pair)\n  for end in pair:\n    end.setblocking(False)\n    try:\n      while True: end.send(bytes(1 << 16))\n    except BlockingIOError: pass\nsignal.pause()\n",
+        // Hidden from whoever has the same user.
+        "import ctypes\nctypes.CDLL(None).prctl(4, 0)\nm = mmap.mmap(-1, 256 << 20)\nfor at in range(0, len(m), 4096): m[at] = 1\nsignal.pause()\n",
+    ] {
+        let (end, output) = takes(what, MEMORY).await;
+        assert_eq!(end, End::OutOfMemory, "{what}{output}");
+    }
+}
+
+#[tokio::test]
+async fn memory_that_processes_have_in_common_counts_once() {
+    let fork = "m = bytearray(os.urandom(1 << 20) * 100)\ns = mmap.mmap(-1, 64 << 20)\nfor at in range(0, len(s), 4096): s[at] = 1\n\
+        r, w = os.pipe()\nfor _ in range(6):\n  if os.fork() == 0:\n    os.close(w)\n    sum(s[::4096])\n    os.read(r, 1)\n    os._exit(0)\n";
+    // Looked at several times before it ends.
+    let (end, output) =
+        takes(&format!("{fork}import time\ntime.sleep(1)\nos.close(w)\nfor _ in range(6): os.wait()\n"), 400 << 20).await;
+    assert_eq!(end, End::Exited(0), "{output}");
+}
+
+#[tokio::test]
+async fn what_is_written_is_bounded() {
+    let many = "for n in $(seq 9000); do : > $n; done; sleep 600";
+    for line in [
+        "for n in 1 2 3 4; do head -c 16000000 /dev/urandom > $n; done; sleep 600",
+        "head -c 40000000 /dev/urandom > $REGREEN_REPORTS/x; sleep 600",
+        // Without a name, and in a folder that is closed to its owner.
+        "exec 3> x; rm x; head -c 40000000 /dev/urandom >&3; sleep 600",
+        "mkdir a; head -c 40000000 /dev/urandom > a/x; chmod 0 a; sleep 600",
+        many,
+    ] {
+        let bench = bench();
+        let mut job = bench.job(line);
+        job.limits.disk = 32 << 20;
+        assert_eq!(run(&job).await, (End::OutOfDisk, String::new()), "{line}");
+    }
+    let bench = bench();
+    let mut job = bench.job("truncate -s 900M sparse; head -c 8000000 /dev/urandom > x; sleep 1; ls");
+    job.limits.disk = 32 << 20;
+    assert_eq!(run(&job).await, (End::Exited(0), "sparse\nx\n".into()), "holes are nothing");
 }
 
 #[tokio::test]

@@ -164,7 +164,6 @@ pub(super) fn walls(job: &Job, toolchains: &Toolchains, landlock_required: bool)
         mounts: plan.mounts(),
         writable,
         landlock_required,
-        memory_counted: false,
     };
     Ok((walls, home))
 }

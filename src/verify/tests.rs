@@ -28,6 +28,8 @@ async fn bench(files: &[(&str, &str)]) -> Bench {
         memory: 2 << 30,
         processes: 256,
         file_size: 1 << 30,
+        disk: 16 << 30,
+        disk_free: 0,
         output: 1 << 30,
     };
     let sandbox = Sandbox::detect(Mode::Auto).await.unwrap();

@@ -136,6 +136,8 @@ mod tests {
             memory: 1 << 30,
             processes: 256,
             file_size: 1 << 30,
+            disk: 16 << 30,
+            disk_free: 0,
             output: 1 << 20,
         };
         let workspaces = Workspaces::open(&root, &scratch, sandbox, limits).await.unwrap();

@@ -106,6 +106,10 @@ pub fn judge(
             "raise limits.check in your configuration (or `timeout` of a check that regreen.toml defines), or find out what hangs",
         ),
         End::OutOfMemory => infra("out of memory".to_owned(), MEMORY),
+        End::OutOfDisk => infra(
+            "disk limit: it wrote more than it may, or nearly filled the disk".to_owned(),
+            "free some space; if it needs that much, raise limits.disk, or lower limits.disk_free",
+        ),
         End::Cancelled => infra("the run was cancelled".to_owned(), "run it again"),
         // The kernel's and the administrator's way to end a program; a crash of its own has other signals.
         End::Signaled(9) | End::Exited(137) => {

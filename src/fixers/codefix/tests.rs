@@ -46,6 +46,8 @@ impl Bench {
             memory: 3 << 30,
             processes: 512,
             file_size: 1 << 30,
+            disk: 16 << 30,
+            disk_free: 0,
             output: 1 << 20,
         };
         let sandbox = Sandbox::detect(mode).await.unwrap();

@@ -1,0 +1,9 @@
+from kit import *
+
+import signal
+for part in range(12):
+    with open(os.path.join(os.environ["REGREEN_REPORTS"], f"attack-{part}.xml"), "wb", 0) as file:
+        for _ in range(4):
+            file.write(os.urandom(1 << 20))
+signal.pause()
+harm("48 MiB")
