@@ -241,7 +241,7 @@ impl Found {
 /// The checks that `regreen.toml` names, or those that `regreen init` would write there. Blocking.
 fn checks(root: &Path, search: Option<&str>, timeout: std::time::Duration) -> Result<Found> {
     let detected = || config::detect(root, &Programs::of(search));
-    let Some(text) = config::read_repo_file(root) else {
+    let Some(text) = config::read_repo_file(root)? else {
         let found = detected();
         let known = Known::Detected;
         return Ok(Found { checks: found.checks, setup: found.setup, known, notes: found.notes });

@@ -209,7 +209,7 @@ impl Ground {
     /// The ground of a run that exists already.
     pub(super) async fn at(root: &Path, kept: Kept) -> Result<Self> {
         let repo = Repo::discover(root).await?;
-        let session = Session::open_with(read_repo_file(root).as_deref(), Some(kept)).await?;
+        let session = Session::open_with(read_repo_file(root)?.as_deref(), Some(kept)).await?;
         Ok(Self { session, root: root.to_owned(), repo, dir: String::new() })
     }
 
@@ -251,7 +251,7 @@ impl Ground {
         };
         config::Environment::from_process().refuse_home(&root)?;
         let dir = place.strip_prefix(&root).unwrap_or(Path::new("")).to_string_lossy().into_owned();
-        let session = Session::open_with(read_repo_file(&root).as_deref(), kept).await?;
+        let session = Session::open_with(read_repo_file(&root)?.as_deref(), kept).await?;
         Ok(Self { session, root, repo, dir })
     }
 
@@ -358,6 +358,12 @@ impl Ground {
         for file in snapshots.left_out().await? {
             say(&format!(
                 "{} takes what this run prints: it counts as no part of the tree",
+                line(&file.to_string_lossy(), 200)
+            ));
+        }
+        for file in snapshots.too_large().await? {
+            say(&format!(
+                "{} is larger than 256 MiB: it counts as no part of the tree",
                 line(&file.to_string_lossy(), 200)
             ));
         }

@@ -107,7 +107,7 @@ impl Resume {
             None if configured > run.spec.configured => configured.max(run.spec.budget),
             None => return Ok(()),
         };
-        let repo = Settings::load(&session.environment, read_repo_file(&run.spec.root).as_deref())?.repo;
+        let repo = Settings::load(&session.environment, read_repo_file(&run.spec.root)?.as_deref())?.repo;
         let most = repo.and_then(|repo| repo.tighter.run);
         let budget = most.map_or(asked, |most| asked.min(most));
         if budget != run.spec.budget {

@@ -191,7 +191,7 @@ impl Loop {
         if !root.is_dir() {
             return Ok(Driven::Blocked(told(&nowhere(root).into())));
         }
-        let session = Session::open_with(read_repo_file(root).as_deref(), Some(self.kept.clone())).await?;
+        let session = Session::open_with(read_repo_file(root)?.as_deref(), Some(self.kept.clone())).await?;
         let journal = session.take_up(claim.lease.clone(), self.listeners(&claim.run)).await?;
         // One that was stopped already lacks only its end.
         if run.stopped.is_none() {

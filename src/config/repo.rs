@@ -19,10 +19,32 @@ pub const REPO_FILE: &str = "regreen.toml";
 pub const GOAL: &str = "goal";
 
 /// The text of the `regreen.toml` of the tree at `root`, if there is one: untrusted input.
-pub fn read_repo_file(root: &Path) -> Option<String> {
-    let path = RelPath::new(REPO_FILE).ok()?;
-    let file = read_beneath(root, &path).ok()??;
-    Some(String::from_utf8_lossy(&file.bytes).into_owned())
+///
+/// # Errors
+/// A [`Fault`] (exit 2) where something of that name is there and is no file, is too large, or cannot be read: its rules would be lost.
+pub fn read_repo_file(root: &Path) -> Result<Option<String>, Fault> {
+    let wrong = |what: &str| {
+        let hint = "make it a file of its own in the repo's root, or remove it";
+        Fault::usage(format!("{REPO_FILE} {what}")).hint(hint)
+    };
+    let unreadable = |error: &std::io::Error| wrong(&format!("cannot be read: {error}"));
+    let meta = match root.join(REPO_FILE).symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        meta => meta.map_err(|error| unreadable(&error))?,
+    };
+    if meta.is_symlink() {
+        return Err(wrong("is a link, which is not followed"));
+    }
+    if !meta.is_file() {
+        return Err(wrong("is no file"));
+    }
+    if meta.len() > LARGEST {
+        return Err(wrong("is larger than 1 MiB"));
+    }
+    let path = RelPath::new(REPO_FILE).map_err(|error| wrong(&error.to_string()))?;
+    let file = read_beneath(root, &path).map_err(|error| unreadable(&error))?;
+    let file = file.ok_or_else(|| wrong("is no file"))?;
+    Ok(Some(String::from_utf8_lossy(&file.bytes).into_owned()))
 }
 
 /// What prepares a tree before its checks can run.

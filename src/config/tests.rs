@@ -605,3 +605,31 @@ fn what_a_repo_tells_of_itself_is_one_text() {
     assert_eq!(told, "Use tabs.\n\n- Slow.\n- Old.\n\nFiles worth reading: docs/a.md, src/*.rs");
     assert_eq!(ContextHints::default().text(), "");
 }
+
+#[test]
+fn a_repo_file_that_is_no_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join(REPO_FILE);
+    let told = || read_repo_file(folder.path()).map_err(|fault| fault.message);
+    assert_eq!(told(), Ok(None));
+    std::os::unix::fs::symlink("/etc/passwd", &place).unwrap();
+    assert_eq!(told(), Err("regreen.toml is a link, which is not followed".into()));
+    std::fs::remove_file(&place).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &place,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    assert_eq!(told(), Err("regreen.toml is no file".into()));
+    std::fs::remove_file(&place).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    assert_eq!(told(), Err("regreen.toml is no file".into()));
+    std::fs::remove_dir(&place).unwrap();
+    std::fs::File::create(&place).unwrap().set_len(30 << 30).unwrap();
+    assert_eq!(told(), Err("regreen.toml is larger than 1 MiB".into()));
+    std::fs::write(&place, "models = false\n").unwrap();
+    assert_eq!(told(), Ok(Some("models = false\n".into())));
+}

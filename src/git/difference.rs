@@ -49,7 +49,10 @@ impl Snapshots {
         let mut strange: Vec<&RelPath> = differing.iter().copied().filter(|path| !both(path)).collect();
         strange.extend(moved_submodules(repo, &there).await?);
         refuse_strange(strange)?;
-        let (differing, hidden) = self.out_of_sight(differing, &here, &there).await?;
+        let (differing, mut hidden) = self.out_of_sight(differing, &here, &there).await?;
+        let large = self.too_large().await?.into_iter();
+        let large = large.filter_map(|path| RelPath::new(path.to_str()?).ok());
+        hidden.extend(large.filter(|path| !there.contains_key(path)));
         let ids = |files: &BTreeMap<RelPath, Entry>| -> Vec<String> {
             differing.iter().filter_map(|path| files.get(*path)).map(|entry| entry.id.clone()).collect()
         };

@@ -5,7 +5,7 @@
 //! no repositories, too.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -31,6 +31,9 @@ const MAKING: &str = "making-";
 
 /// How often objects are collected.
 const COLLECTED: Duration = Duration::from_secs(24 * 3600);
+
+/// The largest file in a snapshot that git does not track, in bytes: hashing a larger one holds up every run, and no patch touches it.
+const LARGEST: u64 = 256 << 20;
 
 /// A work tree at a moment.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -108,11 +111,24 @@ impl Snapshots {
         self
     }
 
-    /// Whether the file at `path` is one that this process writes its own output into: it changes while the tree is looked at, by
-    /// nobody's wish, and is in no snapshot.
+    /// Whether the file at `path` is one that this process writes its own output into, which changes while the tree is looked at, by
+    /// nobody's wish, or a huge one: such are in no snapshot.
     pub fn leaves_out(&self, path: &Path) -> bool {
         let meta = self.root.join(path).symlink_metadata();
-        meta.is_ok_and(|meta| meta.is_file() && self.left_out.contains(&(meta.dev(), meta.ino())))
+        let out = |meta: &Metadata| self.left_out.contains(&(meta.dev(), meta.ino())) || meta.len() > LARGEST;
+        meta.is_ok_and(|meta| meta.is_file() && out(&meta))
+    }
+
+    /// The files that git neither tracks nor ignores and that are too large to be in a snapshot: over 256 MiB.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub async fn too_large(&self) -> Result<Vec<PathBuf>> {
+        let large = self.listed().await?.large.into_iter();
+        let mut found: Vec<PathBuf> =
+            large.map(|path| PathBuf::from(std::ffi::OsString::from_vec(path))).collect();
+        found.sort();
+        Ok(found)
     }
 
     /// The files of the tree that are left out, of those that git does not ignore.
@@ -123,9 +139,13 @@ impl Snapshots {
         if self.left_out.is_empty() {
             return Ok(Vec::new());
         }
-        let listed = self.listed().await?;
+        let listed = self.listed().await?.paths;
         let paths = listed.into_iter().map(|path| PathBuf::from(std::ffi::OsString::from_vec(path)));
-        let mut found: Vec<PathBuf> = paths.filter(|path| self.leaves_out(path)).collect();
+        let own = |path: &PathBuf| {
+            let meta = self.root.join(path).symlink_metadata();
+            meta.is_ok_and(|meta| meta.is_file() && self.left_out.contains(&(meta.dev(), meta.ino())))
+        };
+        let mut found: Vec<PathBuf> = paths.filter(own).collect();
         found.sort();
         Ok(found)
     }
@@ -275,22 +295,25 @@ impl Snapshots {
     }
 
     /// What is tracked, or neither tracked nor ignored. Submodules and nested repositories are left out.
-    async fn listed(&self) -> Result<HashSet<Vec<u8>>> {
+    async fn listed(&self) -> Result<Listed> {
         let lister = self.repo.as_ref().map_or(&self.git, Repo::git);
         let (others, tracked) = tokio::try_join!(
             lister.bytes(&["ls-files", "-z", "--others", "--exclude-standard"]),
             lister.bytes(&["ls-files", "-z", "--stage"])
         )?;
         // An untracked folder with a repository in it ends in a slash.
-        let mut paths: HashSet<Vec<u8>> = split(&others).filter(|path| !path.ends_with(b"/")).collect();
+        let others: Vec<Vec<u8>> = split(&others).filter(|path| !path.ends_with(b"/")).collect();
         let tracked = index_entries(&tracked).into_iter().filter(|(_, entry, _)| entry.mode != "160000");
-        paths.extend(tracked.map(|(path, _, _)| path));
-        Ok(paths)
+        let tracked: Vec<Vec<u8>> = tracked.map(|(path, _, _)| path).collect();
+        let (root, in_repo) = (self.root.clone(), self.repo.is_some());
+        tokio::task::spawn_blocking(move || Listed::of(&root, others, tracked, in_repo))
+            .await
+            .context("looking at the files failed")?
     }
 
     /// Regular files and links of those listed; what lies behind a link is left out, and what this process itself writes into.
     async fn paths(&self) -> Result<HashSet<Vec<u8>>> {
-        let mut paths = self.listed().await?;
+        let mut paths = self.listed().await?.paths;
         let (root, left_out) = (self.root.clone(), self.left_out.clone());
         tokio::task::spawn_blocking(move || {
             let mut folders = HashMap::new();
@@ -299,6 +322,37 @@ impl Snapshots {
         })
         .await
         .context("looking at the files failed")
+    }
+}
+
+/// What a work tree holds.
+struct Listed {
+    /// What belongs into a snapshot.
+    paths: HashSet<Vec<u8>>,
+    /// What is too large for that.
+    large: Vec<Vec<u8>>,
+}
+
+impl Listed {
+    fn of(root: &Path, others: Vec<Vec<u8>>, tracked: Vec<Vec<u8>>, in_repo: bool) -> Result<Self> {
+        let meta = |path: &Vec<u8>| root.join(std::ffi::OsStr::from_bytes(path)).symlink_metadata().ok();
+        let is_large = |path: &Vec<u8>| meta(path).is_some_and(|meta| meta.is_file() && meta.len() > LARGEST);
+        // What git tracks belongs to every snapshot. It has read all of it once: but for what grew since, without being written.
+        let hollow = |path: &&Vec<u8>| {
+            is_large(path)
+                && meta(path).is_some_and(|meta| meta.blocks().saturating_mul(512) < meta.len() / 16)
+        };
+        if in_repo && let Some(path) = tracked.iter().find(hollow) {
+            let what =
+                format!("{} is tracked, huge and empty for the most part", String::from_utf8_lossy(path));
+            let hint = "undo what was done to it (`git checkout` brings it back), or take it out of git";
+            return Err(Fault::cannot_judge(what).hint(hint).into());
+        }
+        let (mut large, small): (Vec<_>, Vec<_>) = others.into_iter().partition(is_large);
+        let (grown, tracked): (Vec<_>, Vec<_>) =
+            tracked.into_iter().partition(|path| !in_repo && is_large(path));
+        large.extend(grown);
+        Ok(Self { paths: small.into_iter().chain(tracked).collect(), large })
     }
 }
 

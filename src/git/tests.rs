@@ -706,6 +706,36 @@ async fn a_file_that_takes_our_own_output_is_no_part_of_the_tree() {
 }
 
 #[tokio::test]
+async fn huge_files_are_not_read() {
+    // Whoever reads these takes longer than anybody waits for a test.
+    const HUGE: u64 = 4 << 40;
+    let field = Field::with(&[("a", "1")]).await;
+    let sparse = |name: &str| {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(field.root.join(name));
+        file.unwrap().set_len(HUGE).unwrap();
+    };
+    sparse("huge");
+    let repo = field.repo().await;
+    let snapshots = field.snapshots(Some(&repo)).await;
+    let taken = snapshots.take("r").await.unwrap();
+    assert_eq!(field.listing(&snapshots, &taken.tree).await, ["a 100644 1"]);
+    assert_eq!(snapshots.too_large().await.unwrap(), [Path::new("huge")]);
+    // A commit is proven without it.
+    let back = snapshots.back_to_head(&taken, &repo).await.unwrap();
+    assert_eq!((back.patch.is_empty(), back.hidden), (true, vec![path("huge")]));
+
+    let alone = field.snapshots(None).await;
+    let taken = alone.take("s").await.unwrap();
+    assert_eq!(field.listing(&alone, &taken.tree).await, ["a 100644 1"]);
+    sparse("a");
+    let taken = alone.take("t").await.unwrap();
+    assert_eq!(field.listing(&alone, &taken.tree).await, Vec::<String>::new());
+    let refused = snapshots.take("u").await.unwrap_err();
+    let fault = refused.downcast_ref::<Fault>().unwrap();
+    assert!(fault.message.starts_with("a is tracked, huge"), "{fault:?}");
+}
+
+#[tokio::test]
 async fn a_huge_file_that_the_commit_lacks_is_hidden_and_a_huge_change_refused() {
     let field = Field::with(&[("a", "1")]).await;
     let repo = field.repo().await;

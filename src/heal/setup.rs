@@ -297,7 +297,9 @@ fn settled(outcome: &Outcome, check: &Check, network: Network) -> Result<(), Fai
         End::Signaled(signal) => format!("signal {signal}"),
         End::TimedOut => format!("it was given {}", crate::clock::human(check.timeout)),
         End::OutOfMemory => "out of memory".to_owned(),
-        End::OutOfDisk => "it wrote more to disk than limits.disk, or left less than limits.disk_free".to_owned(),
+        End::OutOfDisk => {
+            "it wrote more to disk than limits.disk, or left less than limits.disk_free".to_owned()
+        }
         End::Cancelled => "cancelled".to_owned(),
     };
     let lines: Vec<&str> = outcome.tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

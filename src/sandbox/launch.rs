@@ -403,7 +403,8 @@ fn is_over(watch: &mut Watch, control: &mut Control) -> bool {
 
 /// Waits until one of `wake` is readable or it was long enough (false), or the other side of `life` is gone (true).
 fn hung_up(wake: &[BorrowedFd<'_>], life: BorrowedFd<'_>, most: Option<Duration>) -> bool {
-    let most = most.map(|most| Timespec { tv_sec: most.as_secs() as i64, tv_nsec: most.subsec_nanos().into() });
+    let most =
+        most.map(|most| Timespec { tv_sec: most.as_secs() as i64, tv_nsec: most.subsec_nanos().into() });
     let mut polled: Vec<PollFd<'_>> =
         wake.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
     polled.push(PollFd::from_borrowed_fd(life, PollFlags::IN | PollFlags::RDHUP));

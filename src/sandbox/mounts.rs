@@ -185,13 +185,7 @@ fn place(mount: &Mount, walls: &Walls, made: &mut Made) -> io::Result<()> {
     }
 }
 
-fn devices(
-    target: &Path,
-    shared_memory: u64,
-    walls: &Walls,
-    owner: &str,
-    made: &mut Made,
-) -> io::Result<()> {
+fn devices(target: &Path, shared_memory: u64, walls: &Walls, owner: &str, made: &mut Made) -> io::Result<()> {
     folders(target, walls)?;
     memory(target, "mode=0755,size=64k,nr_inodes=64".into())?;
     for name in ["null", "zero", "full", "random", "urandom", "tty"] {

@@ -364,8 +364,11 @@ async fn memory_that_processes_have_in_common_counts_once() {
     let fork = "m = bytearray(os.urandom(1 << 20) * 100)\ns = mmap.mmap(-1, 64 << 20)\nfor at in range(0, len(s), 4096): s[at] = 1\n\
         r, w = os.pipe()\nfor _ in range(6):\n  if os.fork() == 0:\n    os.close(w)\n    sum(s[::4096])\n    os.read(r, 1)\n    os._exit(0)\n";
     // Looked at several times before it ends.
-    let (end, output) =
-        takes(&format!("{fork}import time\ntime.sleep(1)\nos.close(w)\nfor _ in range(6): os.wait()\n"), 400 << 20).await;
+    let (end, output) = takes(
+        &format!("{fork}import time\ntime.sleep(1)\nos.close(w)\nfor _ in range(6): os.wait()\n"),
+        400 << 20,
+    )
+    .await;
     assert_eq!(end, End::Exited(0), "{output}");
 }
 

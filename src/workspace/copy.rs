@@ -1,11 +1,11 @@
 //! Whole copies of a tree, where no overlay can be had.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Timespec, Timestamps};
+use rustix::fs::{SeekFrom, Timespec, Timestamps};
 
 /// Whether files of `from` can be cloned to `to` by reference.
 pub(super) fn can_clone(from: &Path, to: &Path) -> bool {
@@ -64,9 +64,31 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let mut source = File::options().read(true).custom_flags(flags).open(from)?;
     let mut target = File::options().write(true).create_new(true).mode(0o600).open(to)?;
     if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
-        io::copy(&mut source, &mut target)?;
+        copy_data(&mut source, &mut target)?;
     }
     Ok(())
+}
+
+/// Copies what a file holds, and leaves its holes holes.
+fn copy_data(source: &mut File, target: &mut File) -> io::Result<()> {
+    let length = source.metadata()?.len();
+    let mut at = 0;
+    while at < length {
+        let from = match rustix::fs::seek(&*source, SeekFrom::Data(at)) {
+            Ok(from) => from,
+            // Nothing but a hole is left.
+            Err(rustix::io::Errno::NXIO) => break,
+            // This file system knows of no holes.
+            Err(_) => at,
+        };
+        let to = rustix::fs::seek(&*source, SeekFrom::Hole(from)).unwrap_or(length).max(from + 1);
+        rustix::fs::seek(&*source, SeekFrom::Start(from))?;
+        rustix::fs::seek(&*target, SeekFrom::Start(from))?;
+        io::copy(&mut (&*source).take(to - from), target)?;
+        at = to;
+    }
+    // A file that grew meanwhile is as it was, and one that shrank as it is.
+    target.set_len(length.min(source.metadata()?.len()))
 }
 
 /// Makes a file of `tree` what it is in `root`, if it is one there. Its time is now: what was built from another one is older. `false`
@@ -146,4 +168,40 @@ pub(super) fn differing(one: &Path, other: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(all.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn holes_are_not_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        // Whoever reads all of it takes longer than anybody waits for a test.
+        const HUGE: u64 = 2 << 40;
+        let file = File::create(&from).unwrap();
+        file.write_at(b"first", 0).unwrap();
+        file.write_at(b"middle", HUGE / 2).unwrap();
+        file.set_len(HUGE).unwrap();
+        copy_file(&from, &to).unwrap();
+        let copy = File::open(&to).unwrap();
+        let read = |at: u64| {
+            let mut bytes = [0; 6];
+            copy.read_at(&mut bytes, at).unwrap();
+            bytes
+        };
+        assert_eq!(
+            (copy.metadata().unwrap().len(), &read(0), &read(HUGE / 2)),
+            (HUGE, b"first\0", b"middle")
+        );
+        assert!(copy.metadata().unwrap().blocks() < 1 << 10);
+        for text in ["", "short"] {
+            let (one, other) = (folder.path().join("one"), folder.path().join(format!("copy of {text}")));
+            fs::write(&one, text).unwrap();
+            copy_file(&one, &other).unwrap();
+            assert_eq!(fs::read_to_string(other).unwrap(), text);
+        }
+    }
 }

@@ -84,12 +84,17 @@ pub fn tools(
     });
     match made {
         Ok(folder) => Some(folder.clone()),
-        Err(why) if std::env::var("REGREEN_TEST_SKIP_MISSING").as_deref() == Ok("1") => {
+        Err(why) if may_skip() => {
             eprintln!("skipped: {name} is missing: {why}");
             None
         }
         Err(why) => panic!("{name} is missing (REGREEN_TEST_SKIP_MISSING=1 skips what needs it): {why}"),
     }
+}
+
+/// Whether tests whose tools cannot be had may pass.
+pub fn may_skip() -> bool {
+    std::env::var("REGREEN_TEST_SKIP_MISSING").as_deref() == Ok("1")
 }
 
 pub fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<(), String> {

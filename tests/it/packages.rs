@@ -11,7 +11,7 @@ use crate::project::{Project, Ran};
 use crate::scripted::edit;
 use crate::vendor::{Anthropic, Reply};
 
-fn fixtures() -> PathBuf {
+pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/registry")
 }
 

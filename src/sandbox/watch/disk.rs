@@ -73,8 +73,7 @@ impl Disk {
     /// Whether the job has written more than it may, or too little is left for others.
     pub(super) fn is_over(&mut self) -> bool {
         let full = |folder: &Folder| {
-            free(&folder.top)
-                .is_ok_and(|(bytes, files)| bytes < folder.keep.0 || files < folder.keep.1)
+            free(&folder.top).is_ok_and(|(bytes, files)| bytes < folder.keep.0 || files < folder.keep.1)
         };
         if self.folders.iter().any(full) {
             return true;
@@ -95,8 +94,7 @@ impl Disk {
     }
 }
 
-const FOLDER: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Pass {
     /// Goes on for a while; whether it has seen everything.

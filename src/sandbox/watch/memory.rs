@@ -173,5 +173,4 @@ Pss:                1024 kB
         assert!(own.anonymous > 0 && own.tables > 0);
         assert_eq!(column("/proc/sysvipc/shm", "no such column"), 0);
     }
-
 }

@@ -1,5 +1,6 @@
 from kit import *
 
+import signal
 kept = []
 for _ in range(16):
     try:
@@ -11,4 +12,6 @@ for _ in range(16):
     for _ in range(64):
         os.write(fd, bytes(1 << 20))
     kept.append(fd)
+# Held until somebody looks.
+signal.pause()
 harm("a gigabyte")

@@ -1,5 +1,6 @@
 from kit import *
 
+import signal
 children = []
 for _ in range(10):
     child = os.fork()
@@ -7,7 +8,7 @@ for _ in range(10):
         block = bytearray(96 << 20)
         for page in range(0, len(block), 4096):
             block[page] = 1
-        os._exit(0)
+        signal.pause()
     children.append(child)
     # Each goes on holding what the one before it held.
     block = bytearray(96 << 20)
@@ -15,6 +16,6 @@ for _ in range(10):
         block[page] = 1
     kept = globals().setdefault("kept", [])
     kept.append(block)
-for child in children:
-    os.waitpid(child, 0)
+# Held until somebody looks.
+signal.pause()
 harm("all of it")

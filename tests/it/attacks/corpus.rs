@@ -44,6 +44,9 @@ pub enum Outcome {
     /// It was kept from it.
     #[default]
     Fails,
+    /// It was refused before anything of it was run, whoever would have run it.
+    #[serde(skip)]
+    Refused,
     /// The machine does not have what it takes.
     #[serde(skip)]
     Impossible,
@@ -54,6 +57,7 @@ impl Outcome {
         match self {
             Outcome::Succeeds => "succeeds",
             Outcome::Fails => "fails",
+            Outcome::Refused => "refused by guards",
             Outcome::Impossible => "n/a",
         }
     }

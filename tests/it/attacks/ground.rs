@@ -98,6 +98,12 @@ impl Ground {
         project
             .env
             .insert("SSH_AUTH_SOCK".into(), base.join("outside/agent.sock").to_string_lossy().into_owned());
+        Self::bare(who, project)
+    }
+
+    /// `project` as it is.
+    pub fn bare(who: Who, mut project: Project) -> Self {
+        let base = project.base().canonicalize().expect("a real path");
         let mut program = PathBuf::from(env!("CARGO_BIN_EXE_regreen"));
         let mut python = PathBuf::from("python3");
         if who == Who::Somebody {
@@ -142,14 +148,26 @@ impl Ground {
         }
     }
 
+    /// What comes before a program and its arguments so that it runs as the attacker.
+    fn becoming(&self) -> Vec<String> {
+        if self.who == Who::Us {
+            return Vec::new();
+        }
+        let ids = [format!("--reuid={SOMEBODY}"), format!("--regid={SOMEBODY}"), "--clear-groups".into()];
+        ["setpriv".into()].into_iter().chain(ids).collect()
+    }
+
+    /// The arguments that run `regreen` as the attacker.
+    pub fn regreen_as(&self, arguments: &[&str]) -> Vec<String> {
+        let mut all = self.becoming();
+        all.push(self.program.to_string_lossy().into_owned());
+        all.extend(arguments.iter().map(|word| (*word).to_owned()));
+        all
+    }
+
     /// A program as the attacker, in `dir`, with the environment and a descriptor that are worth something.
     pub fn command(&self, dir: &Path, argv: &[&str]) -> Command {
-        let mut all: Vec<String> = Vec::new();
-        if self.who == Who::Somebody {
-            let ids = [format!("--reuid={SOMEBODY}"), format!("--regid={SOMEBODY}"), "--clear-groups".into()];
-            all.push("setpriv".into());
-            all.extend(ids);
-        }
+        let mut all = self.becoming();
         let secret = self.base().join("outside/secret.txt");
         all.extend(["sh", "-c", "exec 9<\"$0\"; exec \"$@\""].map(String::from));
         all.push(secret.to_string_lossy().into_owned());

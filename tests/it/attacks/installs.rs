@@ -1,7 +1,10 @@
 //! Attacks by packages while they are installed, from a registry that anybody could upload to.
 
+use std::path::Path;
+
 use super::corpus::{Attack, Corpus, Kind, Outcome, Table};
-use crate::packages::Registry;
+use super::ground::{Ground, Who};
+use crate::packages::{Registry, fixtures};
 use crate::project::Project;
 
 fn project(registry: &Registry, attack: &Attack) -> Project {
@@ -32,18 +35,41 @@ fn packages_that_attack_while_they_are_installed_are_held() {
         let (outcome_without, said) = outcome(registry);
         table.put(attack, "control", outcome_without, &said);
 
-        let registry = Registry::start();
-        let here = project(&registry, attack);
-        let before = here.everything();
-        let ran = registry.regreen(&here, &["heal", "--no-model", "--", "true"]);
-        let logs = registry.regreen(&here, &["logs", "--check", "all"]);
-        assert_eq!(here.everything(), before, "{}: the tree was changed", attack.name);
-        let seen = ["the script of a package: offline", "install_scripts"];
-        if !seen.iter().any(|word| logs.stdout.contains(word) || ran.stderr.contains(word)) {
-            table.wrong(attack, "root", format!("nothing is seen of it: {}{}", ran.stderr, logs.stdout));
+        for (who, column) in Who::all() {
+            defended(attack, who, "auto", column, &mut table);
+            if column == "user" {
+                defended(attack, who, "degraded", "degraded", &mut table);
+            }
         }
-        let (outcome, said) = outcome(registry);
-        table.put(attack, "root", outcome, &format!("{}{}{said}", ran.stderr, logs.stdout));
     }
     table.settle(&corpus, "installs");
+}
+
+fn defended(attack: &Attack, who: Who, mode: &str, column: &'static str, table: &mut Table) {
+    let registry = Registry::start();
+    let mut project = project(&registry, attack);
+    // An ordinary user may not be let into the folder of the tests.
+    let authority = project.base().join("authority.pem");
+    std::fs::copy(fixtures().join("authority.pem"), &authority).expect("a copy");
+    let (from, to) = (fixtures().join("authority.pem"), authority.to_string_lossy().into_owned());
+    project.env.values_mut().filter(|value| Path::new(value) == from).for_each(|value| *value = to.clone());
+    let ground = Ground::bare(who, project);
+    ground.give_away();
+    let regreen = |arguments: &[&str]| {
+        let argv = ground.regreen_as(arguments);
+        registry.run(&ground.project, &argv.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let before = ground.project.everything();
+    let ran = regreen(&["heal", "--no-model", "--sandbox", mode, "--", "true"]);
+    let logs = regreen(&["logs", "--check", "all"]);
+    assert_eq!(ground.project.everything(), before, "{}: the tree was changed", attack.name);
+    let seen: &[&str] = match mode {
+        "degraded" => &["--sandbox degraded has no network"],
+        _ => &["the script of a package: offline", "install_scripts"],
+    };
+    if !seen.iter().any(|word| logs.stdout.contains(word) || ran.stderr.contains(word)) {
+        table.wrong(attack, column, format!("nothing is seen of it: {}{}", ran.stderr, logs.stdout));
+    }
+    let (outcome, said) = outcome(registry);
+    table.put(attack, column, outcome, &format!("{}{}{said}", ran.stderr, logs.stdout));
 }

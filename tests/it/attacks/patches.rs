@@ -7,6 +7,7 @@ use regreen::{edits, guards};
 
 use super::corpus::{Attack, Control, Corpus, Kind, Outcome, Table};
 use super::ground::{Ground, LADDER, Who, copy_all};
+use crate::languages::may_skip;
 use crate::project::Project;
 use crate::scripted::{SHOP, TESTS};
 use crate::vendor::{Anthropic, KEY, Reply};
@@ -168,6 +169,12 @@ fn possible(attack: &Attack) -> bool {
     attack.needs.iter().all(|program| which::which(program).is_ok())
 }
 
+/// Whether an ordinary user has the programs, too.
+fn has_for_all(attack: &Attack) -> bool {
+    let found = |program: &String| which::which_in(program, Some("/usr/bin:/bin"), "/").is_ok();
+    attack.needs.iter().all(found)
+}
+
 /// What refuses the answer before anything of it is run, if anything does: the same code for whoever runs it and in whatever mode.
 fn refused(attack: &Attack) -> Option<String> {
     let ground = ground(Who::Us, attack);
@@ -192,7 +199,9 @@ async fn carry_out(part: usize) {
     let mut table = Table::default();
     for attack in corpus.of(Kind::Patch).skip(part).step_by(4) {
         if !possible(attack) {
-            eprintln!("skipped: {} needs {:?}", attack.name, attack.needs);
+            let why = format!("{} needs {:?}", attack.name, attack.needs);
+            assert!(may_skip(), "{why} (REGREEN_TEST_SKIP_MISSING=1 skips what needs it)");
+            eprintln!("skipped: {why}");
             continue;
         }
         if attack.control != Control::None {
@@ -206,12 +215,16 @@ async fn carry_out(part: usize) {
                     table.wrong(attack, "root", format!("refused in other words: {reason}"));
                 }
                 for column in ["root", "user", "degraded"] {
-                    table.put(attack, column, Outcome::Fails, "");
+                    table.put(attack, column, Outcome::Refused, &reason);
                 }
             }
             None => {
-                let (who, column) = Who::all()[0];
-                defended(attack, who, "auto", column, &mut table).await;
+                for (who, column) in Who::all() {
+                    // An ordinary user has the machine's own programs: the toolchains of whoever runs the tests may lie out of reach.
+                    if who == Who::Us || has_for_all(attack) {
+                        defended(attack, who, "auto", column, &mut table).await;
+                    }
+                }
             }
         }
     }
