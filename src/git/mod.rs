@@ -31,7 +31,10 @@ pub use snapshot::{Snapshot, Snapshots};
 
 use crate::config::Environment;
 use crate::fault::Fault;
-use crate::patch::RelPath;
+use crate::patch::{RelPath, read_small};
+
+/// The most that is read of a file of git's own, in bytes.
+const SMALL: u64 = 1 << 20;
 
 /// A repository with a work tree.
 #[derive(Debug, Clone)]
@@ -228,7 +231,7 @@ impl Repo {
         folders.push(self.common_dir.clone());
         Ok(folders.iter().any(|folder| {
             let heads = ["rebase-merge/head-name", "rebase-apply/head-name"].map(|name| folder.join(name));
-            heads.iter().any(|head| std::fs::read_to_string(head).is_ok_and(|name| name.trim() == reference))
+            heads.iter().any(|head| read_small(head, SMALL).is_some_and(|name| name.trim() == reference))
         }))
     }
 
@@ -359,7 +362,7 @@ fn refuse_borrowed(root: &Path, git_dir: &Path, common_dir: &Path) -> Result<(),
         Err(Fault::usage(message).hint(hint))
     };
     if common_dir != git_dir {
-        let back = std::fs::read_to_string(git_dir.join("gitdir")).unwrap_or_default();
+        let back = read_small(&git_dir.join("gitdir"), SMALL).unwrap_or_default();
         let link = root.join(".git").canonicalize().unwrap_or_default();
         let linked = git_dir.parent() == Some(&common_dir.join("worktrees")) && names(git_dir, &back, &link);
         return if linked {
@@ -371,7 +374,7 @@ fn refuse_borrowed(root: &Path, git_dir: &Path, common_dir: &Path) -> Result<(),
     if own {
         return Ok(());
     }
-    let config = std::fs::read_to_string(git_dir.join("config")).unwrap_or_default();
+    let config = read_small(&git_dir.join("config"), SMALL).unwrap_or_default();
     let known = config.lines().filter_map(|line| {
         let (key, value) = line.split_once('=')?;
         key.trim().eq_ignore_ascii_case("worktree").then(|| value.trim().trim_matches('"'))

@@ -706,6 +706,17 @@ async fn a_file_that_takes_our_own_output_is_no_part_of_the_tree() {
 }
 
 #[tokio::test]
+async fn pipes_among_gits_own_files_hold_nobody_up() {
+    let field = Field::with(&[("a", "1")]).await;
+    let rebase = field.root.join(".git/worktrees/other/rebase-merge");
+    std::fs::create_dir_all(&rebase).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let pipe = rebase.join("head-name");
+    rustix::fs::mknodat(rustix::fs::CWD, pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    assert!(!field.repo().await.is_checked_out("refs/heads/other").await.unwrap());
+}
+
+#[tokio::test]
 async fn huge_files_are_not_read() {
     // Whoever reads these takes longer than anybody waits for a test.
     const HUGE: u64 = 4 << 40;

@@ -21,6 +21,8 @@ use serde_json::Value;
 
 use known::Known;
 
+use crate::patch::read_small;
+
 /// The most bytes of a file of secrets that are read.
 const MOST_FILE: u64 = 256 << 10;
 /// The most files of secrets in one folder, and the most secrets of them: each costs time wherever a text is looked through.
@@ -149,7 +151,7 @@ fn secrets_beside(root: &Path) -> Vec<String> {
     files.retain(|file| file.file_name().to_str().is_some_and(names::is_env_file));
     files.sort_by_key(std::fs::DirEntry::file_name);
     for file in files.into_iter().take(MOST_FILES) {
-        for line in read_small(&file.path()).unwrap_or_default().lines() {
+        for line in read_small(&file.path(), MOST_FILE).unwrap_or_default().lines() {
             let line = line.trim();
             let Some((name, value)) = line.strip_prefix("export ").unwrap_or(line).split_once('=') else {
                 continue;
@@ -159,15 +161,6 @@ fn secrets_beside(root: &Path) -> Vec<String> {
     }
     values.truncate(MOST_BESIDE);
     values
-}
-
-/// The text of a regular file, no link, that is not too large.
-fn read_small(path: &Path) -> Option<String> {
-    let meta = std::fs::symlink_metadata(path).ok()?;
-    if !meta.is_file() || meta.len() > MOST_FILE {
-        return None;
-    }
-    Some(String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned())
 }
 
 /// Replaces `spans` of `text`, which are sorted and do not overlap, by `with`.

@@ -17,7 +17,7 @@ use memory::Memory;
 
 /// How often is looked, at most.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
-/// Looking takes this part of the time, at most.
+/// Looking at memory, and at the disk, takes this part of the time each, at most.
 const SHARE: u32 = 30;
 
 /// Which processes belong to the job.
@@ -44,15 +44,17 @@ impl Whose {
 /// Looks at one job.
 pub(super) struct Watch {
     memory: Option<Memory>,
+    memory_next: Instant,
     disk: Disk,
-    next: Instant,
+    disk_next: Instant,
 }
 
 impl Watch {
     /// Opens what is to be looked at, by its paths on the host.
     pub(super) fn open(watched: &Watched, whose: Whose) -> io::Result<Self> {
         let memory = watched.memory.map(|limit| Memory::new(limit, whose)).transpose()?;
-        Ok(Self { memory, disk: Disk::open(watched, whose)?, next: Instant::now() })
+        let now = Instant::now();
+        Ok(Self { memory, memory_next: now, disk: Disk::open(watched, whose)?, disk_next: now })
     }
 
     /// Counts these file systems in memory, and what the sockets of this network namespace hold where it is the job's own.
@@ -65,15 +67,20 @@ impl Watch {
     /// The limit that the job is found to have passed. To be called often: it looks when it is time.
     pub(super) fn over(&mut self) -> Option<Limit> {
         let begun = Instant::now();
-        if begun < self.next {
-            return None;
+        if let Some(memory) = &self.memory
+            && begun >= self.memory_next
+        {
+            if memory.is_over() {
+                return Some(Limit::Memory);
+            }
+            self.memory_next = Instant::now() + LOOK.max(begun.elapsed() * SHARE);
         }
-        let over = if self.memory.as_ref().is_some_and(Memory::is_over) {
-            Some(Limit::Memory)
-        } else {
-            self.disk.is_over().then_some(Limit::Disk)
-        };
-        self.next = Instant::now() + LOOK.max(begun.elapsed() * SHARE);
-        over
+        if Instant::now() >= self.disk_next {
+            if self.disk.is_over() {
+                return Some(Limit::Disk);
+            }
+            self.disk_next = Instant::now() + LOOK;
+        }
+        None
     }
 }

@@ -1,11 +1,11 @@
 //! What a check's command runs, as far as its words and the project's scripts tell.
 
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::outcome::{Check, CommandLine};
+use crate::patch::read_small;
 
 /// The largest `package.json` that is looked at, in bytes.
 const MANIFEST: u64 = 1 << 20;
@@ -197,20 +197,6 @@ fn scripts(folder: &Path, name: &str) -> Vec<String> {
 pub fn manifest(folder: &Path) -> Option<Value> {
     let text = read_small(&folder.join("package.json"), MANIFEST)?;
     serde_json::from_str(&text).ok()
-}
-
-/// A regular file's text, not through a link, and only if it is at most `most` bytes.
-pub fn read_small(path: &Path, most: u64) -> Option<String> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = std::fs::File::options().read(true).custom_flags(flags).open(path).ok()?;
-    let meta = file.metadata().ok()?;
-    if !meta.is_file() || meta.len() > most {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Whether `dir` of the tree belongs to a JavaScript project with dependencies, none of whose folders up to the root has `node_modules`.

@@ -250,7 +250,7 @@ fn clear(folder: &Path) {
 fn collect(folder: &Path) -> Vec<(String, String)> {
     let mut reports = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().take(REPORTS) {
-        if let Some(text) = command::read_small(&entry.path(), REPORT) {
+        if let Some(text) = crate::patch::read_small(&entry.path(), REPORT) {
             reports.push((entry.file_name().to_string_lossy().into_owned(), text));
         }
     }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_NOW, flock};
@@ -26,6 +26,8 @@ const BYTES: &str = "bytes";
 /// What package managers own: what is in these folders is theirs, whatever the tree has there.
 const PACKAGES: &[&str] =
     &["node_modules", ".venv", "venv", ".yarn", ".tox", "vendor", ".pnp.cjs", ".pnp.loader.mjs"];
+/// The bits of a program that runs as its owner or its group.
+const SET_IDS: u32 = 0o6000;
 /// The file that says that its folder is a virtual environment, whatever that is called.
 const ENVIRONMENT: &str = "pyvenv.cfg";
 
@@ -80,7 +82,7 @@ pub(super) fn keep(cache: &Path, key: &str, upper: &Path, caches: &Path) -> io::
     fs::DirBuilder::new().recursive(true).mode(0o700).create(cache)?;
     scratch::sweep(cache, ATTEMPT)?;
     let folder = Folder::create(cache, ATTEMPT)?;
-    fs::write(folder.path().join(BYTES), (size(upper)? + size(caches)?).to_string())?;
+    fs::write(folder.path().join(BYTES), (settle(upper)? + settle(caches)?).to_string())?;
     fs::rename(upper, folder.path().join(LAYER))?;
     fs::rename(caches, folder.path().join(CACHES))?;
     let place = place(cache, key);
@@ -200,14 +202,17 @@ pub(super) fn packages_alone(upper: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What a folder takes on disk, in bytes.
-fn size(folder: &Path) -> io::Result<u64> {
+/// What a folder takes on disk, in bytes. Programs in it lose the right to run as their owner or group: it outlives the sandbox.
+fn settle(folder: &Path) -> io::Result<u64> {
     let mut total = 0u64;
     let mut folders = vec![folder.to_owned()];
     while let Some(at) = folders.pop() {
         for entry in fs::read_dir(&at)? {
-            let meta = entry?.path();
-            let (path, meta) = (meta.clone(), fs::symlink_metadata(&meta)?);
+            let path = entry?.path();
+            let meta = fs::symlink_metadata(&path)?;
+            if meta.is_file() && meta.mode() & SET_IDS != 0 {
+                fs::set_permissions(&path, fs::Permissions::from_mode(meta.mode() & !SET_IDS))?;
+            }
             total = total.saturating_add(meta.blocks().saturating_mul(512));
             if meta.is_dir() {
                 folders.push(path);
@@ -301,6 +306,18 @@ mod tests {
         assert!(left.contains(&0), "a layer in use was removed");
         assert!(left.contains(&(MOST + 2)) && !left.contains(&1) && !left.contains(&2), "{left:?}");
         drop(used);
+    }
+
+    #[test]
+    fn a_kept_layer_has_no_programs_that_run_as_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let upper = upper(folder.path(), "one");
+        let program = upper.join("node_modules/dep/program");
+        fs::write(&program, "").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o6755)).unwrap();
+        let layer = put(&folder.path().join("layers"), "k", &upper).unwrap();
+        let mode = fs::metadata(layer.path().join("node_modules/dep/program")).unwrap().mode();
+        assert_eq!(mode & 0o7777, 0o755);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::patch::read_small;
+
 /// The folders outside the tree at `root` that git needs to read it: those of a linked worktree or a submodule. Object stores that they borrow
 /// from (`objects/info/alternates`) are not among them: only the tree says whose they are, and it could name anybody's.
 pub(super) fn outside(root: &Path) -> Vec<PathBuf> {
@@ -33,10 +35,7 @@ fn belongs(own: &Path, root: &Path) -> bool {
 
 /// The path after `prefix` in a small file, relative to `base`, canonical.
 fn named(file: &Path, prefix: &str, base: &Path) -> Option<PathBuf> {
-    if fs::metadata(file).ok()?.len() > 4096 {
-        return None;
-    }
-    let text = fs::read_to_string(file).ok()?;
+    let text = read_small(file, 4096)?;
     base.join(text.strip_prefix(prefix)?.trim()).canonicalize().ok()
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
-use super::Whose;
+use super::{SHARE, Whose};
 use crate::sandbox::spec::Watched;
 
 /// What a file, a folder or a link counts as at least, in bytes: an empty one takes room, too.
@@ -17,8 +17,6 @@ const LEAST: u64 = 4 << 10;
 const FILES_FREE: u64 = 1 << 16;
 /// How long is looked at a time: the launcher has other things to do.
 const TURN: Duration = Duration::from_millis(20);
-/// A look at everything takes this part of the time, at most.
-const SHARE: u32 = 30;
 /// The deepest folder that is looked into: each one above it is open meanwhile.
 const DEEPEST: usize = 512;
 /// The most open files of the job that are looked at.
