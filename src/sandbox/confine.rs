@@ -20,6 +20,11 @@ use super::sys;
 /// Most descriptors a process may have open, where the machine allows as many.
 const OPEN_FILES: u64 = 65_536;
 
+/// Most signals that wait for processes, and timers that send them: a part of what the user's other programs have to share with them.
+const QUEUED_SIGNALS: u64 = 4096;
+/// Most bytes that wait in message queues, for the same reason.
+const MESSAGES: u64 = 400 << 10;
+
 /// Sets the limits that the kernel keeps per process or user.
 pub(super) fn limits(spec: &Spec) -> Result<(), Failure> {
     let lower = |resource: Resource, to: u64| {
@@ -31,6 +36,9 @@ pub(super) fn limits(spec: &Spec) -> Result<(), Failure> {
     lower(Resource::Core, 0)?;
     lower(Resource::Fsize, spec.file_size)?;
     lower(Resource::Nofile, OPEN_FILES)?;
+    // These two count for all that the user runs.
+    lower(Resource::Sigpending, QUEUED_SIGNALS)?;
+    lower(Resource::Msgqueue, MESSAGES)?;
     match &spec.hold {
         Hold::Walls(_) => lower(Resource::Nproc, spec.processes)?,
         // Without a user namespace it counts everything else that the user runs.

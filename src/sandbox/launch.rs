@@ -262,6 +262,14 @@ fn enter_user_namespace() -> Result<(), Failure> {
         matches!(ended, Ok(Some((_, status))) if status.exit_status() == Some(0))
     });
     entered.during(stage, || "entering it".into())?;
+    // What watches files is the user's, not the namespace's: half of it is left to others. Where the kernel does not let us, so be it.
+    for (name, host) in [("instances", "max_user_instances"), ("watches", "max_user_watches")] {
+        let most = std::fs::read_to_string(Path::new("/proc/sys/fs/inotify").join(host)).unwrap_or_default();
+        if let Ok(most) = most.trim().parse::<u64>() {
+            let own = format!("/proc/sys/user/max_inotify_{name}");
+            let _ = std::fs::write(own, (most / 2).to_string());
+        }
+    }
     if mapped {
         sys::drop_groups();
         return Ok(());
