@@ -163,7 +163,7 @@ fn nameless(pids: &[i32]) -> u64 {
             if !is_file || stat.st_nlink > 0 || !seen.insert((stat.st_dev, stat.st_ino)) {
                 continue;
             }
-            if rustix::fs::statfs(&path).is_ok_and(|of| of.f_type as i64 != TMPFS) {
+            if rustix::fs::statfs(&path).is_ok_and(|of| of.f_type != TMPFS) {
                 bytes = bytes.saturating_add(taken(&stat));
             }
         }
