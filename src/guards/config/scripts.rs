@@ -123,8 +123,13 @@ pub(super) fn package(delta: &Delta<'_>, found: &mut Findings) {
 }
 
 /// Tables of a manifest that set up the checks, or say what a name leads to.
-const TOOLS: [&str; 20] = [
+const TOOLS: [&str; 25] = [
     "main",
+    "module",
+    "browser",
+    "type",
+    "packageManager",
+    "pnpm",
     "exports",
     "imports",
     "workspaces",

@@ -20,7 +20,7 @@ use tree_sitter::Node;
 use super::delta::{Delta, line_at};
 use super::syntax::{Lang, Masked, masked, walk};
 use super::tests_kept::{self, is_test_path};
-use super::{Findings, Proposed, before};
+use super::{Findings, Proposed, Weight, before};
 use crate::patch::RelPath;
 use rules::{Family, Files, Known, Part, RULES, Rule};
 
@@ -101,17 +101,30 @@ pub(super) fn check(around: &Around<'_>, delta: &Delta<'_>, found: &mut Findings
             found.add(&rule.guard, delta.path, Some(line), rule.reason.clone(), rule.weight);
         }
     }
-    if product && let Some((line, what)) = names::newly(&new.plain.given, &old.plain.given) {
-        let reason = format!("{what}, which is imported, is given another value; that needs an approval");
-        found.approval("danger", delta.path, Some(*line), reason);
-    }
-    if let Some((line, word)) = names::newly(&new.plain.glued, &old.plain.glued) {
-        let reason = format!("the word {word:?} is written in pieces; write it in one");
-        found.approval("under-test", delta.path, Some(*line), reason);
+    if product {
+        pieces(delta, &new, &old, &within, found);
     }
     if let Some(lang) = lang {
         bodies::check(delta, lang, found);
         special::check(around.proposed, delta, lang, found);
+    }
+}
+
+/// Words of product code that are written in pieces, and what is imported and given another value.
+fn pieces(delta: &Delta<'_>, new: &Read, old: &Read, tests: &[Range<usize>], found: &mut Findings) {
+    static MACHINERY: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?i)tests?\b|test[_s.]|[_-]test|pytest|junit|surefire|jest|vitest|mocha|nextest|expect|assert|_?exit\b|\bhalt\b|_getframe|outcome")
+            .expect("constant pattern")
+    });
+    let ours = |(line, _): &&(usize, String)| !tests.iter().any(|lines| lines.contains(line));
+    if let Some((line, what)) = names::newly(&new.plain.given, &old.plain.given).find(ours) {
+        let reason = format!("{what}, which is imported, is given another value; that needs an approval");
+        found.approval("danger", delta.path, Some(*line), reason);
+    }
+    if let Some((line, word)) = names::newly(&new.plain.glued, &old.plain.glued).find(ours) {
+        let reason = format!("the word {word:?} is written in pieces; write it in one");
+        let weight = if MACHINERY.is_match(word) { Weight::Refuse } else { Weight::NeedsApproval };
+        found.add("under-test", delta.path, Some(*line), reason, weight);
     }
 }
 

@@ -36,7 +36,12 @@ pub(super) fn imported(lang: Lang, text: &str) -> Imported {
         Lang::Rust => rust(text, &mut add),
         Lang::Go => go(text, &mut add),
         Lang::Java => java(text, &mut add),
-        _ => script(text, &mut add),
+        _ => {
+            for global in ["process", "console", "globalThis", "global", "JSON", "Math", "Reflect"] {
+                add(global, global.to_owned());
+            }
+            script(text, &mut add);
+        }
     }
     // A second name of a second name.
     let second: Vec<(String, String)> = aliases
@@ -77,6 +82,7 @@ fn python(text: &str, add: &mut dyn FnMut(&str, String)) {
     {
         let (here, there) = renamed(item, " as ");
         heads.extend(there.split('.').next());
+        heads.push(here);
         let own = there.split('.').next().unwrap_or_default();
         add(if here == there { own } else { here }, (if here == there { own } else { there }).to_owned());
     }
