@@ -25,7 +25,7 @@ use anyhow::{Context, Result, bail};
 
 pub use blobs::{Entry, ScratchIndex};
 pub use command::{Git, Version};
-pub use difference::Difference;
+pub use difference::{Difference, Missing};
 pub use history::{Past, Scene};
 pub use notes::NOTES_REF;
 pub use snapshot::{Snapshot, Snapshots};

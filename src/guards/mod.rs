@@ -112,9 +112,10 @@ pub fn inspect(proposed: &Proposed<'_>) -> Vec<Finding> {
     paths::check(proposed, &mut found);
     size::check(proposed, &mut found);
     let deltas = delta::deltas(proposed.patch);
+    let around = content::Around::new(proposed, &deltas);
     for delta in &deltas {
         syntax::check(delta, &mut found);
-        content::check(proposed, delta, &mut found);
+        content::check(&around, delta, &mut found);
         config::check(proposed, delta, &mut found);
         dependencies::check(delta, &mut found);
         imports::check(proposed, delta, &mut found);
