@@ -14,6 +14,7 @@ mod history;
 mod links;
 mod notes;
 mod snapshot;
+mod still;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -28,6 +29,7 @@ pub use difference::Difference;
 pub use history::{Past, Scene};
 pub use notes::NOTES_REF;
 pub use snapshot::{Snapshot, Snapshots};
+pub use still::Still;
 
 use crate::config::Environment;
 use crate::fault::Fault;

@@ -130,6 +130,11 @@ impl Snapshots {
         Ok(found)
     }
 
+    /// The work tree's root.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The private folder's git, for reading objects.
     pub fn git(&self) -> &Git {
         &self.git
@@ -289,7 +294,7 @@ impl Snapshots {
     }
 
     /// Regular files and links of those listed; what lies behind a link is left out, and what this process itself writes into.
-    async fn paths(&self) -> Result<HashSet<Vec<u8>>> {
+    pub(super) async fn paths(&self) -> Result<HashSet<Vec<u8>>> {
         let mut paths = self.listed().await?;
         let (root, left_out) = (self.root.clone(), self.left_out.clone());
         tokio::task::spawn_blocking(move || {
