@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
@@ -62,24 +63,36 @@ impl Stamp {
 }
 
 impl Snapshots {
-    /// The tree as it is now, and what tells later whether it was touched since.
+    /// The tree as it is now, and what tells later whether it was touched since. Fast where it was looked at before and nobody touched it.
     ///
     /// # Errors
     /// As [`Snapshots::take`].
-    pub async fn stand(&self) -> Result<Still> {
+    pub async fn stand(&self) -> Result<Arc<Still>> {
+        let known = self.still().clone();
+        if let Some(known) = known
+            && self.touched(&known).await?.is_empty()
+        {
+            return Ok(known);
+        }
         let mut tries = 0;
         loop {
             tries += 1;
-            let stamps = self.stamps(self.paths().await?).await?;
-            let tree = self.current_tree().await?;
-            let still = Still { tree: Some(tree), stamps };
+            let files = self.paths().await?;
+            let stamps = self.stamps(files.clone()).await?;
+            let still = Still { tree: Some(self.tree_of(files).await?), stamps };
             if self.touched(&still).await?.is_empty() {
+                let still = Arc::new(still);
+                *self.still() = Some(Arc::clone(&still));
                 return Ok(still);
             }
             if tries == TRIES {
-                return Ok(Still { tree: None, ..still });
+                return Ok(Arc::new(Still { tree: None, ..still }));
             }
         }
+    }
+
+    fn still(&self) -> MutexGuard<'_, Option<Arc<Still>>> {
+        self.still.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was touched since: files, and folders in which something came or went. Sorted, relative to the root; the root itself is `.`.
@@ -148,7 +161,12 @@ mod tests {
                     // As a copy with its times, which any user can set, and as editors save.
                     let like = std::fs::metadata(at("src/c")).unwrap().modified().unwrap();
                     std::fs::write(at("src/c~"), "3").unwrap();
-                    std::fs::File::options().write(true).open(at("src/c~")).unwrap().set_modified(like).unwrap();
+                    std::fs::File::options()
+                        .write(true)
+                        .open(at("src/c~"))
+                        .unwrap()
+                        .set_modified(like)
+                        .unwrap();
                     std::fs::rename(at("src/c~"), at("src/c")).unwrap();
                 },
                 &["src", "src/c"],
