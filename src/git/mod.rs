@@ -14,6 +14,7 @@ mod history;
 mod links;
 mod notes;
 mod snapshot;
+mod still;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -29,6 +30,7 @@ pub use difference::{Difference, Missing};
 pub use history::{Past, Scene};
 pub use notes::NOTES_REF;
 pub use snapshot::{Snapshot, Snapshots};
+pub use still::Still;
 
 use crate::config::Environment;
 use crate::fault::Fault;

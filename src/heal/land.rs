@@ -105,7 +105,7 @@ fn in_the_way(run: &Run) -> Option<String> {
 }
 
 /// Takes the tree as it is now for a new base, if the patch still fits it.
-async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Vec<String>) -> Result<()> {
+pub(super) async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Vec<String>) -> Result<()> {
     let place = &tools.place;
     let mut now = Base::take(place.repo.as_ref(), &place.snapshots, &run.id).await?;
     let Difference { patch: base, hidden } = match (&place.repo, run.spec.land.as_str()) {

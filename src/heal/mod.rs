@@ -11,6 +11,7 @@ mod land;
 mod proposal;
 mod prove;
 mod setup;
+mod still;
 mod stop;
 
 use std::path::PathBuf;

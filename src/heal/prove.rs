@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::attempt::guard;
 use super::judge;
+use super::still::seen_still;
 use super::{Tools, Turn, check, others};
 use crate::guards::{Weight, refuses};
 use crate::outcome::{Check, Outcome};
@@ -42,12 +43,13 @@ pub(super) async fn prove(journal: &Journal, tools: &Tools) -> Result<()> {
     if !run.minimised {
         drop_needless_hunks(journal, tools).await?;
     }
-    match hold(journal, tools).await? {
-        Ok((proof, doubts)) => {
+    match seen_still(journal, tools, async || hold(journal, tools).await).await? {
+        None => Ok(()),
+        Some(Ok((proof, doubts))) => {
             journal.record(judged(&journal.run())).await?;
             journal.record(Event::Proven { proof: Box::new(proof), doubts }).await
         }
-        Err(reason) => journal.record(Event::NotProven { reason }).await,
+        Some(Err(reason)) => journal.record(Event::NotProven { reason }).await,
     }
 }
 

@@ -8,6 +8,7 @@
 mod alerts;
 mod approvals;
 mod audit;
+mod columns;
 mod database;
 mod feed;
 mod figures;
@@ -424,7 +425,7 @@ impl Store {
             return Err(no_run(name).into());
         }
         let rows = query(
-            "SELECT * FROM runs WHERE id = $1 OR id LIKE $1 || '%' OR id LIKE '%' || $1 \
+            "SELECT @columns(runs) FROM runs WHERE id = $1 OR id LIKE $1 || '%' OR id LIKE '%' || $1 \
              ORDER BY id = $1 DESC, @age DESC LIMIT 6",
         )
         .bind(name)
@@ -449,7 +450,7 @@ impl Store {
     /// Where the database fails.
     pub async fn runs(&self, filter: &RunFilter, limit: u32) -> Result<Vec<RunRow>> {
         let rows = query(
-            "SELECT * FROM runs WHERE ($1 IS NULL OR repo = $1) AND ($2 IS NULL OR status = $2) \
+            "SELECT @columns(runs) FROM runs WHERE ($1 IS NULL OR repo = $1) AND ($2 IS NULL OR status = $2) \
              AND ($3 IS NULL OR created_at >= $3) \
              AND ($4 IS NULL OR @age > (SELECT @age FROM runs WHERE id = $4)) ORDER BY @age DESC LIMIT $5",
         )
@@ -468,8 +469,10 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn attempts(&self, run: &str) -> Result<Vec<AttemptRow>> {
-        let rows =
-            query("SELECT * FROM fix_attempts WHERE run = $1 ORDER BY attempt").bind(run).all(self).await?;
+        let rows = query("SELECT @columns(fix_attempts) FROM fix_attempts WHERE run = $1 ORDER BY attempt")
+            .bind(run)
+            .all(self)
+            .await?;
         rows.iter().map(AttemptRow::from_row).collect()
     }
 
@@ -479,7 +482,7 @@ impl Store {
     /// Where the database or the lock files fail.
     pub async fn unfinished(&self) -> Result<Vec<RunRow>> {
         let rows = query(
-            "SELECT * FROM runs WHERE status = 'running' AND NOT EXISTS (SELECT 1 FROM queue WHERE run = runs.id) \
+            "SELECT @columns(runs) FROM runs WHERE status = 'running' AND NOT EXISTS (SELECT 1 FROM queue WHERE run = runs.id) \
              ORDER BY created_at DESC, id DESC LIMIT 10000",
         );
         let mut dead = Vec::new();

@@ -94,7 +94,7 @@ impl Store {
     /// Where the database fails.
     pub async fn queue(&self, limit: u32) -> Result<Vec<Queued>> {
         let rows = query(
-            "SELECT * FROM queue ORDER BY CASE state WHEN 'running' THEN 0 ELSE 1 END, due, run LIMIT $1",
+            "SELECT @columns(queue) FROM queue ORDER BY CASE state WHEN 'running' THEN 0 ELSE 1 END, due, run LIMIT $1",
         );
         rows.bind(i64::from(limit)).all(self).await?.iter().map(Queued::from_row).collect()
     }
@@ -104,7 +104,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn queued(&self, run: &str) -> Result<Option<Queued>> {
-        let row = query("SELECT * FROM queue WHERE run = $1").bind(run).first(self).await?;
+        let row = query("SELECT @columns(queue) FROM queue WHERE run = $1").bind(run).first(self).await?;
         row.as_ref().map(Queued::from_row).transpose()
     }
 

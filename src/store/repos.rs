@@ -114,7 +114,7 @@ impl Store {
     /// Where the database fails.
     pub async fn repo(&self, repo: &str) -> Result<Option<RepoRow>> {
         let row = query(
-            "SELECT repos.*, (SELECT COUNT(*) FROM queue WHERE queue.repo = repos.repo AND state <> 'running') AS queued, \
+            "SELECT @columns(repos), (SELECT COUNT(*) FROM queue WHERE queue.repo = repos.repo AND state <> 'running') AS queued, \
              (SELECT COUNT(*) FROM runs WHERE runs.repo = repos.repo AND status = 'waiting') AS waiting \
              FROM repos WHERE repo = $1",
         );
@@ -127,7 +127,7 @@ impl Store {
     /// Where the database fails.
     pub async fn repos(&self, after: Option<&str>, text: Option<&str>, limit: u32) -> Result<Vec<RepoRow>> {
         let rows = query(
-            "SELECT repos.*, (SELECT COUNT(*) FROM queue WHERE queue.repo = repos.repo AND state <> 'running') AS queued, \
+            "SELECT @columns(repos), (SELECT COUNT(*) FROM queue WHERE queue.repo = repos.repo AND state <> 'running') AS queued, \
              (SELECT COUNT(*) FROM runs WHERE runs.repo = repos.repo AND status = 'waiting') AS waiting \
              FROM repos WHERE ($1 IS NULL OR repo > $1) AND ($2 IS NULL OR LOWER(repo) LIKE LOWER($2) ESCAPE '\\') \
              ORDER BY repo LIMIT $3",
@@ -155,7 +155,7 @@ impl Store {
     /// Where the database fails.
     pub async fn runs_of(&self, repo: &str, limit: u32) -> Result<Vec<RunRow>> {
         let rows = query(
-            "SELECT * FROM runs WHERE repo = $1 AND trigger <> 'subtask' ORDER BY created_at DESC, id DESC LIMIT $2",
+            "SELECT @columns(runs) FROM runs WHERE repo = $1 AND trigger <> 'subtask' ORDER BY created_at DESC, id DESC LIMIT $2",
         );
         let rows = rows.bind(repo).bind(i64::from(limit)).all(self).await?;
         rows.iter().map(RunRow::from_row).collect()

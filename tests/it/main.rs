@@ -31,5 +31,6 @@ mod service;
 mod setup;
 mod ticket_ends;
 mod tickets;
+mod touched;
 mod vendor;
 mod verdicts;
