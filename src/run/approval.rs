@@ -82,6 +82,13 @@ impl Run {
             self.approval.retain(|reason| !asked.contains(reason));
         }
         self.approval.extend(asks);
+        // Whom and how many people were asked may not do any more.
+        let too_few =
+            |asked: &Question| asked.people < terms.people || (terms.other_person && asked.except.is_none());
+        if self.question.as_ref().is_some_and(too_few) {
+            self.question = None;
+            self.agreed.clear();
+        }
         self.assessed = Some((assessment.clone(), terms.clone()));
     }
 }

@@ -44,6 +44,11 @@ impl Caller<'_> {
             Value::Null => &operation["responses"]["default"],
             described => described,
         };
+        if described["content"].is_null() && answered.status.is_success() {
+            assert_eq!(answered.text, "", "{method} {template} answered {status} with a body");
+            self.done.insert(format!("{method} {template}"));
+            return;
+        }
         let kind = answered.header("content-type").split(';').next().unwrap_or_default();
         let schema = &described["content"][kind]["schema"];
         assert!(!schema.is_null(), "{method} {template} answered {status} as {kind}: {}", answered.text);
@@ -325,6 +330,11 @@ async fn repos(caller: &mut Caller<'_>, repo: &str) {
     let go_on = Some(json!({ "paused": false }));
     let on = caller.call("patch", one, &[("repo", &id)], "", go_on).await.expect(200).json();
     assert_eq!((&on["paused"], &on["concurrency"]), (&json!(null), &json!(2)), "{on}");
+    for missing in ["AA", "L25vd2hlcmU"] {
+        caller.call("delete", one, &[("repo", missing)], "", None).await.expect(404);
+    }
+    caller.call("delete", one, &[("repo", &id)], "", None).await.expect(204);
+    caller.call("delete", one, &[("repo", &id)], "", None).await.expect(404);
 }
 
 /// Follows the run until it is over.
