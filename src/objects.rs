@@ -141,20 +141,20 @@ impl Objects {
         self.bucket.is_some()
     }
 
-    /// Removes from the bucket what lies there below `folder`, such as `logs/<run>`, and gives how many bytes that were; where `dry`, only
-    /// says how many there are.
+    /// Removes from the bucket what lies there below `folder`, such as `logs/<run>`, and gives how many bytes that were, or `None` where
+    /// there was nothing; where `dry`, only says how many there are.
     ///
     /// # Errors
     /// Where the bucket fails, or does not let anything be listed or removed. What was removed until then is.
-    pub async fn clear(&self, folder: &str, dry: bool) -> Result<u64> {
-        let Some(shared) = &self.bucket else { return Ok(0) };
+    pub async fn clear(&self, folder: &str, dry: bool) -> Result<Option<u64>> {
+        let Some(shared) = &self.bucket else { return Ok(None) };
         let place = shared.place(folder);
         let mut found = shared.store.list(Some(&place));
         let mut all = Vec::new();
         while let Some(one) = found.next().await {
             all.push(one.with_context(|| format!("cannot list {folder} in the object store"))?);
         }
-        let bytes = all.iter().map(|one| one.size).sum();
+        let bytes = all.iter().map(|one| one.size).reduce(|sum, size| sum + size);
         if !dry {
             for one in all {
                 match shared.store.delete(&one.location).await {

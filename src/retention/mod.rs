@@ -98,7 +98,7 @@ pub async fn sweep(
                     if !dry {
                         store.note_bucket_emptied(&run.run, before).await?;
                     }
-                    if bytes > 0 {
+                    if let Some(bytes) = bytes {
                         sum.add(bytes);
                     }
                     continue;

@@ -25,6 +25,7 @@ use crate::store::{Fed, Store};
 #[into_params(parameter_in = Query)]
 pub(super) struct From {
     /// Only what came after this: a `position` of all events, a `seq` of a run's.
+    #[param(maximum = 9_223_372_036_854_775_807i64)]
     after: Option<u64>,
     /// The most that are given (a stream has no end).
     #[param(minimum = 1, maximum = 500, default = 100)]
@@ -99,7 +100,8 @@ pub(super) async fn of_all(
     Query(from): Query<From>,
 ) -> Result<Response, Problem> {
     let store = shared.store.clone();
-    answer(&shared, &caller, &headers, &from, All(store.clone()), || async move { store.feed_end().await }).await
+    answer(&shared, &caller, &headers, &from, All(store.clone()), || async move { store.feed_end().await })
+        .await
 }
 
 /// Events from `source`: a page of them, or all from where the client is, or else from `begin`, as they come.
@@ -119,6 +121,9 @@ async fn answer<S: Source, F: Future<Output = anyhow::Result<u64>>>(
         return live::follow(shared, caller, source, after);
     }
     let after = from.after.unwrap_or(0);
+    if i64::try_from(after).is_err() {
+        return Err(Problem::bad_request("no event has such a number"));
+    }
     let items = source.after(after, from.limit()?).await?;
     let next = items.last().map_or(after, S::place);
     Ok(Json(Events { items, next }).into_response())

@@ -211,7 +211,7 @@ pub(crate) struct Change {
     pub(crate) paused: Option<bool>,
     /// Why it is paused.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 2000)]
+    #[schema(min_length = 1, max_length = 2000, pattern = "\\S")]
     pub(crate) reason: Option<String>,
     /// How many of its runs may be under way at once.
     #[serde(default)]
@@ -422,7 +422,7 @@ pub(super) async fn show(
 /// Look after a repo: a git repository on the service's machine. Who may only submit can name it from then on.
 #[utoipa::path(
     post, path = "/repos", tag = "repos", security(("token" = ["admin"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again")),
     request_body = Addition,
     responses(
         (status = 201, description = "It is added", body = RepoItem),

@@ -333,8 +333,16 @@ async fn repos(caller: &mut Caller<'_>, repo: &str) {
     for missing in ["AA", "L25vd2hlcmU"] {
         caller.call("delete", one, &[("repo", missing)], "", None).await.expect(404);
     }
-    caller.call("delete", one, &[("repo", &id)], "", None).await.expect(204);
-    caller.call("delete", one, &[("repo", &id)], "", None).await.expect(404);
+    let kept = caller.call("delete", one, &[("repo", &id)], "", None).await.expect(409);
+    assert!(kept.text.contains("in the queue"), "{}", kept.text);
+    let other = std::path::Path::new(repo).join("other");
+    let made = std::process::Command::new("git").args(["init", "-q"]).arg(&other).status().expect("git");
+    assert!(made.success());
+    let added = caller.call("post", all, &[], "", Some(json!({ "repo": other }))).await.expect(201).json();
+    let id = added["id"].as_str().expect("an id");
+    caller.call("delete", one, &[("repo", id)], "", None).await.expect(204);
+    caller.call("delete", one, &[("repo", id)], "", None).await.expect(404);
+    std::fs::remove_dir_all(&other).expect("it goes");
 }
 
 /// Follows the run until it is over.
