@@ -15,6 +15,7 @@ use super::observe;
 use super::page::Page;
 use super::paint::{DIM, NAME, paint, plain, say};
 use super::proposal_spec::Unfit;
+use super::resume::awaits_subtask;
 use super::session::{FLUSH, Kept, Session, sweep};
 use crate::config::read_repo_file;
 use crate::fault::{Exit, Fault};
@@ -184,7 +185,7 @@ impl Loop {
     /// Goes on with a run that another worker left, or that a person let go on.
     async fn go_on(&self, claim: &Claim, off: &CalledOff) -> Result<Driven> {
         let run = load(&self.kept.store, &claim.run).await?;
-        if matches!(run.next(), Step::Done(_)) {
+        if matches!(run.next(), Step::Done(_)) && !awaits_subtask(&run) {
             return Ok(Driven::Over);
         }
         let root = &run.spec.root;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use regex::Regex;
 
+use super::prove::judged_anew;
 use super::stop::stop;
 use super::{Place, Tools};
 use crate::diagnostic::Category;
@@ -38,6 +39,10 @@ pub(super) async fn land(journal: &Journal, tools: &Tools) -> Result<()> {
     let run = journal.run();
     // Another landing may have been waited for.
     journal.store().must_not_be_halted(&run.spec.root.to_string_lossy()).await?;
+    // The rules may have become stricter since people agreed, or since nobody had to.
+    if let Some(judged) = judged_anew(&run, tools)? {
+        return journal.record(judged).await;
+    }
     let place = &tools.place;
     let to: Land = run.spec.land.parse().map_err(|fault: Fault| anyhow::Error::from(fault))?;
     let story = story(&run);

@@ -24,6 +24,7 @@ use crate::fixers::Fixer;
 use crate::git::{Repo, Snapshots};
 use crate::outcome::{Check, Outcome};
 use crate::patch::Patch;
+use crate::policy::Governance;
 use crate::run::events::{Event, Phase, StopRule};
 use crate::run::journal::{DaySpent, Journal};
 use crate::run::{Run, Step};
@@ -48,7 +49,12 @@ pub struct Tools {
     pub memory: bool,
     /// Where what setup commands made is kept for later runs.
     pub layers: PathBuf,
+    /// What is configured now for whoever may agree to what; a run knows what was when it began.
+    pub governance: ReadGovernance,
 }
+
+/// Reads what policy is configured at the moment.
+pub type ReadGovernance = Box<dyn Fn() -> Result<Governance> + Send + Sync>;
 
 /// The tree that a run works on, as landings see it.
 pub struct Place {

@@ -62,7 +62,7 @@ impl Place {
     }
 
     async fn sweep(&self, rules: &Retention, dry: bool) -> Removed {
-        sweep(&self.store, self.dir.path(), rules, SystemClock.now(), dry).await.unwrap()
+        sweep(&self.store, &Objects::local(self.dir.path()), rules, SystemClock.now(), dry).await.unwrap()
     }
 }
 

@@ -403,7 +403,7 @@ fn projection(event: &Event, run: &Run) -> Projection {
         Event::Resumed { why } => {
             projection.run.status = Some(Status::Running);
             // An approved proposal lands when somebody says so.
-            projection.comes_back = why == "apply";
+            projection.comes_back = (why == "apply").then(|| run.id.clone());
         }
         Event::Asked { call, .. } => {
             projection.settles = true;
@@ -436,9 +436,12 @@ fn projection(event: &Event, run: &Run) -> Projection {
             projection.voice = Some(Voice::Agreed { by: by.clone(), remark: remark.clone(), enough });
             // What came through the queue is a worker's to land, and to prove first where another candidate was chosen.
             // A proposal that is only approved does not go on yet.
-            projection.comes_back = run.finished.is_none() && (enough || run.proof.is_none());
+            let goes_on = run.finished.is_none() && (enough || run.proof.is_none());
+            projection.comes_back = goes_on.then(|| ticket_of(run).unwrap_or(&run.id).to_owned());
         }
         Event::Rejected { by, reason } => {
+            // Its ticket ends with that.
+            projection.comes_back = ticket_of(run).map(str::to_owned);
             projection.voice = Some(Voice::Refused { by: by.clone(), reason: reason.clone() });
         }
         Event::Landed { record: Some(record) } => projection.run.landed = Some(record.place()),
@@ -455,6 +458,14 @@ fn projection(event: &Event, run: &Run) -> Projection {
         _ => {}
     }
     projection
+}
+
+/// The ticket's run that a sub-task's run belongs to.
+pub fn ticket_of(run: &Run) -> Option<&str> {
+    match &run.spec.trigger {
+        Trigger::Subtask { ticket, .. } => Some(ticket),
+        _ => None,
+    }
 }
 
 /// Whether a run has come further with this event, so that whoever takes it up begins later.

@@ -349,7 +349,7 @@ impl Run {
             Event::Proven { proof, doubts } => {
                 // Who agreed before it was proven did not know of these.
                 if doubts.iter().any(|doubt| !self.approval.contains(doubt)) {
-                    self.agreed.clear();
+                    self.ask_again();
                 }
                 self.proof = Some((**proof).clone());
                 self.approval.retain(|reason| !doubts.contains(reason));

@@ -92,7 +92,7 @@ impl Store {
     pub async fn unhalt(&self, repo: Option<&str>) -> Result<Option<Halt>> {
         let mut transaction = self.begin().await?;
         match repo {
-            Some(repo) => self.lock_repo(&mut transaction, repo).await?,
+            Some(repo) => self.lock_repo(&mut transaction, repo).await.map(drop)?,
             None => lock_all(&mut transaction).await?,
         }
         let lifted = query("DELETE FROM halts WHERE repo = $1 RETURNING @columns(halts)")

@@ -58,7 +58,7 @@ pub use proposals::{NewProposal, ProposalFilter, ProposalPatch, ProposalRow, Pro
 pub use queue::{
     Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, STEP, Standing, Submission, Submitted,
 };
-pub use repos::{Pause, RepoRow};
+pub use repos::{KnownAs, Pause, Pausing, Removal, RepoChange, RepoRow};
 pub use reservations::Taken;
 pub use retention::{Old, Part, Remains};
 pub use rows::{
@@ -121,10 +121,21 @@ pub struct LeaseLost {
     pub run: String,
 }
 
-/// Whether an error says nothing about what was being done: the database was out of reach, the lease was lost, or Regreen was halted. Whoever
-/// works on a run stops then and records nothing: it goes on from its last event.
+/// A run cannot go on as another process has one that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("another process has run {run}")]
+pub struct Busy {
+    /// The run that the other process has.
+    pub run: String,
+}
+
+/// Whether an error says nothing about what was being done: the database was out of reach, the lease was lost, another process has what is
+/// needed, or Regreen was halted. Whoever works on a run stops then and records nothing: it goes on from its last event.
 pub fn is_interruption(error: &anyhow::Error) -> bool {
-    error.is::<LeaseLost>() || halt_in(error).is_some() || database::was_out_of_reach(error)
+    error.is::<LeaseLost>()
+        || error.is::<Busy>()
+        || halt_in(error).is_some()
+        || database::was_out_of_reach(error)
 }
 
 /// The text of a moment: RFC 3339 in UTC with milliseconds, so that the order of texts is the order of time.
@@ -334,7 +345,7 @@ impl Store {
         let mut transaction = self.begin().await?;
         let ends = matches!(event.follows.run.status, Some(Status::Finished | Status::Waiting));
         let repo = if ends { self.before_leaving(&mut transaction, run).await? } else { None };
-        if event.follows.comes_back {
+        if let Some(run) = &event.follows.comes_back {
             self.come_back(&mut transaction, run).await?;
         }
         if event.follows.advances {

@@ -175,6 +175,7 @@ pub(crate) struct Shared {
     service: Service,
     limits: access::Limits,
     pulse: live::Pulse,
+    streams: Arc<live::Streams>,
     /// What operators are told.
     watched: Watched,
     /// The API's description, as it is served.
@@ -199,7 +200,14 @@ fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
         store: service.store.clone(),
         state: service.objects.path(""),
     };
-    let shared = Arc::new(Shared { limits, pulse, watched, document: document.to_pretty_json()?, service });
+    let shared = Arc::new(Shared {
+        limits,
+        pulse,
+        streams: Arc::default(),
+        watched,
+        document: document.to_pretty_json()?,
+        service,
+    });
     let pages = pages::routes()
         .layer(from_fn_with_state(shared.clone(), access::recorded))
         .layer(from_fn_with_state(shared.clone(), access::in_browser));

@@ -86,7 +86,26 @@ async fn answer(
         return say(StatusCode::FORBIDDEN, Vec::new());
     }
     let key = uri.path().to_owned();
+    let asked: BTreeMap<String, String> =
+        serde_urlencoded::from_str(uri.query().unwrap_or_default()).expect("a query");
     match method {
+        Method::GET if asked.contains_key("list-type") => {
+            let prefix = format!("{}/{}", key.trim_end_matches('/'), asked.get("prefix").map_or("", |it| it));
+            let found = shelf.objects.iter().filter(|(name, _)| name.starts_with(&prefix));
+            let entries: String = found
+                .map(|(name, bytes)| {
+                    let name = name.trim_start_matches(&format!("{}/", key.trim_end_matches('/')));
+                    format!("<Contents><Key>{name}</Key><LastModified>2026-11-21T00:00:00.000Z</LastModified><ETag>\"e\"</ETag><Size>{}</Size></Contents>", bytes.len())
+                })
+                .collect();
+            let list =
+                format!("<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>");
+            say(StatusCode::OK, list.into_bytes())
+        }
+        Method::DELETE => {
+            shelf.objects.remove(&key);
+            say(StatusCode::NO_CONTENT, Vec::new())
+        }
         Method::PUT => {
             shelf.objects.insert(key, body.to_vec());
             say(StatusCode::OK, Vec::new())

@@ -62,6 +62,11 @@ impl Store {
         let (repo, priority): (String, String) = (row.get("repo")?, row.get("priority")?);
         self.know(transaction, &repo).await?;
         self.line_up(transaction, run, &repo, Priority::parse(&priority)?, Duration::ZERO).await?;
+        // A ticket's run, which has no event of its own when its sub-task goes on.
+        query("UPDATE runs SET status = 'queued' WHERE id = $1 AND status = 'waiting'")
+            .bind(run)
+            .execute(&mut *transaction)
+            .await?;
         self.changed(transaction, &repo).await
     }
 

@@ -115,7 +115,7 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .route_layer(from_fn_with_state(Scope::Approve, scoped));
     let admin = OpenApiRouter::new()
         .routes(routes!(repos::add))
-        .routes(routes!(repos::change))
+        .routes(routes!(repos::change, repos::remove))
         .routes(routes!(halts::halt))
         .routes(routes!(halts::unhalt))
         .routes(routes!(service::tokens))
@@ -143,7 +143,9 @@ fn complete(document: &mut utoipa::openapi::OpenApi) {
         .content("application/problem+json", problem)
         .build();
     for item in document.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.post, &mut item.patch].into_iter().flatten() {
+        for operation in
+            [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+        {
             let responses = &mut operation.responses.responses;
             responses.insert("default".to_owned(), RefOr::T(wrong.clone()));
         }

@@ -57,6 +57,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/repos/{repo}/pause", post(repos::pause))
         .route("/repos/{repo}/unpause", post(repos::unpause))
         .route("/repos/{repo}/concurrency", post(repos::limit))
+        .route("/repos/{repo}/remove", post(repos::remove))
         .route("/runs/{run}", get(run::page))
         .route("/runs/{run}/logs/{seq}", get(run::log))
         .route("/runs/{run}/approve", post(run::approve))
