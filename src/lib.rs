@@ -51,6 +51,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod fault;
 pub mod git;
+pub mod incident;
 pub mod outcome;
 pub mod patch;
 pub mod plain;
@@ -58,6 +59,7 @@ pub mod process;
 pub mod proposal;
 pub mod redact;
 pub mod scratch;
+pub mod trace;
 pub mod usage;
 
 /// The layers from top to bottom: a module may use modules of lower layers, and of its own only itself.
@@ -81,7 +83,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["store", "edits", "objects"],
     &["git"],
     &["config", "redact"],
-    &["outcome", "proposal"],
-    &["patch", "diagnostic", "usage"],
+    &["outcome", "proposal", "incident"],
+    &["patch", "diagnostic", "usage", "trace"],
     &["process", "clock", "fault", "scratch", "plain"],
 ];
