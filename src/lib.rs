@@ -17,6 +17,7 @@ pub mod web;
 
 pub mod heal;
 pub mod plan;
+pub mod reports;
 pub mod repos;
 pub mod worker;
 
@@ -67,7 +68,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["web"],
-    &["worker", "repos"],
+    &["worker", "repos", "reports"],
     &["plan"],
     &["heal"],
     &["backup", "retention", "telemetry"],

@@ -295,7 +295,7 @@ async fn submit(store: &Store, number: usize, arrival: &Arrival) -> Result<()> {
         base: None,
     };
     let submission =
-        Submission { run, priority: arrival.priority, key: None, delay: Duration::ZERO, proposes: None };
+        Submission { run, priority: arrival.priority, key: None, delay: Duration::ZERO, proposes: None, heals: None };
     let event = NewEvent::new(store.now(), "submitted", serde_json::json!({}));
     store.submit(&submission, &event).await.map(drop)
 }

@@ -170,7 +170,7 @@ async fn submit(store: &Store, repo: &str) -> Result<()> {
         base: None,
     };
     let submission =
-        Submission { run, priority: Priority::Normal, key: None, delay: Duration::ZERO, proposes: None };
+        Submission { run, priority: Priority::Normal, key: None, delay: Duration::ZERO, proposes: None, heals: None };
     store.submit(&submission, &NewEvent::new(store.now(), "submitted", serde_json::json!({}))).await.map(drop)
 }
 

@@ -112,6 +112,7 @@ impl Listener for Tree {
                     Phase::Baseline if *round > 1 => "confirming",
                     Phase::Baseline => "baseline",
                     Phase::Attempt => "verifying",
+                    Phase::Reproduce => "reproducing",
                     Phase::Minimise => "minimising",
                     Phase::Proof => "proving",
                 };
@@ -266,6 +267,7 @@ impl Teller {
                     Phase::Setup => (STEP, "setup    "),
                     Phase::Base => (STEP, "base     "),
                     Phase::Attempt => (INNER, "verify "),
+                    Phase::Reproduce => (INNER, "reproduce "),
                     Phase::Baseline | Phase::Minimise | Phase::Proof => (STEP, "prove    "),
                 };
                 std::iter::once(verdict(stem, name, outcome, run)).chain(reached(stem, outcome)).collect()
@@ -344,7 +346,9 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
                 let head = format!("{} {}", paint(STRONG, "run"), paint(STRONG, short(&run.id)));
                 Row::new("", head).shows(Style::new(), &format!(" · {}", spec.goal.run.display()))
             }
-            Trigger::Ticket { title, .. } | Trigger::Proposal { title, .. } => {
+            Trigger::Ticket { title, .. }
+            | Trigger::Proposal { title, .. }
+            | Trigger::Incident { title, .. } => {
                 let head = format!("{} {}", paint(STRONG, "run"), paint(STRONG, short(&run.id)));
                 Row::new("", head).shows(Style::new(), &format!(" · {title}"))
             }

@@ -12,6 +12,7 @@ mod database;
 mod feed;
 mod figures;
 mod halts;
+mod incidents;
 mod in_use;
 mod lease;
 mod listing;
@@ -49,6 +50,9 @@ pub use database::{TooOld, failures};
 pub use feed::Fed;
 pub use figures::{CategorySum, CostSum, DayOutcome, Dealt, FixerSum};
 pub use halts::{Halt, Halted, halt_in};
+pub use incidents::{
+    IncidentFilter, IncidentPatch, IncidentRow, NewIncident, Reported, incident_out_of_turn,
+};
 pub use in_use::{InUse, RESTORING};
 pub use lease::{Lease, Lock, run_dir};
 use listing::escaped;

@@ -36,7 +36,7 @@ pub use operators::{Watched, serve_operators};
 pub use server::serve;
 
 use crate::clock::Clock;
-use crate::config::Effective;
+use crate::config::{Effective, Environment, IncidentRules};
 use crate::objects::Objects;
 use crate::redact::Redactor;
 use crate::repos::Look;
@@ -158,6 +158,10 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// Takes secrets out of what is shown.
     pub redactor: Redactor,
+    /// What the process was started with: git runs by it.
+    pub environment: Environment,
+    /// What is done about incidents by itself.
+    pub incidents: IncidentRules,
     /// What is in force, for people.
     pub settings: Vec<Effective>,
     /// What can be done to runs.
