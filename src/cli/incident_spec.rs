@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::heal::{Ground, Options};
 use super::proposal_spec::Unfit;
-use crate::config::{GOAL, Tier};
+use crate::config::{GOAL, Ruling, Tier};
 use crate::context::prompts;
 use crate::landing::Land;
 use crate::outcome::{Check, CommandLine};
@@ -90,11 +90,16 @@ fn trigger(incident: &IncidentRow, replay: bool) -> Result<Trigger> {
     })
 }
 
-/// What happened in production is repaired by the rules of production, wherever that is done.
+/// What happened in production is repaired by the rules of production, wherever that is done, and never without a person.
 fn strict(ground: &Ground, incident: &IncidentRow, mut spec: Spec) -> Spec {
     let named = incident.environment.as_deref().unwrap_or_default();
     if named.to_ascii_lowercase().starts_with("prod") && spec.governance.environment < Tier::Production {
         spec.governance = ground.session.settings.user.governance.within(&ground.root, Tier::Production);
+    }
+    let governance = &mut spec.governance;
+    if governance.environment == Tier::Production {
+        // However small it is: a person says when a program in production changes.
+        governance.rulings[0] = governance.rulings[0].max(Ruling::Approve);
     }
     spec
 }

@@ -354,6 +354,9 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
             }
             Trigger::Subtask { .. } => return None,
         },
+        Event::Baseline(Baseline::Green) if run.is_feature() => {
+            said(STEP, DIM, "green: ", "what is to be shown is not shown yet")
+        }
         Event::Baseline(Baseline::Green) => Row::new(STEP, paint(GOOD, "green already")),
         Event::Baseline(Baseline::Flaky { what }) => said(
             STEP,

@@ -12,6 +12,7 @@ mod durability;
 mod faults;
 mod governance;
 mod heal;
+mod incidents;
 mod injection;
 mod landing;
 mod languages;
