@@ -55,7 +55,12 @@ pub struct Taken {
 ///
 /// # Errors
 /// A [`Fault`] where there is nothing in the report, or the repo has too many incidents.
-pub async fn take(store: &Store, redactor: &Redactor, environment: &Environment, told: Told) -> Result<Taken> {
+pub async fn take(
+    store: &Store,
+    redactor: &Redactor,
+    environment: &Environment,
+    told: Told,
+) -> Result<Taken> {
     let Told { repo, mut report, mut context, source, environment: tier, release } = told;
     if report.error.trim().is_empty() && report.stack_trace.trim().is_empty() && report.trace.is_none() {
         return Err(Fault::usage("the report says nothing: give error or stack_trace").into());
@@ -139,7 +144,9 @@ pub async fn held_back(
     let since = store.now().checked_sub(SignedDuration::from_hours(24))?;
     let runs = store.incident_runs_since(&incident.repo, since).await?;
     Ok((runs >= rules.runs_per_day).then(|| {
-        format!("the repo had {runs} runs for incidents in 24 hours, as many as [incidents] runs_per_day allows")
+        format!(
+            "the repo had {runs} runs for incidents in 24 hours, as many as [incidents] runs_per_day allows"
+        )
     }))
 }
 

@@ -153,7 +153,8 @@ impl Exec {
         }
         self.heal(&incident, ended).await?;
         let incident = session.store.incident(&incident.id).await?;
-        let reason = incident.reason.as_deref().map(|why| format!(": {}", line(why, 400))).unwrap_or_default();
+        let reason =
+            incident.reason.as_deref().map(|why| format!(": {}", line(why, 400))).unwrap_or_default();
         match incident.state {
             State::Fixed if matches!(self.land, Land::Worktree | Land::Commit) => Ok(true),
             State::Fixed => {
@@ -163,11 +164,17 @@ impl Exec {
             }
             State::AwaitingApproval => {
                 let run = incident.run.as_deref().map(short).unwrap_or_default();
-                told(CARE, &format!("what heals it is proven and waits{reason}; to land it: regreen approve {run}"));
+                told(
+                    CARE,
+                    &format!("what heals it is proven and waits{reason}; to land it: regreen approve {run}"),
+                );
                 Ok(false)
             }
             _ => {
-                told(CARE, &format!("it was not healed{reason}; to see what was tried: regreen incidents show {id}"));
+                told(
+                    CARE,
+                    &format!("it was not healed{reason}; to see what was tried: regreen incidents show {id}"),
+                );
                 Ok(false)
             }
         }
@@ -179,8 +186,7 @@ impl Exec {
         let seconds = (ended.ran.as_secs() * 2 + 5).min(REPLAY);
         let command = resolved(&self.command);
         let id = new_id();
-        let spec =
-            by_replay(&ground, &self.options, &id, incident, &command, seconds, &self.land).await?;
+        let spec = by_replay(&ground, &self.options, &id, incident, &command, seconds, &self.land).await?;
         let models = spec.ladder.iter().any(|rung| rung.model);
         let run = self.drive(&ground, &id, spec).await?;
         if run.baseline == Some(Baseline::Red) || !models {

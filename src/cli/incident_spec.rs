@@ -28,7 +28,10 @@ pub(super) async fn by_test(
     let known = ground.all_checks(options);
     let mut checks: Vec<Check> = in_order(&known).into_iter().cloned().collect();
     let Some(at) = checks.iter().position(|check| check.name.contains("test")) else {
-        return Err(Unfit::new("the repo has no check with `test` in its name that could show it: regreen.toml names them").into());
+        return Err(Unfit::new(
+            "the repo has no check with `test` in its name that could show it: regreen.toml names them",
+        )
+        .into());
     };
     let goal = checks.remove(at);
     let mut spec = ground.spec(options, id, trigger(incident, false)?, goal, checks, land).await?;

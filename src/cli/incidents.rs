@@ -74,6 +74,11 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Addresses that Sentry's SDKs deliver to, one for each repo
+    Dsn {
+        #[command(subcommand)]
+        what: Dsn,
+    },
     /// Have a worker heal an incident
     Heal {
         /// The incident: its id, or the end of it
@@ -88,6 +93,29 @@ enum What {
     Open {
         /// The incident: its id, or the end of it
         incident: String,
+    },
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Dsn {
+    /// Make one and print it, once
+    Create {
+        #[command(flatten)]
+        place: super::Place,
+        /// Where programs reach `regreen serve`
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4310")]
+        url: String,
+    },
+    /// List them, without their keys
+    List {
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have one count no more
+    Revoke {
+        /// Its number: the end of the DSN
+        project: u64,
     },
 }
 
@@ -119,6 +147,7 @@ impl Incidents {
                 }
                 Ok(Exit::Green)
             }
+            Some(What::Dsn { what }) => dsn(&session, what).await,
             Some(What::Ignore { incident }) => moved(&session, &incident, Act::Ignore).await,
             Some(What::Open { incident }) => moved(&session, &incident, Act::Open).await,
             Some(What::Report { place, error, environment, release, from, no_heal, json }) => {
@@ -134,8 +163,7 @@ impl Incidents {
                 let (repo, _) = super::submit::place(&place.repo).await?;
                 let stack_trace = String::from_utf8_lossy(&bytes).into_owned();
                 let report = Report { error, stack_trace, ..Report::default() };
-                let told =
-                    Told { repo, report, context: json!({}), source: "cli", environment, release };
+                let told = Told { repo, report, context: json!({}), source: "cli", environment, release };
                 report_it(&session, told, !no_heal, json).await
             }
         }
@@ -161,11 +189,68 @@ async fn report_it(session: &Session, told: Told, heal: bool, json: bool) -> Res
         return Ok(Exit::Green);
     }
     out(&incident.id)?;
-    say(&format!("{}: {}", if taken.new { "a new incident" } else { "a known incident" }, line(&incident.title, 300)));
+    say(&format!(
+        "{}: {}",
+        if taken.new { "a new incident" } else { "a known incident" },
+        line(&incident.title, 300)
+    ));
     say(&match held {
         Some(why) => format!("no run takes it up: {}", line(&why, 400)),
         None => format!("a `regreen worker` heals it; to follow it: regreen logs -f {}", run_of(&incident)),
     });
+    Ok(Exit::Green)
+}
+
+async fn dsn(session: &Session, what: Dsn) -> Result<Exit> {
+    match what {
+        Dsn::Create { place, url } => {
+            let wrong = |why: &str| {
+                Fault::usage(format!("--url {url}: {why}"))
+                    .hint("give it as programs reach it: https://regreen.example.org")
+            };
+            let parsed = reqwest::Url::parse(&url).map_err(|error| wrong(&error.to_string()))?;
+            let host = parsed.host_str().filter(|_| matches!(parsed.scheme(), "http" | "https"));
+            let host = host.ok_or_else(|| wrong("it begins with neither http:// nor https://"))?;
+            if parsed.path() != "/" || parsed.query().is_some() || !parsed.username().is_empty() {
+                return Err(wrong("it has more than a host and a port").into());
+            }
+            let (repo, _) = super::submit::place(&place.repo).await?;
+            let repo = repo.to_string_lossy();
+            let (key, hash) = crate::web::mint_key()?;
+            let project = session.store.add_sentry_key(&repo, &hash, &crate::process::user()).await?;
+            record(session, "incidents dsn create", &format!("{repo} ({project})")).await?;
+            let port = parsed.port().map(|port| format!(":{port}")).unwrap_or_default();
+            super::paint::out_exact(&format!("{}://{key}@{host}{port}/{project}\n", parsed.scheme()))?;
+            say("whoever has it may report incidents of this repo, and nothing else; it is not shown again");
+        }
+        Dsn::List { json } => {
+            let keys = session.store.sentry_keys().await?;
+            if json {
+                for key in &keys {
+                    out(&serde_json::to_string(key)?)?;
+                }
+                return Ok(Exit::Green);
+            }
+            let mut rows = vec![["PROJECT", "REPO", "MADE (UTC)", "BY", "STATE"].map(String::from).to_vec()];
+            for key in &keys {
+                let state =
+                    if key.revoked_at.is_some() { paint(DIM, "revoked") } else { paint(GOOD, "valid") };
+                rows.push(vec![
+                    key.project.to_string(),
+                    line(&key.repo, 200),
+                    key.created_at.strftime("%Y-%m-%d %H:%M").to_string(),
+                    line(&key.created_by, 64),
+                    state,
+                ]);
+            }
+            out(&table(&rows, Page::of_stdout()))?;
+        }
+        Dsn::Revoke { project } => {
+            session.store.revoke_sentry_key(project).await?;
+            record(session, "incidents dsn revoke", &project.to_string()).await?;
+            say(&format!("{} the DSN of the project {project} is valid no more", paint(GOOD, "✔")));
+        }
+    }
     Ok(Exit::Green)
 }
 
@@ -244,7 +329,15 @@ async fn show(session: &Session, incident: &IncidentRow, json: bool) -> Result<E
         ("repo", line(&incident.repo, 300)),
         ("kind", format!("{}, {}", incident.category, incident.severity)),
         ("why", line(&incident.why, 400)),
-        ("seen", format!("{} times, {} to {}", incident.count, moment(incident.first_seen), moment(incident.last_seen))),
+        (
+            "seen",
+            format!(
+                "{} times, {} to {}",
+                incident.count,
+                moment(incident.first_seen),
+                moment(incident.last_seen)
+            ),
+        ),
     ];
     for (name, value) in [
         ("reason", &incident.reason),

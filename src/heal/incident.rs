@@ -32,7 +32,9 @@ pub(super) async fn not_reproduced(
     patch: &Patch,
 ) -> Result<Option<String>> {
     let run = journal.run();
-    let Trigger::Incident { exception, files, replay: false, .. } = &run.spec.trigger else { return Ok(None) };
+    let Trigger::Incident { exception, files, replay: false, .. } = &run.spec.trigger else {
+        return Ok(None);
+    };
     let mut tests = Patch::new();
     for (path, change) in patch.iter().filter(|(path, _)| is_test_path(path)) {
         tests.set(path.clone(), change.clone());
@@ -47,7 +49,9 @@ pub(super) async fn not_reproduced(
         Verdict::Green => {
             Some("the tests pass without the repair, too: they do not reproduce the incident".to_owned())
         }
-        Verdict::Infra { reason, .. } => Some(format!("whether the tests reproduce it is not known: {reason}")),
+        Verdict::Infra { reason, .. } => {
+            Some(format!("whether the tests reproduce it is not known: {reason}"))
+        }
         Verdict::Red if tells(&outcome, exception, files) => None,
         Verdict::Red => Some(format!(
             "the tests fail without the repair, but not by {exception} in {}: {}",

@@ -21,7 +21,8 @@ const FOREIGN: &[&str] = &[
     "vendor",
 ];
 /// Beginnings of what a language brings itself.
-const BUILT_IN: &[&str] = &["node:", "<", "internal/", "/usr/lib/", "/usr/local/lib/", "/usr/local/go/", "/rustc/"];
+const BUILT_IN: &[&str] =
+    &["node:", "<", "internal/", "/usr/lib/", "/usr/local/lib/", "/usr/local/go/", "/rustc/"];
 
 /// The files that a repo has.
 #[derive(Debug, Clone)]

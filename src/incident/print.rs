@@ -14,11 +14,15 @@ const MOST_CALLS: usize = 12;
 
 /// What compilers number anew with every build.
 static NUMBERED: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"0x[0-9a-fA-F]+|::h[0-9a-f]{16}$|(?:\$|\.func|#|\{closure#)\d+(?:\.\d+)*|\blambda\$(\w+)\$\d+").expect("a constant pattern")
+    Regex::new(
+        r"0x[0-9a-fA-F]+|::h[0-9a-f]{16}$|(?:\$|\.func|#|\{closure#)\d+(?:\.\d+)*|\blambda\$(\w+)\$\d+",
+    )
+    .expect("a constant pattern")
 });
 
 /// Types that say nothing: what is said counts with them.
-const VAGUE: &[&str] = &["", "panic", "fatal error", "Error", "Exception", "RuntimeError", "RuntimeException", "crash"];
+const VAGUE: &[&str] =
+    &["", "panic", "fatal error", "Error", "Exception", "RuntimeError", "RuntimeException", "crash"];
 
 /// The fingerprint of what happened: its types and the calls of this codebase, without lines, columns and addresses. Lower-case hexadecimal,
 /// 32 characters.
@@ -49,12 +53,18 @@ pub fn print(trace: Option<&Trace>, title: &str, tracked: &Tracked<'_>) -> Strin
 /// The calls of a link that tell it apart: the repo's own; where there are none, all.
 fn calls(link: &Trace, tracked: &Tracked<'_>) -> Vec<String> {
     let function = |name: &str| NUMBERED.replace_all(name, "").trim_start_matches("async ").to_owned();
-    let own = link.frames.iter().filter_map(|frame| {
-        Some(format!("{}\u{1f}{}", tracked.find(frame)?, function(&frame.function)))
-    });
+    let own = link
+        .frames
+        .iter()
+        .filter_map(|frame| Some(format!("{}\u{1f}{}", tracked.find(frame)?, function(&frame.function))));
     let mut calls: Vec<String> = own.collect();
     if calls.is_empty() {
-        calls = link.frames.iter().map(|frame| function(&frame.function)).filter(|name| !name.is_empty()).collect();
+        calls = link
+            .frames
+            .iter()
+            .map(|frame| function(&frame.function))
+            .filter(|name| !name.is_empty())
+            .collect();
     }
     // A recursion's depth is chance.
     calls.dedup();

@@ -2,7 +2,14 @@ use super::*;
 use crate::trace::{Frame, Language};
 use proptest::prelude::*;
 
-const FILES: &[&str] = &["main.py", "shop/cart.py", "shop/stats/mean.py", "web/src/cart.ts", "java/com/acme/Cart.java", "src/lib.rs"];
+const FILES: &[&str] = &[
+    "main.py",
+    "shop/cart.py",
+    "shop/stats/mean.py",
+    "web/src/cart.ts",
+    "java/com/acme/Cart.java",
+    "src/lib.rs",
+];
 
 fn tracked() -> Tracked<'static> {
     Tracked::new("/srv/shop", FILES.iter().copied())
@@ -13,7 +20,9 @@ fn report(text: &str) -> Report {
 }
 
 fn python(file: &str, line: u32, function: &str, raised: &str) -> String {
-    format!("Traceback (most recent call last):\n  File \"{file}\", line {line}, in {function}\n    x\n{raised}\n")
+    format!(
+        "Traceback (most recent call last):\n  File \"{file}\", line {line}, in {function}\n    x\n{raised}\n"
+    )
 }
 
 #[test]
@@ -57,7 +66,10 @@ fn frames_are_found_wherever_the_program_ran() {
 
 #[test]
 fn a_fault_of_this_code_is_told_from_one_outside() {
-    let own = understand(&report(&python("/app/shop/cart.py", 7, "total", "ZeroDivisionError: division by zero")), &tracked());
+    let own = understand(
+        &report(&python("/app/shop/cart.py", 7, "total", "ZeroDivisionError: division by zero")),
+        &tracked(),
+    );
     assert!(own.blame.own, "{own:?}");
     assert_eq!(own.blame.place.as_deref(), Some("shop/cart.py:7"));
     assert_eq!((own.class.category, own.class.severity), (Category::Bug, Severity::High));
@@ -71,7 +83,11 @@ fn a_fault_of_this_code_is_told_from_one_outside() {
     ] {
         let outside = understand(&report(&python("/app/shop/cart.py", 7, "total", raised)), &tracked());
         assert!(!outside.blame.own && outside.class.category == category, "{raised}: {outside:?}");
-        assert_eq!(outside.blame.place.as_deref(), Some("shop/cart.py:7"), "where to look is known all the same");
+        assert_eq!(
+            outside.blame.place.as_deref(),
+            Some("shop/cart.py:7"),
+            "where to look is known all the same"
+        );
     }
     let package = understand(&report(&python("/usr/lib/python3/x.py", 7, "f", "KeyError: 1")), &tracked());
     assert!(!package.blame.own, "{package:?}");
@@ -91,10 +107,17 @@ fn what_an_own_call_led_to_is_found_behind_its_causes() {
 
 #[test]
 fn how_bad_it_is_depends_on_whether_the_program_ended() {
-    let of = |fatal| understand(&Report { fatal, ..report(&python("main.py", 1, "f", "ValueError: x")) }, &tracked());
+    let of = |fatal| {
+        understand(&Report { fatal, ..report(&python("main.py", 1, "f", "ValueError: x")) }, &tracked())
+    };
     assert_eq!(of(Some(false)).class.severity, Severity::Medium);
     assert_eq!(of(Some(true)).class.severity, Severity::High);
-    let crash = understand(&report("==1==ERROR: AddressSanitizer: heap-use-after-free on address 0x1\n    #0 0x1 in f /app/src/lib.rs:3\n"), &tracked());
+    let crash = understand(
+        &report(
+            "==1==ERROR: AddressSanitizer: heap-use-after-free on address 0x1\n    #0 0x1 in f /app/src/lib.rs:3\n",
+        ),
+        &tracked(),
+    );
     assert_eq!(crash.class.severity, Severity::Critical);
 }
 
@@ -108,15 +131,34 @@ fn the_fingerprint_holds_though_lines_addresses_and_folders_change() {
     assert_ne!(first, print(&python("/app/shop/cart.py", 7, "total", "TypeError: 'a'")));
     assert_ne!(first, print(&python("/app/main.py", 7, "total", "KeyError: 'a'")));
     let rust = |line: u32, hash: &str, said: &str| {
-        print(&format!("thread 'main' panicked at src/lib.rs:{line}:1:\n{said}\nstack backtrace:\n   0: a::f::h{hash}\n             at ./src/lib.rs:{line}:1\n"))
+        print(&format!(
+            "thread 'main' panicked at src/lib.rs:{line}:1:\n{said}\nstack backtrace:\n   0: a::f::h{hash}\n             at ./src/lib.rs:{line}:1\n"
+        ))
     };
-    assert_eq!(rust(1, "0123456789abcdef", "no item 12345678"), rust(9, "fedcba9876543210", "no item 87654321"));
-    assert_ne!(rust(1, "0123456789abcdef", "boom"), rust(1, "0123456789abcdef", "bang"), "a panic is told apart by what it says");
+    assert_eq!(
+        rust(1, "0123456789abcdef", "no item 12345678"),
+        rust(9, "fedcba9876543210", "no item 87654321")
+    );
+    assert_ne!(
+        rust(1, "0123456789abcdef", "boom"),
+        rust(1, "0123456789abcdef", "bang"),
+        "a panic is told apart by what it says"
+    );
 }
 
 #[test]
 fn every_state_can_be_reached_and_is_read_as_it_is_written() {
-    let acts = [Act::Seen, Act::Heal, Act::Wait, Act::Land, Act::Fail, Act::Quiet, Act::RollBack, Act::Ignore, Act::Open];
+    let acts = [
+        Act::Seen,
+        Act::Heal,
+        Act::Wait,
+        Act::Land,
+        Act::Fail,
+        Act::Quiet,
+        Act::RollBack,
+        Act::Ignore,
+        Act::Open,
+    ];
     let mut seen = vec![State::Open, State::Outside];
     let mut at = 0;
     while at < seen.len() {
@@ -133,7 +175,10 @@ fn every_state_can_be_reached_and_is_read_as_it_is_written() {
         assert_eq!(State::parse(state.as_str()).unwrap(), state);
         assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         // Nothing lands of what no run works on, and nothing that people put aside comes back by itself.
-        assert_eq!(state.after(Act::Land).is_some(), matches!(state, State::Healing | State::AwaitingApproval));
+        assert_eq!(
+            state.after(Act::Land).is_some(),
+            matches!(state, State::Healing | State::AwaitingApproval)
+        );
         assert_eq!(state.after(Act::Seen).is_some(), matches!(state, State::Fixed | State::Closed));
     }
 }

@@ -63,9 +63,8 @@ impl Ended {
 /// # Errors
 /// Where it cannot be started, or waiting for it fails.
 pub async fn pass_through(argv: &[String]) -> io::Result<Ended> {
-    let (program, arguments) = argv
-        .split_first()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no program to run"))?;
+    let (program, arguments) =
+        argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no program to run"))?;
     // Before it is started, so that none is lost.
     let mut passed = Passed::new()?;
     #[allow(clippy::disallowed_methods)] // the one place for it

@@ -218,21 +218,25 @@ impl Store {
         Ok(Reported { row, new: known.is_none() })
     }
 
-    /// Has `run` take the incident up, as part of its submission; `false` where that cannot happen to it as it stands.
+    /// Has `run` take the incident up, as part of its submission.
     pub(super) async fn take_up(
         &self,
         transaction: &mut Transaction,
         incident: &str,
         run: &str,
         at: Timestamp,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let row = query("SELECT state FROM incidents WHERE id = $1 @lock").bind(incident);
         let row = row.first(&mut *transaction).await?.ok_or_else(|| no_incident(incident))?;
         let state = State::parse(&row.get::<String>("state")?)?;
         if state == State::Healing || state.after(Act::Heal).is_none() {
-            return Ok(false);
+            return Err(incident_out_of_turn(state).into());
         }
-        query("UPDATE runs SET incident = $2 WHERE id = $1").bind(run).bind(incident).execute(&mut *transaction).await?;
+        query("UPDATE runs SET incident = $2 WHERE id = $1")
+            .bind(run)
+            .bind(incident)
+            .execute(&mut *transaction)
+            .await?;
         query(
             "UPDATE incidents SET state = 'healing', reason = NULL, run = $2, updated_at = $3 WHERE id = $1",
         )
@@ -240,8 +244,8 @@ impl Store {
         .bind(run)
         .bind(moment(at))
         .execute(transaction)
-        .await?;
-        Ok(true)
+        .await
+        .map(drop)
     }
 
     /// What a person says to an incident: [`Act::Ignore`] or [`Act::Open`].
@@ -411,17 +415,26 @@ impl IncidentPatch {
     /// Writes what follows for the incident that `run` is for.
     pub(super) async fn write(&self, transaction: &mut Transaction, run: &str, now: &str) -> Result<()> {
         let row = match &self.id {
-            Some(id) => query("SELECT id, state FROM incidents WHERE id = $1 @lock").bind(id),
-            None => query("SELECT id, state FROM incidents WHERE run = $1 @lock").bind(run),
+            Some(id) => query("SELECT id, state, run FROM incidents WHERE id = $1 @lock").bind(id),
+            None => query("SELECT id, state, run FROM incidents WHERE run = $1 @lock").bind(run),
         };
         let Some(row) = row.first(&mut *transaction).await? else { return Ok(()) };
         let state = State::parse(&row.get::<String>("state")?)?;
+        let has: Option<String> = row.get("run")?;
+        if self.act == Act::Heal && state == State::Healing && has.as_deref() != Some(run) {
+            // Two programs that crash at the same moment: one run heals for both.
+            return Err(incident_out_of_turn(state).into());
+        }
         // The last word on it was another one: what the run still does changes nothing.
         let Some(next) = state.after(self.act) else { return Ok(()) };
         let id: String = row.get("id")?;
         let begins = self.act == Act::Heal;
         if begins {
-            query("UPDATE runs SET incident = $2 WHERE id = $1").bind(run).bind(&id).execute(&mut *transaction).await?;
+            query("UPDATE runs SET incident = $2 WHERE id = $1")
+                .bind(run)
+                .bind(&id)
+                .execute(&mut *transaction)
+                .await?;
         }
         query(
             "UPDATE incidents SET state = $2, reason = $3, run = $4, tries = tries + $5, tried = COALESCE($6, tried), \
@@ -488,7 +501,9 @@ pub fn incident_out_of_turn(state: State) -> Fault {
     match state {
         State::Healing => fault.hint("a run works on it: wait for its end, or call it off"),
         State::AwaitingApproval => fault.hint("what heals it waits for a person: approve or reject that run"),
-        State::Outside | State::Ignored | State::Closed => fault.hint("`regreen incidents open` opens it first"),
+        State::Outside | State::Ignored | State::Closed => {
+            fault.hint("`regreen incidents open` opens it first")
+        }
         _ => fault,
     }
 }

@@ -12,8 +12,8 @@ mod database;
 mod feed;
 mod figures;
 mod halts;
-mod incidents;
 mod in_use;
+mod incidents;
 mod lease;
 mod listing;
 pub mod measure;
@@ -24,6 +24,7 @@ mod reservations;
 mod retention;
 mod rows;
 mod saved;
+mod sentry_keys;
 pub(crate) mod sql;
 mod tokens;
 mod turn;
@@ -50,10 +51,10 @@ pub use database::{TooOld, failures};
 pub use feed::Fed;
 pub use figures::{CategorySum, CostSum, DayOutcome, Dealt, FixerSum};
 pub use halts::{Halt, Halted, halt_in};
+pub use in_use::{InUse, RESTORING};
 pub use incidents::{
     IncidentFilter, IncidentPatch, IncidentRow, NewIncident, Reported, incident_out_of_turn,
 };
-pub use in_use::{InUse, RESTORING};
 pub use lease::{Lease, Lock, run_dir};
 use listing::escaped;
 pub use listing::{Listing, Mark};
@@ -68,6 +69,7 @@ pub use rows::{
     AttemptRow, Called, Event, NewEvent, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status,
 };
 pub use saved::{Seen, look_at};
+pub use sentry_keys::SentryKey;
 pub use tokens::TokenRow;
 pub use turn::Turn;
 pub use waiting::Waiting;

@@ -10,10 +10,12 @@ static HEAD: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?:^|\s)(?:panic: |fatal error: |http: panic serving [^ ]+: )(.*)$")
         .expect("a constant pattern")
 });
-static GOROUTINE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^goroutine \d+(?: gp=\S+ m=\S+(?: mp=\S+)?)? \[[^\]]*\]:$").expect("a constant pattern"));
-static FRAME: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^\t(\S.*\.(?:go|s)):(\d+)(?: \+0x[0-9a-f]+)?$").expect("a constant pattern"));
+static GOROUTINE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^goroutine \d+(?: gp=\S+ m=\S+(?: mp=\S+)?)? \[[^\]]*\]:$").expect("a constant pattern")
+});
+static FRAME: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^\t(\S.*\.(?:go|s)):(\d+)(?: \+0x[0-9a-f]+)?$").expect("a constant pattern")
+});
 
 /// The most lines between the first one and the first goroutine.
 const MESSAGE: usize = 20;
@@ -62,7 +64,9 @@ pub(super) fn at(lines: &[&str], at: usize) -> Option<Found> {
         end += 2;
     }
     let of_runtime = |frame: &Frame| {
-        frame.function == "panic" || frame.function.starts_with("runtime.") || frame.function.starts_with("runtime/")
+        frame.function == "panic"
+            || frame.function.starts_with("runtime.")
+            || frame.function.starts_with("runtime/")
     };
     frames.retain(|frame| !of_runtime(frame));
     // Where a handler recovered and printed, what it did comes before what panicked.

@@ -14,8 +14,9 @@ static FRAME: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^\s*at (?:[\w.@-]+/{1,2})?([\w.$<>-]+)\((?:([^:()]+\.(?:java|kt|kts|scala|groovy|clj)):(\d+)|Native Method|Unknown Source|[^:()]+\.(?:java|kt|scala))\)")
         .expect("a constant pattern")
 });
-static MORE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^\s*\.\.\. \d+ (?:more|common frames omitted)").expect("a constant pattern"));
+static MORE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^\s*\.\.\. \d+ (?:more|common frames omitted)").expect("a constant pattern")
+});
 
 /// The most lines of a message.
 const MESSAGE: usize = 20;

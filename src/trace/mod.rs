@@ -164,6 +164,20 @@ impl Trace {
     }
 }
 
+/// As it is kept where it was told part by part: what ended the program first, its causes behind it.
+impl std::fmt::Display for Trace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (number, link) in self.chain().enumerate() {
+            writeln!(f, "{}{}", if number == 0 { "" } else { "caused by: " }, link.title())?;
+            for frame in &link.frames {
+                let function = if frame.function.is_empty() { "?" } else { &frame.function };
+                writeln!(f, "  at {function} ({}:{})", frame.file, frame.line)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A trace, and the line after its last one.
 pub struct Found {
     /// The trace.

@@ -10,11 +10,11 @@ static SANITIZER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?:ERROR|WARNING): ((?:Address|Leak|Memory|Thread)Sanitizer): ([\w-]+(?: [\w-]+)?)(.*)$")
         .expect("a constant pattern")
 });
-static UNDEFINED: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(\S.*?):(\d+):(\d+): runtime error: (.+)$").expect("a constant pattern")
-});
+static UNDEFINED: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^(\S.*?):(\d+):(\d+): runtime error: (.+)$").expect("a constant pattern"));
 static SIGNAL: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?:received signal |terminated with signal )(SIG[A-Z]+)(?:, (.*?))?\.?$").expect("a constant pattern")
+    Regex::new(r"(?:received signal |terminated with signal )(SIG[A-Z]+)(?:, (.*?))?\.?$")
+        .expect("a constant pattern")
 });
 static TERMINATE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^terminate called after throwing an instance of '([^']+)'").expect("a constant pattern")
@@ -22,10 +22,12 @@ static TERMINATE: LazyLock<Regex> = LazyLock::new(|| {
 static CALL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^\s*#(\d{1,4})\s+(?:0x[0-9a-fA-F]+ (?:in )?)?(.+)$").expect("a constant pattern")
 });
-static AT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^(.+?)(?: \(.*\))? at (\S.*?):(\d+)(?::(\d+))?$").expect("a constant pattern"));
-static BESIDE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^(.+) (/?[^\s()]+?\.\w{1,8}):(\d+)(?::(\d+))?$").expect("a constant pattern"));
+static AT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(.+?)(?: \(.*\))? at (\S.*?):(\d+)(?::(\d+))?$").expect("a constant pattern")
+});
+static BESIDE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(.+) (/?[^\s()]+?\.\w{1,8}):(\d+)(?::(\d+))?$").expect("a constant pattern")
+});
 static GLIBC: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^(\S+?)\(([^()+]*)\+0x[0-9a-fA-F]+\) ?\[0x[0-9a-fA-F]+\]$").expect("a constant pattern")
 });
@@ -40,10 +42,12 @@ pub(super) fn at(lines: &[&str], at: usize) -> Option<Found> {
     let text = line(lines, at);
     if let Some(found) = SANITIZER.captures(text) {
         let (frames, end) = stack(lines, at + 1);
-        let message = format!("{}{}", &found[2], &found[3]);
         let kind = found[2].split(' ').next().unwrap_or_default();
+        // Addresses are those of one run.
+        let message = format!("{}{}", &found[2][kind.len()..], &found[3]);
+        let message = message.split("on ").next().unwrap_or_default().trim_matches([' ', ':']);
         let kind = format!("{}:{kind}", &found[1]);
-        return Some(done(&kind, &message, frames, end));
+        return Some(done(&kind, message, frames, end));
     }
     if let Some(found) = UNDEFINED.captures(text) {
         let (mut frames, end) = stack(lines, at + 1);

@@ -7,8 +7,10 @@ use regex::Regex;
 use super::{Found, Frame, Language, MOST_CAUSES, Trace, line, number};
 
 static HEAD: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?:Uncaught |^Next |^)((?:[A-Za-z_]\w*\\)*[A-Z]\w*)(?:: (.*))? in ([^\s].*?)(?::| on line )(\d+)$")
-        .expect("a constant pattern")
+    Regex::new(
+        r"(?:Uncaught |^Next |^)((?:[A-Za-z_]\w*\\)*[A-Z]\w*)(?:: (.*))? in ([^\s].*?)(?::| on line )(\d+)$",
+    )
+    .expect("a constant pattern")
 });
 static OPEN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?:Uncaught |^Next )((?:[A-Za-z_]\w*\\)*[A-Z]\w*): (.*)$").expect("a constant pattern")
@@ -16,7 +18,8 @@ static OPEN: LazyLock<Regex> = LazyLock::new(|| {
 static TAIL: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^(.*) in (\S.*?):(\d+)$").expect("a constant pattern"));
 static FATAL: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:PHP )?(?:Fatal error|Parse error): {1,2}(.*) in (\S.*?) on line (\d+)$").expect("a constant pattern")
+    Regex::new(r"^(?:PHP )?(?:Fatal error|Parse error): {1,2}(.*) in (\S.*?) on line (\d+)$")
+        .expect("a constant pattern")
 });
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^#\d{1,4} (?:(.+?)\((\d+)\): (.+)|\[internal function\]: (.+)|\{main\})$")
@@ -35,7 +38,10 @@ pub(super) fn at(lines: &[&str], at: usize) -> Option<Found> {
         let fatal = FATAL.captures(text)?;
         let frame = Frame::new(&fatal[2], number(fatal.get(3)), 0, "");
         let kind = if text.contains("Parse error") { "ParseError" } else { "Error" };
-        return Some(Found { trace: Trace::new(Language::Php, kind, &fatal[1]).with(vec![frame]), end: at + 1 });
+        return Some(Found {
+            trace: Trace::new(Language::Php, kind, &fatal[1]).with(vec![frame]),
+            end: at + 1,
+        });
     }
     let mut found = link(lines, at)?;
     for _ in 1..MOST_CAUSES {

@@ -7,7 +7,8 @@ use regex::Regex;
 use super::{Found, Frame, Language, MOST_CAUSES, Trace, line, number};
 
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^\s*(?:from |\d{1,4}: from )?((?:[^\s:][^:]*)):(\d+):in [`']([^']*)'").expect("a constant pattern")
+    Regex::new(r"^\s*(?:from |\d{1,4}: from )?((?:[^\s:][^:]*)):(\d+):in [`']([^']*)'")
+        .expect("a constant pattern")
 });
 static RAISED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^([^\s:][^:]*):(\d+):in [`']([^']*)': (.*?)(?: \(([A-Z][\w:]*)\))?$")

@@ -74,7 +74,8 @@ pub(super) fn at(lines: &[&str], at: usize) -> Option<Found> {
         frames.retain(|frame| !of_runtime(frame));
     }
     if frames.first().is_none_or(|first| first.file.is_empty() || first.line != place.line) {
-        let known = frames.iter().position(|frame| frame.file.ends_with(&place.file) && frame.line == place.line);
+        let known =
+            frames.iter().position(|frame| frame.file.ends_with(&place.file) && frame.line == place.line);
         match known {
             Some(known) => drop(frames.drain(..known)),
             None => frames.insert(0, place),

@@ -32,10 +32,16 @@ web-1  | shop.errors.Broken: no prices
 web-1  | and then some
 "#;
     let trace = only(text);
-    assert_eq!((trace.language, trace.kind.as_str(), trace.short()), (Language::Python, "shop.errors.Broken", "Broken"));
+    assert_eq!(
+        (trace.language, trace.kind.as_str(), trace.short()),
+        (Language::Python, "shop.errors.Broken", "Broken")
+    );
     assert_eq!(calls(&trace), ["/app/main.py:9 main", "/app/main.py:30 <module>"]);
     let cause = trace.cause.unwrap();
-    assert_eq!((cause.title().as_str(), calls(&cause)), ("ZeroDivisionError: division by zero", vec!["/app/shop/cart.py:12 total".to_owned()]));
+    assert_eq!(
+        (cause.title().as_str(), calls(&cause)),
+        ("ZeroDivisionError: division by zero", vec!["/app/shop/cart.py:12 total".to_owned()])
+    );
 }
 
 #[test]
@@ -84,7 +90,10 @@ Node.js v20.1.0
 fn nodes_messages_may_have_lines_and_own_types() {
     let text = "listening\nUnhandled promise:\nshop.PriceError: bad price\n  of two things\n    at f (/a/b.js:1:2)\n    at g (/a/c.js:3:4)\nnext line\n";
     let trace = only(text);
-    assert_eq!((trace.kind.as_str(), trace.message.as_str()), ("shop.PriceError", "bad price\n  of two things"));
+    assert_eq!(
+        (trace.kind.as_str(), trace.message.as_str()),
+        ("shop.PriceError", "bad price\n  of two things")
+    );
     assert_eq!(calls(&trace), ["/a/b.js:1 f", "/a/c.js:3 g"]);
 }
 
@@ -111,7 +120,9 @@ note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose bac
     let trace = only(text);
     assert_eq!((trace.kind.as_str(), trace.message.as_str()), ("panic", "attempt to divide by zero"));
     assert_eq!(calls(&trace), ["./src/stats.rs:4 stats::mean", "./src/main.rs:9 stats::main"]);
-    let bare = only("thread 'main' panicked at src/a.rs:1:2:\nboom\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n");
+    let bare = only(
+        "thread 'main' panicked at src/a.rs:1:2:\nboom\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+    );
     assert_eq!((bare.message.as_str(), calls(&bare)), ("boom", vec!["src/a.rs:1 ".to_owned()]));
     let old = only("thread 'x' panicked at 'boom', src/a.rs:1:2\n");
     assert_eq!((old.message.as_str(), calls(&old)), ("boom", vec!["src/a.rs:1 ".to_owned()]));
@@ -170,7 +181,10 @@ after
     let cause = trace.cause.unwrap();
     assert_eq!(calls(&cause)[0], "com/acme/shop/Prices.kt:12 com.acme.shop.Prices.mean");
     let main = only("Exception in thread \"main\" java.lang.NullPointerException\n\tat A.main(A.java:3)\n");
-    assert_eq!((main.title().as_str(), calls(&main)), ("java.lang.NullPointerException", vec!["A.java:3 A.main".to_owned()]));
+    assert_eq!(
+        (main.title().as_str(), calls(&main)),
+        ("java.lang.NullPointerException", vec!["A.java:3 A.main".to_owned()])
+    );
 }
 
 #[test]
@@ -183,10 +197,17 @@ app.rb:3:in 'Integer#/': divided by 0 (ZeroDivisionError)
     let trace = only(text);
     assert_eq!(trace.title(), "ZeroDivisionError: divided by 0");
     assert_eq!(calls(&trace), ["app.rb:3 Integer#/", "app.rb:3 Stats.mean", "/srv/main.rb:9 <main>"]);
-    let caused = only("b.rb:5:in 'rescue in f': outer (RuntimeError)\n\tfrom b.rb:1:in 'f'\nb.rb:3:in 'f': inner (Shop::Broken)\n\tfrom b.rb:9:in '<main>'\n");
+    let caused = only(
+        "b.rb:5:in 'rescue in f': outer (RuntimeError)\n\tfrom b.rb:1:in 'f'\nb.rb:3:in 'f': inner (Shop::Broken)\n\tfrom b.rb:9:in '<main>'\n",
+    );
     assert_eq!(caused.cause.unwrap().title(), "Shop::Broken: inner");
-    let rails = only("NoMethodError (undefined method 'x' for nil):\n\napp/models/cart.rb:7:in 'Cart#total'\napp/controllers/carts_controller.rb:3:in 'show'\n");
-    assert_eq!(calls(&rails), ["app/models/cart.rb:7 Cart#total", "app/controllers/carts_controller.rb:3 show"]);
+    let rails = only(
+        "NoMethodError (undefined method 'x' for nil):\n\napp/models/cart.rb:7:in 'Cart#total'\napp/controllers/carts_controller.rb:3:in 'show'\n",
+    );
+    assert_eq!(
+        calls(&rails),
+        ["app/models/cart.rb:7 Cart#total", "app/controllers/carts_controller.rb:3 show"]
+    );
 }
 
 #[test]
@@ -206,7 +227,13 @@ Stack trace:
     let trace = only(text);
     assert_eq!((trace.short(), calls(&trace)), ("Broken", vec!["/app/index.php:9 {main}".to_owned()]));
     let cause = trace.cause.unwrap();
-    assert_eq!(calls(&cause), ["/app/src/Stats.php:5 App/Stats->mean".replace("App/", "App\\"), "/app/index.php:3 handle".to_owned()]);
+    assert_eq!(
+        calls(&cause),
+        [
+            "/app/src/Stats.php:5 App/Stats->mean".replace("App/", "App\\"),
+            "/app/index.php:3 handle".to_owned()
+        ]
+    );
     let parse = only("PHP Parse error:  syntax error, unexpected end of file in /app/a.php on line 3\n");
     assert_eq!((parse.kind.as_str(), calls(&parse)), ("ParseError", vec!["/app/a.php:3 ".to_owned()]));
 }
@@ -230,10 +257,19 @@ allocated by thread T0 here:
     assert_eq!((trace.frames.len(), trace.frames[2].module.as_str()), (3, "/lib/x86_64-linux-gnu/libc.so.6"));
     let gdb = "Program received signal SIGSEGV, Segmentation fault.\n0x0000555 in total (list=0x0) at src/total.c:12\n#0  0x0000555555555131 in total (list=0x0) at src/total.c:12\n#1  0x0000555555555155 in main (argc=1, argv=0x7ffe) at src/main.c:5\n";
     let trace = only(gdb);
-    assert_eq!((trace.title().as_str(), calls(&trace)), ("SIGSEGV: Segmentation fault", vec!["src/total.c:12 total".to_owned(), "src/main.c:5 main".to_owned()]));
-    let glibc = "./app(handler+0x1d)[0x401176]\n/lib/libc.so.6(+0x3c050)[0x7f]\n./app(total+0x1d) [0x401196]\n";
+    assert_eq!(
+        (trace.title().as_str(), calls(&trace)),
+        (
+            "SIGSEGV: Segmentation fault",
+            vec!["src/total.c:12 total".to_owned(), "src/main.c:5 main".to_owned()]
+        )
+    );
+    let glibc =
+        "./app(handler+0x1d)[0x401176]\n/lib/libc.so.6(+0x3c050)[0x7f]\n./app(total+0x1d) [0x401196]\n";
     assert_eq!(only(glibc).frames[2].function, "total");
-    let thrown = only("terminate called after throwing an instance of 'std::out_of_range'\n  what():  vector::_M_range_check\n");
+    let thrown = only(
+        "terminate called after throwing an instance of 'std::out_of_range'\n  what():  vector::_M_range_check\n",
+    );
     assert_eq!(thrown.title(), "std::out_of_range: vector::_M_range_check");
     let undefined = only("src/a.cpp:3:7: runtime error: signed integer overflow: 1 + 2147483647\n");
     assert_eq!(calls(&undefined), ["src/a.cpp:3 "]);

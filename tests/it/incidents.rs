@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::project::{Project, Ran};
 use crate::scripted::edit;
-use crate::service::{Served, token};
+use crate::service::{Served, answer, client, token};
 use crate::vendor::{Anthropic, Reply};
 
 fn example(name: &str) -> PathBuf {
@@ -29,7 +29,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The project of an example, with its recorded answers as the only model.
-fn recorded(name: &str) -> Project {
+pub fn recorded(name: &str) -> Project {
     let project = Project::plain(&[]);
     copy(&example(name).join("project"), &project.root);
     project.git(&["init", "-q", "-b", "main"]);
@@ -41,13 +41,13 @@ fn recorded(name: &str) -> Project {
     project
 }
 
-fn incidents(project: &Project) -> Vec<Value> {
+pub fn incidents(project: &Project) -> Vec<Value> {
     let listed = project.regreen(&["incidents", "--all", "--json"]).expect(0).stdout;
     listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[track_caller]
-fn only(project: &Project) -> Value {
+pub fn only(project: &Project) -> Value {
     let mut all = incidents(project);
     assert_eq!(all.len(), 1, "{all:#?}");
     all.remove(0)
@@ -78,9 +78,8 @@ fn a_python_service_that_crashes_gets_a_test_and_a_repair_and_runs_on() {
     assert!(shown.contains("healed") && shown.contains("shop/pricing.py"), "{shown}");
     let run = incident["run"].as_str().unwrap();
     let logged = project.regreen(&["logs", "--json", run]).expect(0);
-    let reproduced = logged.events().into_iter().find(|one| {
-        one["event"] == "checked" && one["phase"] == "reproduce"
-    });
+    let reproduced =
+        logged.events().into_iter().find(|one| one["event"] == "checked" && one["phase"] == "reproduce");
     assert_eq!(reproduced.expect("the tests ran without the repair")["outcome"]["verdict"]["verdict"], "red");
     project.regreen(&["rollback", run]).expect(0);
     assert_eq!(only(&project)["state"], "reopened");
@@ -98,7 +97,11 @@ fn a_node_service_that_crashes_gets_a_test_and_a_repair_and_runs_on() {
         ran.stderr
     );
     let incident = only(&project);
-    assert_eq!((&incident["state"], &incident["kind"]), (&json!("fixed"), &json!("TypeError")), "{incident:#}");
+    assert_eq!(
+        (&incident["state"], &incident["kind"]),
+        (&json!("fixed"), &json!("TypeError")),
+        "{incident:#}"
+    );
     assert!(incident["place"].as_str().unwrap().starts_with("src/greeting.js:"), "{incident:#}");
     assert!(project.read("test/guest.test.js").contains("guest"));
 }
@@ -111,7 +114,11 @@ fn what_crashes_again_in_the_sandbox_is_healed_without_a_model() {
     let ran = project.regreen(&["exec", "--no-model", "--", "python3", "-m", "agenda"]).expect(0);
     assert_eq!(ran.stdout, "07\n", "{}", ran.stderr);
     let incident = only(&project);
-    assert_eq!((&incident["state"], &incident["kind"]), (&json!("fixed"), &json!("ImportError")), "{incident:#}");
+    assert_eq!(
+        (&incident["state"], &incident["kind"]),
+        (&json!("fixed"), &json!("ImportError")),
+        "{incident:#}"
+    );
     assert_eq!(project.regreen(&["exec", "--", "python3", "-m", "agenda"]).expect(0).stdout, "07\n");
     assert_eq!(only(&project)["count"], 1);
 }
@@ -194,7 +201,9 @@ async fn reports_of_one_failure_are_one_incident_that_one_run_heals() {
             "release": release,
         })
     };
-    let post = async |body: &Value| service.send(Method::POST, "/api/v1/incidents", Some(&submitter), Some(body)).await;
+    let post = async |body: &Value| {
+        service.send(Method::POST, "/api/v1/incidents", Some(&submitter), Some(body)).await
+    };
     let first = post(&report("1.0")).await.expect(201);
     let id = first.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(first.header("location"), format!("/api/v1/incidents/{id}"));
@@ -214,15 +223,36 @@ async fn reports_of_one_failure_are_one_incident_that_one_run_heals() {
     let branch = shown["landed"].as_str().unwrap().rsplit(' ').next().unwrap();
     assert!(project.git(&["log", "-1", "--format=%s%n%b", branch]).contains("ZeroDivisionError"));
     let asked = vendor.requests()[0].last_text();
-    assert!(asked.contains("fails by the very same exception") && asked.contains("shop/pricing.py"), "{asked}");
+    assert!(
+        asked.contains("fails by the very same exception") && asked.contains("shop/pricing.py"),
+        "{asked}"
+    );
     assert!(!asked.contains(secret));
     // The version without the fix still runs somewhere; one that should have it is another matter.
     assert_eq!(post(&report("1.0")).await.expect(200).json()["state"], "fixed");
     let again = post(&report("1.1")).await.expect(200).json();
-    assert_eq!((&again["state"], &again["reopened"], &again["count"]), (&json!("healing"), &json!(1), &json!(15)));
+    assert_eq!(
+        (&again["state"], &again["reopened"], &again["count"]),
+        (&json!("healing"), &json!(1), &json!(15))
+    );
     let all = service.get("/api/v1/incidents?state=healing&text=pricing").await.expect(200).json();
     assert_eq!(all["items"].as_array().unwrap().len(), 1, "{all:#}");
     project.never_kept(secret, &[]);
+    let cookie = service.enter().await;
+    let listed = service.page("/incidents?state=healing", &cookie).await.expect(200).text;
+    assert!(
+        listed.contains("ZeroDivisionError: division by zero") && listed.contains("shop/pricing.py:6"),
+        "{listed}"
+    );
+    let page = service.page(&format!("/incidents/{id}"), &cookie).await.expect(200).text;
+    assert!(page.contains("in mean_price") && page.contains("15×") && !page.contains("/heal\""), "{page}");
+    project.regreen(&["cancel", again["run"].as_str().unwrap()]).expect(0);
+    let page = service.page(&format!("/incidents/{id}"), &cookie).await.expect(200).text;
+    let seal = page.split("name=\"seal\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let form = client().post(format!("{}/incidents/{id}/ignore", service.url)).header("cookie", &cookie);
+    let sent = answer(crate::service::form(form, &[("seal", seal)])).await.expect(303);
+    assert_eq!(sent.header("location"), format!("/incidents/{id}?done=ignore"));
+    assert_eq!(only(&project)["state"], "ignored");
 }
 
 #[tokio::test]
@@ -234,7 +264,11 @@ async fn a_test_that_does_not_show_the_crash_does_not_count() {
     );
     let vendor = Anthropic::start([green, other].map(Reply::Text)).await;
     let project = scripted(&vendor);
-    let reported = project.command(&["incidents", "report", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let reported = project
+        .command(&["incidents", "report", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
     let mut reported = reported.unwrap();
     reported.stdin.take().unwrap().write_all(TRACE.as_bytes()).unwrap();
     let output = Ran::of(reported.wait_with_output().unwrap()).expect(0);
@@ -274,7 +308,11 @@ async fn what_happens_in_production_waits_for_a_person() {
 
 #[tokio::test]
 async fn what_could_not_be_healed_is_not_tried_again_on_the_same_commit() {
-    let wrong = edit("shop/pricing.py", "    return sum(prices) / len(prices)", "    return sum(prices) // len(prices)");
+    let wrong = edit(
+        "shop/pricing.py",
+        "    return sum(prices) / len(prices)",
+        "    return sum(prices) // len(prices)",
+    );
     let vendor = Anthropic::start([wrong.clone(), wrong].map(Reply::Text)).await;
     let project = scripted(&vendor);
     let file = project.base().join("crash.log");

@@ -27,6 +27,7 @@ mod project;
 mod proxy;
 mod queue;
 mod scripted;
+mod sentry;
 mod service;
 mod setup;
 mod ticket_ends;

@@ -29,8 +29,14 @@ fn report(print: &str, release: &str) -> NewIncident {
 async fn heal(store: &Store, run: &str, incident: &str) -> Result<Submitted> {
     let new = NewRun { trigger: "incident".into(), status: Status::Queued, ..new_run(run) };
     let heals = Some(incident.to_owned());
-    let submission =
-        Submission { run: new, priority: Priority::High, key: None, delay: Duration::ZERO, proposes: None, heals };
+    let submission = Submission {
+        run: new,
+        priority: Priority::High,
+        key: None,
+        delay: Duration::ZERO,
+        proposes: None,
+        heals,
+    };
     store.submit(&submission, &NewEvent::new(store.now(), "submitted", json!({}))).await
 }
 
@@ -50,10 +56,18 @@ async fn an_incident_goes_its_way(place: Place) {
     assert!(!second.new && second.row.id == "i-p" && second.row.count == 2);
     heal(&store, "r1", "i-p").await.unwrap();
     let refused = heal(&store, "r2", "i-p").await.unwrap_err();
-    assert!(fault(&refused).message.contains("taken care of"), "{refused:?}");
+    assert!(fault(&refused).message.contains("its state is healing"), "{refused:?}");
     assert!(store.run("r2").await.is_err(), "nothing is written then");
-    let begins = IncidentPatch { id: Some("i-p".into()), tried: Some("abc".into()), ..IncidentPatch::of(Act::Heal) };
+    let begins =
+        IncidentPatch { id: Some("i-p".into()), tried: Some("abc".into()), ..IncidentPatch::of(Act::Heal) };
     happens(&store, "r1", begins).await;
+    // Another one that would begin at the same moment does not.
+    let other = IncidentPatch { id: Some("i-p".into()), ..IncidentPatch::of(Act::Heal) };
+    let follows = Projection { incident: Some(other), ..Projection::default() };
+    let begun = NewEvent::new(store.now(), "started", json!({})).with(follows);
+    let refused = store.create(&new_run("r9"), &begun).await.unwrap_err();
+    assert!(fault(&refused).message.contains("its state is healing"), "{refused:?}");
+    assert!(store.run("r9").await.is_err());
     let failed = IncidentPatch { reason: Some("exhausted".into()), ..IncidentPatch::of(Act::Fail) };
     happens(&store, "r1", failed).await;
     let row = store.incident("p").await.unwrap();
@@ -62,7 +76,8 @@ async fn an_incident_goes_its_way(place: Place) {
 
     heal(&store, "r3", "i-p").await.unwrap();
     happens(&store, "r3", IncidentPatch::of(Act::Wait)).await;
-    happens(&store, "r3", IncidentPatch { landed: Some("main".into()), ..IncidentPatch::of(Act::Land) }).await;
+    happens(&store, "r3", IncidentPatch { landed: Some("main".into()), ..IncidentPatch::of(Act::Land) })
+        .await;
     // The first run is over: what it says now is nothing to the incident.
     happens(&store, "r1", IncidentPatch::of(Act::Fail)).await;
     let row = store.incident("i-p").await.unwrap();
@@ -77,12 +92,13 @@ async fn an_incident_goes_its_way(place: Place) {
     let later = row.fixed_at.unwrap().checked_add(Duration::from_secs(1)).unwrap();
     assert_eq!(store.close_quiet(later).await.unwrap(), 1);
     assert_eq!(store.report(&report("p", "1")).await.unwrap().row.state, State::Closed, "the old version");
-    let again = store.report(&NewIncident { stack_trace: "new".into(), ..report("p", "2") }).await.unwrap().row;
+    let again =
+        store.report(&NewIncident { stack_trace: "new".into(), ..report("p", "2") }).await.unwrap().row;
     assert_eq!((again.state, again.reopened, again.count), (State::Reopened, 1, 4));
     assert_eq!((again.stack_trace.as_str(), again.fixed_at), ("new", None));
     assert_eq!(store.move_incident("i-p", Act::Ignore, "by anna").await.unwrap(), State::Ignored);
     assert_eq!(store.report(&report("p", "3")).await.unwrap().row.state, State::Ignored);
-    assert!(fault(&heal(&store, "r4", "i-p").await.unwrap_err()).message.contains("taken care of"));
+    assert!(fault(&heal(&store, "r4", "i-p").await.unwrap_err()).message.contains("its state is ignored"));
     assert_eq!(store.move_incident("i-p", Act::Open, "by anna").await.unwrap(), State::Open);
     let wrong = store.move_incident("i-p", Act::Open, "by anna").await.unwrap_err();
     assert!(fault(&wrong).message.contains("its state is open"), "{wrong:?}");
@@ -93,7 +109,8 @@ async fn of_many_reports_none_is_lost_and_one_run_begins(place: Place) {
     for n in 0..8 {
         let store = place.store().await;
         tasks.push(tokio::spawn(async move {
-            let row = store.report(&NewIncident { id: format!("i{n}"), ..report("p", "1") }).await.unwrap().row;
+            let row =
+                store.report(&NewIncident { id: format!("i{n}"), ..report("p", "1") }).await.unwrap().row;
             heal(&store, &format!("r{n}"), &row.id).await.is_ok()
         }));
     }
@@ -110,7 +127,10 @@ async fn incidents_are_listed_in_pages(place: Place) {
     let store = place.store().await;
     for n in 0..5 {
         let own = n != 3;
-        store.report(&NewIncident { own, title: format!("Error {n}% of_it"), ..report(&n.to_string(), "1") }).await.unwrap();
+        store
+            .report(&NewIncident { own, title: format!("Error {n}% of_it"), ..report(&n.to_string(), "1") })
+            .await
+            .unwrap();
     }
     let all = IncidentFilter::default();
     let first = store.incidents(&all, None, 2).await.unwrap();

@@ -107,7 +107,10 @@ fn panic(
 fn own_frame(line: &str, input: &Input<'_>) -> Option<(String, u32, u32)> {
     let captures = rust::place(line)?;
     let file = input.paths.relative(&captures[1]);
-    input.paths.is_own(&file).then(|| (file, number(Some(&captures[2])), number(captures.get(3).map(|c| c.as_str()))))
+    input
+        .paths
+        .is_own(&file)
+        .then(|| (file, number(Some(&captures[2])), number(captures.get(3).map(|c| c.as_str()))))
 }
 
 /// A test that failed by returning an error, or by not panicking, says so in its section without any place.

@@ -16,6 +16,7 @@ use super::super::problem::Problem;
 use super::super::{App, Shared};
 use super::runs::{cursor_of, mark};
 use super::{Body, Path, Query};
+use crate::fault::{Exit, Fault};
 use crate::incident::{Act, Report, State as Stands};
 use crate::reports::{self, Told};
 use crate::store::{IncidentFilter, IncidentRow};
@@ -246,15 +247,14 @@ pub(super) async fn report(
 }
 
 /// Counts a report, and has a run take it up where that may be: the incident as it stands then, whether it is new, and why no run takes it up.
-async fn taken(
+pub(in super::super) async fn taken(
     shared: &Shared,
     told: Told,
     heal: bool,
     by: &str,
 ) -> Result<(IncidentRow, bool, Option<String>), Problem> {
     let (store, redactor) = (&shared.store, &shared.redactor);
-    let taken =
-        reports::take(store, redactor, &shared.environment, told).await.map_err(Problem::of_action)?;
+    let taken = reports::take(store, redactor, &shared.environment, told).await.map_err(of_report)?;
     let incident = taken.incident;
     if !heal {
         return Ok((incident, taken.new, Some("no run was asked for".to_owned())));
@@ -264,6 +264,15 @@ async fn taken(
         reports::heal(store, redactor, &incident, "branch", by).await.map_err(Problem::of_action)?;
     }
     Ok((store.incident(&incident.id).await?, taken.new, held))
+}
+
+/// What is wrong with a report, or with the number of them.
+fn of_report(error: anyhow::Error) -> Problem {
+    match error.downcast_ref::<Fault>() {
+        Some(fault) if fault.exit == Exit::Usage => Problem::bad_request(fault.message.clone()),
+        Some(fault) if fault.exit == Exit::Limit => Problem::too_many(3600),
+        _ => error.into(),
+    }
 }
 
 /// The repo that is meant.

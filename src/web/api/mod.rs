@@ -170,16 +170,15 @@ async fn scoped(
 
 /// The routes that need none.
 pub(super) fn open_routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/api/v1/openapi.json", get(description))
-        .route("/api/{*path}", axum::routing::any(nowhere))
+    Router::new().route("/api/v1/openapi.json", get(description))
 }
 
 async fn description(State(shared): super::App) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], shared.document.clone()).into_response()
 }
 
-async fn nowhere() -> Problem {
+/// A path of the API that is none.
+pub(super) fn nowhere() -> Problem {
     Problem::not_found("the API has no such path").hint("/api/v1/openapi.json lists them")
 }
 
