@@ -467,15 +467,9 @@ fn ladder(session: &Session, no_model: bool) -> Result<Vec<Rung>> {
             FixerKind::Codefix => "codefix".to_owned(),
             FixerKind::Model | FixerKind::Agent if barred => continue,
             FixerKind::Model => format!("model({})", rung.model.as_deref().unwrap_or("?")),
-            FixerKind::Agent => {
-                return Err(Fault::usage(
-                    "the ladder names an external agent, which this version cannot drive",
-                )
-                .hint("take the rung with fixer = \"agent\" out of the configuration")
-                .into());
-            }
+            FixerKind::Agent => format!("agent({})", rung.provider.as_deref().unwrap_or("?")),
         };
-        let model = rung.fixer == FixerKind::Model;
+        let model = matches!(rung.fixer, FixerKind::Model | FixerKind::Agent);
         ladder.push(Rung { fixer, attempts: rung.attempts, model, place });
     }
     Ok(ladder)
@@ -503,7 +497,10 @@ pub(super) fn fixers(session: &Session, spec: &Spec, redactor: &Redactor) -> Res
                     }
                 }
             }
-            Some(FixerKind::Agent) | None => {
+            Some(FixerKind::Agent) => {
+                Box::new(session.agent(&session.settings.user.ladder[rung.place], redactor)?)
+            }
+            None => {
                 return Err(Fault::usage(format!(
                     "the run's ladder has {}, which is configured no more",
                     rung.fixer

@@ -1,9 +1,10 @@
 //! What every command opens: the settings, the state folder and the store; and the tools of a run.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,16 +15,17 @@ use super::observe::with_observers;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, ProviderKind, Rung, Settings, open_state_dir};
 use crate::fault::{Exit, Fault};
+use crate::fixers::agent::Agent;
 use crate::git::{Repo, Snapshots};
 use crate::heal::{Place, Tools};
 use crate::models::prices::Prices;
-use crate::models::{Kind, Model, ProviderConfig, connect};
+use crate::models::{Gates, Kind, Model, Pace, ProviderConfig, connect};
 use crate::objects::Objects;
 use crate::redact::Redactor;
 use crate::run::Run;
 use crate::run::events::{Spec, Trigger};
 use crate::run::journal::{Journal, Listener, load};
-use crate::sandbox::{Limits, Network, Sandbox};
+use crate::sandbox::{Limits, Network, Registries, Sandbox};
 use crate::scratch::{self, Folder};
 use crate::store::{Lease, RunFilter, Store};
 use crate::usage::Usage;
@@ -352,6 +354,8 @@ impl Session {
         if let Some(timeout) = provider.timeout {
             connection.limits.idle = timeout;
         }
+        let pace = Pace { requests: provider.requests_per_minute, tokens: provider.tokens_per_minute };
+        connection.gate = GATES.of(name, provider.base_url.as_deref(), pace);
         let model = rung.model.as_deref().unwrap_or_default();
         let paid = matches!(kind, Kind::Anthropic | Kind::OpenaiResponses);
         if paid && self.prices()?.cost(model, &Usage::default()).is_none() {
@@ -363,6 +367,36 @@ impl Session {
                 .into());
         }
         connect(&connection, model, &self.redactor())
+    }
+
+    /// The external agent of a rung.
+    ///
+    /// # Errors
+    /// A usage fault where its provider is not configured, or is none that can be driven.
+    pub fn agent(&self, rung: &Rung, redactor: &Redactor) -> Result<Agent> {
+        let name = rung.provider.as_deref().unwrap_or_default();
+        let provider = self.settings.user.providers.get(name).ok_or_else(|| {
+            Fault::usage(format!("the ladder names the provider {name:?}, which is not configured"))
+                .hint(format!("add [providers.{name}] to the configuration"))
+        })?;
+        if provider.kind != ProviderKind::Command {
+            let what = format!("the provider {name:?} is of kind {}", provider.kind.as_str());
+            return Err(Fault::usage(format!("{what}, which this version cannot drive as an agent"))
+                .hint("an agent that is a command has kind = \"command\"")
+                .into());
+        }
+        let secret = |name: &String| Some((name.clone(), self.environment.secret(name)?));
+        let private = self.settings.user.sandbox.private_registries;
+        let hosts = (!provider.hosts.is_empty()).then(|| Registries::named(&provider.hosts, private));
+        let env: BTreeMap<_, _> = provider.pass_env.iter().filter_map(secret).collect();
+        Ok(Agent {
+            name: name.to_owned(),
+            command: provider.command.clone(),
+            redactor: redactor.clone(),
+            env,
+            hosts: hosts.transpose()?.map(Arc::new),
+            timeout: provider.timeout.unwrap_or(AGENT),
+        })
     }
 
     /// The built-in problem matchers, and the user's from `matchers/` beside the configuration file.
@@ -391,10 +425,18 @@ fn redactor_of(environment: &Environment, settings: &Settings) -> Redactor {
     let redactor = Redactor::from_env(environment.pairs());
     let providers = settings.user.providers.values();
     let keys = providers.clone().filter_map(|provider| provider.key(environment).ok().flatten());
-    let keys: Vec<String> = keys.map(|key| key.expose_secret().to_owned()).collect();
+    let passed = providers.clone().flat_map(|provider| &provider.pass_env);
+    let passed = passed.filter_map(|name| environment.secret(name));
+    let keys: Vec<String> = keys.chain(passed).map(|key| key.expose_secret().to_owned()).collect();
     let addresses: Vec<&str> = providers.filter_map(|provider| provider.base_url.as_deref()).collect();
     redactor.with_secrets(keys).with_urls(&addresses.join("\n"))
 }
+
+/// How long an agent may work where nothing else is configured.
+const AGENT: Duration = Duration::from_secs(900);
+
+/// What stands before this process's providers.
+static GATES: LazyLock<Gates> = LazyLock::new(Gates::default);
 
 /// This process's own folder for temporary files.
 static TEMPORARY: Mutex<Option<Folder>> = Mutex::new(None);

@@ -210,7 +210,14 @@ impl Settings {
                 "openai" => &["OPENAI_BASE_URL"],
                 _ => &[],
             };
-            let value = format!("{} at {place}, {key}", provider.kind.as_str());
+            let mut value = format!("{} at {place}, {key}", provider.kind.as_str());
+            for (rate, what) in
+                [(provider.requests_per_minute, "requests"), (provider.tokens_per_minute, "tokens")]
+            {
+                if let Some(rate) = rate {
+                    value.push_str(&format!(", at most {rate} {what} a minute"));
+                }
+            }
             add(&format!("providers.{name}"), value, variables);
         }
         add("budget.run_usd", user.budget.run.to_string(), &[]);

@@ -1,6 +1,7 @@
 //! The user's own file, trusted: providers, the ladder, budgets, the sandbox, policy.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,6 +74,14 @@ pub struct Provider {
     pub timeout: Option<Duration>,
     /// Tokens that its models take at once, where they are not the usual ones.
     pub window: Option<u64>,
+    /// What an agent may reach, as `host` or `host:port`; nothing where it is empty.
+    pub hosts: Vec<String>,
+    /// The variables that an agent gets.
+    pub pass_env: Vec<String>,
+    /// What it may be sent in a minute: requests.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// The same in tokens, those of the longest answer that is allowed included.
+    pub tokens_per_minute: Option<NonZeroU32>,
 }
 
 impl Provider {
@@ -327,8 +336,20 @@ const TOP: &[&str] = &[
     "retention",
     "objects",
 ];
-const PROVIDER: &[&str] =
-    &["kind", "base_url", "key_env", "key_file", "command", "recording", "timeout", "window"];
+const PROVIDER: &[&str] = &[
+    "kind",
+    "base_url",
+    "key_env",
+    "key_file",
+    "command",
+    "recording",
+    "timeout",
+    "window",
+    "hosts",
+    "pass_env",
+    "requests_per_minute",
+    "tokens_per_minute",
+];
 const RUNG: &[&str] = &["fixer", "provider", "model", "attempts", "effort"];
 const LIMITS: &[&str] = &["memory", "processes", "file_size", "output", "check", "run", "attempts"];
 const GUARDS: &[&str] = &["protected", "files", "lines", "file_size"];
@@ -495,6 +516,10 @@ fn built_in_providers(environment: &Environment) -> BTreeMap<String, Provider> {
             recording: None,
             timeout: None,
             window: None,
+            hosts: Vec::new(),
+            pass_env: Vec::new(),
+            requests_per_minute: None,
+            tokens_per_minute: None,
         };
         (name.to_owned(), provider)
     };
@@ -547,6 +572,10 @@ fn provider(
         Some((rest, home)) => home.join(rest),
         None => environment.cwd().join(text),
     };
+    let per_minute = |key| -> Result<Option<NonZeroU32>, Fault> {
+        let rate = section.integer(key, 1..=u64::from(u32::MAX))?;
+        Ok(rate.and_then(|rate| u32::try_from(rate).ok()).and_then(NonZeroU32::new))
+    };
     let provider = Provider {
         name: name.to_owned(),
         kind,
@@ -557,12 +586,31 @@ fn provider(
         recording: section.string("recording")?.map(path),
         timeout: section.duration("timeout")?,
         window: section.integer("window", 1_000..=100_000_000)?,
+        hosts: section.strings("hosts")?.unwrap_or_default(),
+        pass_env: section.strings("pass_env")?.unwrap_or_default(),
+        requests_per_minute: per_minute("requests_per_minute")?,
+        tokens_per_minute: per_minute("tokens_per_minute")?,
     };
     if let Some(variable) = &provider.key_env
         && !variable.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     {
         // Whoever pastes a key here must not see it again in a log.
         return Err(section.wrong("key_env", "must be the name of a variable, never the key itself"));
+    }
+    let agent = matches!(kind, Acp | Command);
+    if !agent && !(provider.hosts.is_empty() && provider.pass_env.is_empty()) {
+        return Err(section.wrong("hosts", "and pass_env are for agents"));
+    }
+    let is_variable = |name: &String| {
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !matches!(name.as_str(), "PATH" | "HOME" | "SHELL")
+            && !["LD_", "REGREEN_", "GIT_"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    if !provider.pass_env.iter().all(is_variable) {
+        return Err(
+            section.wrong("pass_env", "must be names of variables that change nothing about the sandbox")
+        );
     }
     match kind {
         Anthropic | OpenaiResponses | OpenaiChat => check_url(&provider, section)?,

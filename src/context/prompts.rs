@@ -27,12 +27,17 @@ pub const PLAN: &str = "plan.md.jinja";
 /// What a model is told of an incident.
 pub const INCIDENT: &str = "incident.md.jinja";
 
+/// What an external agent is asked.
+pub const AGENT: &str = "agent.md.jinja";
+
 const FILES: &[(&str, &str)] = &[
+    (AGENT, include_str!("../../prompts/agent.md.jinja")),
     (FIX_SYSTEM, include_str!("../../prompts/fix-system.md.jinja")),
     (FIX, include_str!("../../prompts/fix.md.jinja")),
     (FIX_RETRY, include_str!("../../prompts/fix-retry.md.jinja")),
     (FIX_SECOND, include_str!("../../prompts/fix-second.md.jinja")),
     (FIX_CONTINUE, include_str!("../../prompts/fix-continue.md.jinja")),
+    ("fix-never.md.jinja", include_str!("../../prompts/fix-never.md.jinja")),
     ("fix-context.md.jinja", include_str!("../../prompts/fix-context.md.jinja")),
     (IMPLEMENT_SYSTEM, include_str!("../../prompts/implement-system.md.jinja")),
     (IMPLEMENT, include_str!("../../prompts/implement.md.jinja")),

@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
             return Ok(true);
         }
         if let Some(rest) = command("RENAME")
-            && let Some((from, to)) = ["->", "→", "=>"].iter().find_map(|arrow| rest.split_once(arrow))
+            && let Some((from, to)) = renaming(rest)
             && let (Some(from), Some(to)) = (header::operand(from), header::operand(to))
         {
             self.parsed.edits.push(Edit::Rename { from: edit_path(&from)?, to: edit_path(&to)? });
@@ -183,6 +183,15 @@ impl<'a> Reader<'a> {
         }
         cut(words.trim(), LONGEST_EXPLANATION).to_owned()
     }
+}
+
+/// The two names of a renaming. Between back quotes an arrow is part of a name.
+fn renaming(rest: &str) -> Option<(&str, &str)> {
+    const ARROWS: [&str; 3] = ["->", "→", "=>"];
+    let quoted = rest.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+    let quoted =
+        quoted.and_then(|names| ARROWS.iter().find_map(|arrow| names.split_once(&format!("` {arrow} `"))));
+    quoted.or_else(|| ARROWS.iter().find_map(|arrow| rest.split_once(arrow)))
 }
 
 /// A line that opens a block.

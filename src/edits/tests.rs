@@ -271,6 +271,8 @@ fn files_are_made_replaced_removed_and_moved() {
     let moved = format!("RENAME src/a.rs → src/c.rs\n{}", block("src/c.rs", "    first();\n", "    x();\n"));
     assert_eq!(bench.after(&moved, "src/c.rs"), CODE.replace("first", "x"));
     assert!(bench.refused("RENAME src/a.rs -> old.txt\n").contains("exists already"));
+    let odd = parse("RENAME `a -> b.rs` -> `c.rs`\n").expect("a renaming").edits;
+    assert!(matches!(&odd[..], [Edit::Rename { from, .. }] if from.as_str() == "a -> b.rs"), "{odd:?}");
     assert!(bench.refused(&block("old.txt/a.rs", "", "x\n")).contains("is a file"));
     assert!(bench.refused(&block("src", "", "x\n")).contains("is a folder"));
     assert_eq!(bench.refused(&block("old.txt", "old\n", "old\n")), Refused::NoChange.to_string());

@@ -1,5 +1,6 @@
 //! Whatever proposes patches, behind one trait.
 
+pub mod agent;
 pub mod codefix;
 pub mod memory;
 

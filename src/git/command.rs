@@ -218,7 +218,11 @@ impl Git {
     /// # Errors
     /// As [`Git::run`].
     pub async fn run_from(&self, words: &[&str], stdin: Option<Vec<u8>>) -> Result<Output> {
-        let mut argv = vec!["git".to_owned(), "--no-pager".to_owned(), "--literal-pathspecs".to_owned()];
+        let mut argv = vec!["git".to_owned(), "--no-pager".to_owned()];
+        // The one verb that reads paths and cannot be told so: it gets them with `./` in front, which rules out any magic.
+        if words.first() != Some(&"check-ignore") {
+            argv.push("--literal-pathspecs".to_owned());
+        }
         argv.extend(words.iter().map(|word| (*word).to_owned()));
         let mut env = self.env.clone();
         env.push(("GIT_CONFIG_COUNT".to_owned(), self.settings.len().to_string()));

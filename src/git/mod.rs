@@ -18,6 +18,7 @@ mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -251,6 +252,27 @@ impl Repo {
     pub async fn entry_at(&self, commit: &str, path: &RelPath) -> Result<Option<Entry>> {
         let listed = self.git.bytes(&["ls-tree", "-z", "--full-tree", commit, "--", path.as_str()]).await?;
         Ok(blobs::tree_entries(&listed).into_iter().map(|(_, entry)| entry).next())
+    }
+
+    /// Those of `paths` that git ignores: what it tracks is never among them.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub async fn ignored(&self, paths: impl Iterator<Item = &RelPath>) -> Result<BTreeSet<RelPath>> {
+        let mut asked = Vec::new();
+        for path in paths {
+            asked.extend_from_slice(format!("./{path}\0").as_bytes());
+        }
+        if asked.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let output = self.git.run_from(&["check-ignore", "-z", "--stdin"], Some(asked)).await?;
+        // 1: none of them is.
+        if !matches!(output.status, Some(0 | 1)) {
+            bail!("git check-ignore failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        let named = output.stdout.split(|byte| *byte == 0).filter_map(|path| std::str::from_utf8(path).ok());
+        Ok(named.filter_map(|path| RelPath::new(path.strip_prefix("./")?).ok()).collect())
     }
 
     /// The subjects of the last commits, newest first.

@@ -755,3 +755,17 @@ async fn what_no_run_needs_any_more_is_collected_once_a_day() {
     assert!(!is_there(&first.commit).await && !is_there(&first.tree).await);
     assert!(is_there(&second.commit).await && field.listing(&snapshots, &second.tree).await.len() == 2);
 }
+
+#[tokio::test]
+async fn what_git_ignores_is_told_of_any_name_and_of_files_that_are_not_there() {
+    let field =
+        Field::with(&[(".gitignore", "*.log\n/out/\n"), ("kept.log.txt", ""), ("deep/a.txt", "")]).await;
+    field.write("tracked.log", "");
+    field.git(&["add", "-f", "tracked.log"]).await;
+    let names = [":(top)x.log", ":!x", "*", "out/[a].txt", "deep/b.log", "deep/b.txt", "tracked.log", "-z"];
+    let paths: Vec<RelPath> = names.iter().map(|name| RelPath::new(name).unwrap()).collect();
+    let ignored = field.repo().await.ignored(paths.iter()).await.unwrap();
+    let ignored: Vec<&str> = ignored.iter().map(RelPath::as_str).collect();
+    assert_eq!(ignored, [":(top)x.log", "deep/b.log", "out/[a].txt"]);
+    assert!(field.repo().await.ignored(std::iter::empty()).await.unwrap().is_empty());
+}

@@ -18,9 +18,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::gate::Gate;
 use super::provider::{Kind, Limits, ProviderConfig};
 use super::stream::{self, Streamed};
-use super::turns::Told;
+use super::turns::{Told, estimated_input};
 use super::vendor_error::{VendorError, looks_like_html};
 use super::{Answer, Meter, ModelError, Request, Stop};
 use crate::clock::{Clock, SystemClock};
@@ -33,6 +34,9 @@ const MOST_WORDS: usize = 400;
 /// Tries to connect to an address that does not answer at all: a server that is not there does not come up in a minute.
 const CONNECT_TRIES: usize = 3;
 
+/// What is told of a request that its provider's [`Pace`](super::Pace) kept back.
+const NO_ROOM: &str = "its limits of a minute were used up";
+
 /// The way to one endpoint of one provider.
 pub(super) struct Http {
     provider: String,
@@ -42,6 +46,7 @@ pub(super) struct Http {
     limits: Limits,
     redactor: Redactor,
     clock: Arc<dyn Clock>,
+    gate: Arc<Gate>,
     /// Puts together an answer that comes as a stream.
     assemble: fn(&str) -> Streamed,
     /// Reads what the vendor tells of tokens.
@@ -127,6 +132,7 @@ impl Http {
             Fault::cannot_judge(format!("no HTTPS client for the provider {name:?}: {}", chain(&error)))
         })?;
         let limits = provider.limits.clone();
+        let gate = Arc::clone(&provider.gate);
         Ok(Self {
             provider: name.clone(),
             url,
@@ -135,6 +141,7 @@ impl Http {
             limits,
             redactor,
             clock: Arc::new(SystemClock),
+            gate,
             assemble: stream::none,
             told: |_| Told::default(),
         })
@@ -164,12 +171,38 @@ impl Http {
         meter: &Meter,
         read: impl Fn(&Value, Option<String>) -> Result<Answer, Failure>,
     ) -> Result<Answer, ModelError> {
+        self.gate.admit().map_err(|why| self.unreachable(why))?;
+        let answer = self.ask_at_the_gate(body, request, meter, read).await;
+        match &answer {
+            // All of these may pass by itself; asking the same again at once would only cost time.
+            Err(
+                ModelError::Unreachable { message, .. }
+                | ModelError::BrokenOff { message, .. }
+                | ModelError::Quota { message, .. },
+            ) => self.gate.failed(message),
+            Ok(_) | Err(ModelError::Key { .. } | ModelError::Protocol { .. }) => self.gate.there(),
+        }
+        answer
+    }
+
+    async fn ask_at_the_gate(
+        &self,
+        body: &Value,
+        request: &Request,
+        meter: &Meter,
+        read: impl Fn(&Value, Option<String>) -> Result<Answer, Failure>,
+    ) -> Result<Answer, ModelError> {
         let timeout = request.timeout;
         let deadline = Instant::now() + timeout.min(Duration::from_secs(24 * 3600));
         let bytes = body.to_string();
         // What the last try came to: told if the time runs out during the next.
         let last = Mutex::new(None::<String>);
+        let tokens = estimated_input(request) + u64::from(request.max_output_tokens);
         let try_once = || async {
+            // What is told if the time runs out right here.
+            let before = last.lock().unwrap_or_else(PoisonError::into_inner).replace(NO_ROOM.to_owned());
+            self.gate.pace(tokens).await;
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = before;
             let result = self.try_once(&bytes, request, meter, &read).await;
             if let Err(Failure::Again { message, .. }) = &result {
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.clone());

@@ -11,6 +11,7 @@ use crate::redact::Redactor;
 mod anthropic;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod gate;
 mod http;
 pub mod ledger;
 mod openai_chat;
@@ -22,6 +23,7 @@ mod stream;
 mod turns;
 mod vendor_error;
 
+pub use gate::{Gate, Gates, Pace};
 pub use http::plain_client;
 pub use ledger::Meter;
 pub use provider::{Kind, Limits, ProviderConfig, connect};

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::anthropic::Anthropic;
+use super::gate::{Gate, Pace};
 use super::http::Http;
 use super::openai_chat::Chat;
 use super::openai_responses::Responses;
@@ -46,6 +47,8 @@ pub struct ProviderConfig {
     pub recordings: Option<PathBuf>,
     /// Time, size and retry limits.
     pub limits: Limits,
+    /// What stands before it; a process has one for each provider.
+    pub gate: Arc<Gate>,
 }
 
 impl ProviderConfig {
@@ -56,7 +59,15 @@ impl ProviderConfig {
             // A model on a machine without a GPU takes its time, and says nothing while it does.
             limits.idle = Duration::from_secs(1800);
         }
-        Self { name: name.into(), kind, base_url: None, key: None, recordings: None, limits }
+        Self {
+            name: name.into(),
+            kind,
+            base_url: None,
+            key: None,
+            recordings: None,
+            limits,
+            gate: Arc::new(Gate::new(Pace::default())),
+        }
     }
 }
 

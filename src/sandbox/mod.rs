@@ -115,7 +115,7 @@ pub fn cache_names() -> impl Iterator<Item = &'static str> {
 pub const REPORTS: &str = "/regreen/reports";
 
 /// One command to run confined.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// Program and arguments; the program is looked up in the sandbox's PATH.
     pub argv: Vec<String>,
@@ -127,6 +127,8 @@ pub struct Job {
     pub limits: Limits,
     /// What it may reach.
     pub network: Network,
+    /// The hosts that it may reach through the proxy instead of the package registries.
+    pub hosts: Option<Arc<Registries>>,
     /// What it may see.
     pub view: View,
 }
@@ -221,6 +223,9 @@ impl Sandbox {
         if job.network != Network::Registries || self.mode == Mode::Off {
             return Ok(None);
         }
+        if let Some(hosts) = &job.hosts {
+            return Ok(Some(Arc::clone(hosts)));
+        }
         let Some(allowed) = &self.registries else {
             return Err(Fault::usage("no package registries are known here").into());
         };
@@ -291,6 +296,7 @@ impl Sandbox {
                 output: 1 << 16,
             },
             network: Network::None,
+            hosts: None,
             view,
         };
         let ended = self.spawn(&job).await?.wait().await;

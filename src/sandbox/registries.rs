@@ -46,20 +46,28 @@ impl Registries {
         Self { places: places.into_iter().collect(), private, env: BTreeMap::new() }
     }
 
+    /// Those that a configuration names; `private` allows addresses that are not public.
+    ///
+    /// # Errors
+    /// A usage fault where one of them is no host.
+    pub fn named(hosts: &[String], private: bool) -> Result<Self> {
+        let places = hosts.iter().map(|text| {
+            let whole = if text.contains("://") { text.clone() } else { format!("https://{text}") };
+            place(&whole).ok_or_else(|| {
+                Fault::usage(format!("{text:?} is no host, which the configuration names as one"))
+                    .hint("write host, host:port or https://host/")
+                    .into()
+            })
+        });
+        Ok(Self { places: places.collect::<Result<_>>()?, private, ..Self::default() })
+    }
+
     /// Those of the package clients of this machine's user, and those of `confinement`.
     ///
     /// # Errors
     /// A usage fault where the configuration names something that is no host.
     pub async fn find(environment: &Environment, confinement: &Confinement) -> Result<Self> {
-        let mut found = Self { private: confinement.private_registries, ..Self::default() };
-        for text in &confinement.registries {
-            let whole = if text.contains("://") { text.clone() } else { format!("https://{text}") };
-            let place = place(&whole).ok_or_else(|| {
-                Fault::usage(format!("sandbox.registries: {text:?} is no host"))
-                    .hint("write host, host:port or https://host/")
-            })?;
-            found.places.insert(place);
-        }
+        let mut found = Self::named(&confinement.registries, confinement.private_registries)?;
         let pip_itself = ["python3", "-c", PIP];
         let (npm, pnpm, yarn, berry, pip, pip_config, go) = tokio::join!(
             ask(environment, &["npm", "config", "ls", "--json"]),

@@ -45,6 +45,7 @@ impl Bench {
                 output: 1 << 20,
             },
             network: Network::None,
+            hosts: None,
             view: self.view.clone(),
         }
     }

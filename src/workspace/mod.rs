@@ -19,14 +19,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
 
 pub use busy::{Busy, Span};
 pub use manifests::decides;
 
 use crate::patch::{Patch, RelPath, read_beneath};
 use crate::sandbox::{
-    CacheLayer, Caches, Ended, Job, LaunchFailed, Leash, Limits, Mode, Network, Running, Sandbox, Sight,
-    View, cache_names, lasting_caches,
+    CacheLayer, Caches, Ended, Job, LaunchFailed, Leash, Limits, Mode, Network, REPORTS, Registries, Running,
+    Sandbox, Sight, View, cache_names, lasting_caches,
 };
 use crate::scratch::{self, Folder};
 use layers::Layers;
@@ -362,6 +363,8 @@ pub struct Attempt {
     hidden: Vec<RelPath>,
     /// What setups left behind that it stands on.
     stands_on: Vec<Arc<Prepared>>,
+    /// What its commands reach through the proxy, where these are not the package registries.
+    hosts: Option<Arc<Registries>>,
     /// Last: removed when nothing uses it any more.
     folder: Arc<Folder>,
 }
@@ -459,7 +462,7 @@ impl Attempt {
         hidden.iter().try_for_each(|path| layers.remove(path))?;
         let (applied, live) = (Mutex::default(), Mutex::default());
         let folder = Arc::new(folder);
-        Ok(Self { base, root, view, reports, layers, applied, live, hidden, stands_on, folder })
+        Ok(Self { base, root, view, reports, layers, applied, live, hidden, stands_on, hosts: None, folder })
     }
 
     /// Ends what runs, and takes out of what commands did whatever is the tree's own, or was applied or hidden.
@@ -516,6 +519,11 @@ impl Attempt {
         self.reports.clone()
     }
 
+    /// The same folder as commands see it.
+    pub fn reports_inside(&self) -> PathBuf {
+        if self.base.sandbox.mode().has_view() { REPORTS.into() } else { self.reports() }
+    }
+
     /// Applies more changes on top (their `before`s are not compared). A command that runs meanwhile may or may not see them.
     ///
     /// # Errors
@@ -536,22 +544,52 @@ impl Attempt {
         Ok(())
     }
 
+    /// The attempt with other hosts than the package registries behind [`Network::Registries`].
+    #[must_use]
+    pub fn reaching(mut self, hosts: Arc<Registries>) -> Self {
+        self.hosts = Some(hosts);
+        self
+    }
+
     /// Runs a command to its end; `output` hears its standard output and error as they come. Its standard input is empty.
     ///
     /// # Errors
     /// The sandbox could not be set up. A command that fails is no error.
     pub async fn run(&self, command: &Command, output: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Ended> {
+        self.tell(command, &[], output).await
+    }
+
+    /// The same with `input` as its standard input.
+    ///
+    /// # Errors
+    /// As of [`run`](Self::run). A command that does not read all of it is no error.
+    pub async fn tell(
+        &self,
+        command: &Command,
+        input: &[u8],
+        output: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Ended> {
         let _busy = self.base.busy.begin();
         let mut running = self.base.sandbox.spawn(&self.job(command)?).await?;
         self.watch(&running);
-        drop(running.take_input());
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match running.read(&mut buffer).await? {
-                0 => break,
-                read => output(&buffer[..read]),
+        let stdin = running.take_input();
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // One that ends without reading it closes the pipe.
+                let _ = stdin.write_all(input).await;
             }
-        }
+        };
+        let read = async {
+            let mut buffer = vec![0; 64 << 10];
+            loop {
+                match running.read(&mut buffer).await? {
+                    0 => return anyhow::Ok(()),
+                    read => output(&buffer[..read]),
+                }
+            }
+        };
+        let ((), read) = tokio::join!(write, read);
+        read?;
         running.wait().await
     }
 
@@ -637,6 +675,7 @@ impl Attempt {
             env: command.env.clone(),
             limits: Limits { wall: command.timeout, ..self.base.limits.clone() },
             network: command.network,
+            hosts: self.hosts.clone(),
             view: self.view.clone(),
         })
     }

@@ -4,6 +4,7 @@
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+mod agents;
 mod attacks;
 mod bad_input;
 mod bucket;

@@ -1,12 +1,14 @@
 //! The adapters against stand-ins that check every request.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use regreen::models::ledger::{self, Call, Pending, Prices, Purse, Unanswered};
 use regreen::models::{
-    Answer, Effort, Kind, Meter, Model, ModelError, ProviderConfig, Request, Role, Stop, Turn, connect,
+    Answer, Effort, Gate, Kind, Meter, Model, ModelError, Pace, ProviderConfig, Request, Role, Stop, Turn,
+    connect,
 };
 use regreen::redact::Redactor;
 use regreen::usage::{Money, Usage};
@@ -357,6 +359,55 @@ async fn the_retries_end() {
         error.to_string().contains("down for maintenance") && error.to_string().contains("6 tries"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_provider_that_keeps_failing_is_not_asked_for_a_while_by_anyone() {
+    let down = || Reply::error(503, "api_error", "down for maintenance");
+    let vendor = start(Kind::Anthropic, vec![down(), down(), "back".into(), down(), down(), down()]).await;
+    let mut provider = config(Kind::Anthropic, vendor.base_url());
+    provider.limits.retries = 0;
+    let one = connect(&provider, "claude-opus-5-5", &Redactor::default()).unwrap();
+    let other = connect(&provider, "claude-haiku-5-5", &Redactor::default()).unwrap();
+    for answers in [false, false, true, false, false, false] {
+        let answer = one.ask(&request(), &Meter::default()).await;
+        assert_eq!(answer.is_ok(), answers, "{answer:?}");
+    }
+    for model in [one, other] {
+        let error = model.ask(&request(), &Meter::default()).await.unwrap_err().to_string();
+        assert!(error.contains("not asked") && error.contains("3 calls in a row"), "{error}");
+        assert!(error.contains("down for maintenance"), "{error}");
+    }
+    assert_eq!(vendor.requests().len(), 6);
+}
+
+#[tokio::test]
+async fn a_refused_key_does_not_shut_a_provider() {
+    let refused = Reply::error(401, "authentication_error", "invalid key");
+    let vendor = start(Kind::Anthropic, vec![refused; 5]).await;
+    for _ in 0..5 {
+        let error = connected(Kind::Anthropic, &vendor).ask(&request(), &Meter::default()).await;
+        assert!(matches!(error, Err(ModelError::Key { .. })), "{error:?}");
+    }
+    assert_eq!(vendor.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn no_more_is_sent_in_a_minute_than_is_allowed() {
+    let by_requests = Pace { requests: NonZeroU32::new(1), tokens: None };
+    let by_tokens = Pace { requests: None, tokens: NonZeroU32::new(10_000) };
+    for pace in [by_requests, by_tokens] {
+        let vendor = start(Kind::OpenaiChat, vec!["first".into(), "second".into()]).await;
+        let mut provider = config(Kind::OpenaiChat, vendor.base_url());
+        provider.gate = Arc::new(Gate::new(pace));
+        let model = connect(&provider, "qwen3-coder:30b", &Redactor::default()).unwrap();
+        assert_eq!(model.ask(&request(), &Meter::default()).await.unwrap().text, "first");
+        let mut soon = request();
+        soon.timeout = Duration::from_millis(100);
+        let error = model.ask(&soon, &Meter::default()).await.unwrap_err().to_string();
+        assert!(error.contains("limits of a minute"), "{error}");
+        assert_eq!(vendor.requests().len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -378,7 +378,8 @@ async fn a_person_has_a_proposal_repaired_and_sees_it_become_green() {
     picture(&browser, "failed").await;
     let button = client.find(Locator::XPath("//button[text()='Auto-fix']")).await.expect("a button");
     button.send_keys("\u{e007}").await.expect("the enter key");
-    let live = Locator::Css("#live[data-is=live]");
+    // The page that is left is live too: what only the next one has tells them apart.
+    let live = Locator::Css("body:has(#progress) #live[data-is=live]");
     client.wait().at_most(at_most).for_element(live).await.expect("a stream");
     let address = client.current_url().await.expect("an address");
     assert_eq!(address.path(), format!("/proposals/{id}/repair"));
