@@ -70,6 +70,8 @@ impl Serve {
             objects: session.objects.clone(),
             clock: session.clock.clone(),
             redactor: session.redactor(),
+            environment: session.environment.clone(),
+            incidents: session.settings.user.incidents,
             settings: session.settings.effective(),
             actions: Arc::new(Hands { session: session.clone(), machine: OnceLock::new() }),
             hosts,

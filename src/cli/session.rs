@@ -139,6 +139,7 @@ impl Session {
         let (store, user) = (self.store.clone(), &self.settings.user);
         let mut chores = tokio::task::JoinSet::new();
         chores.spawn(crate::alerts::watch(store, user.alerts, user.budget.day));
+        chores.spawn(crate::reports::watch(self.store.clone(), user.incidents.quiet));
         chores.spawn(self.objects.clone().upload());
         chores
     }

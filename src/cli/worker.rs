@@ -160,6 +160,10 @@ impl Loop {
         let land = request.land.parse()?;
         let spec = match &request.work {
             Work::Command(command) => ground.heal(&options, &claim.run, command.clone(), &land).await?,
+            Work::Incident { id, .. } => {
+                let incident = self.kept.store.incident(id).await?;
+                super::incident_spec::by_test(&ground, &options, &claim.run, &incident, &land).await?
+            }
             Work::Proposal(asked) => {
                 super::proposal_spec::spec(&ground, &options, &claim.run, asked, &land).await?
             }

@@ -31,6 +31,7 @@ use delta::Delta;
 pub use dependencies::is_lock;
 pub use surface::lost;
 pub use syntax::Lang;
+pub use tests_kept::is_test_path;
 
 /// What a finding means for the patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -49,7 +49,7 @@ pub(super) async fn land(journal: &Journal, tools: &Tools) -> Result<()> {
     let label = label(&run);
     let onto = match &run.spec.trigger {
         Trigger::Subtask { .. } | Trigger::Proposal { .. } => run.spec.from.head.as_deref(),
-        Trigger::Heal | Trigger::Ticket { .. } => None,
+        Trigger::Heal | Trigger::Ticket { .. } | Trigger::Incident { .. } => None,
     };
     if tip(&run, place).await?.is_some_and(|tip| Some(&tip) != run.spec.from.head.as_ref()) {
         return moved(journal, tools, &run, Vec::new()).await;
@@ -115,7 +115,7 @@ pub(super) async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Ve
     let mut now = Base::take(place.repo.as_ref(), &place.snapshots, &run.id).await?;
     let Difference { patch: base, hidden } = match (&place.repo, run.spec.land.as_str()) {
         (None, _) | (_, "worktree" | "none") => Difference::default(),
-        (Some(repo), _) if run.is_feature() || run.proposed().is_some() => {
+        (Some(repo), _) if matches!(run.spec.trigger, Trigger::Subtask { .. } | Trigger::Proposal { .. }) => {
             // The branch of the ticket is what the sub-task builds on, wherever HEAD is; and a proposal has a base of its own.
             now.head = tip(run, place).await?.or_else(|| run.spec.from.head.clone());
             match &now.head {
@@ -215,7 +215,7 @@ pub(super) async fn learn(journal: &Journal, tools: &Tools) -> Result<()> {
 fn label(run: &Run) -> String {
     let id = match &run.spec.trigger {
         Trigger::Subtask { ticket, .. } => ticket,
-        Trigger::Proposal { id, .. } => id,
+        Trigger::Proposal { id, .. } | Trigger::Incident { id, .. } => id,
         Trigger::Heal | Trigger::Ticket { .. } => &run.id,
     };
     short(id).to_owned()
@@ -231,6 +231,7 @@ fn explanations(run: &Run) -> Vec<&str> {
 fn story(run: &Run) -> Story {
     let (subject, kind) = match &run.spec.trigger {
         Trigger::Subtask { title, .. } | Trigger::Proposal { title, .. } => (title.clone(), "feat"),
+        Trigger::Incident { title, .. } => (crashed(title), "fix"),
         Trigger::Heal | Trigger::Ticket { .. } => (repaired(run), "fix"),
     };
     let mut verified: Vec<String> = Vec::new();
@@ -259,6 +260,15 @@ fn fixer(run: &Run) -> String {
 
 /// The longest subject that leaves room for a prefix.
 const SUBJECT: usize = 66;
+
+/// A subject that names what happened, as far as it is short and holds no path.
+fn crashed(title: &str) -> String {
+    let whole = format!("repair the crash \"{title}\"");
+    let kind = title.split(':').next().unwrap_or_default();
+    let fits = |subject: &String| subject.chars().count() <= SUBJECT && !subject.contains('/');
+    let by_kind = format!("repair the crash by {kind}");
+    Some(whole).filter(fits).or(Some(by_kind).filter(fits)).unwrap_or_else(|| "repair a crash".to_owned())
+}
 
 /// A subject that names what was wrong: in the tool's words where they are short and hold no path, else by its kind.
 fn repaired(run: &Run) -> String {

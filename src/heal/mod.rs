@@ -5,6 +5,7 @@
 
 mod attempt;
 mod baseline;
+mod incident;
 mod installs;
 mod judge;
 mod land;
@@ -173,7 +174,7 @@ impl Turn {
     /// Whether fixers will see what `check` complains about. A probe for anything else would only take time.
     fn is_read(self, check: &Check, run: &Run) -> bool {
         match self.phase {
-            Phase::Setup | Phase::Base | Phase::Minimise | Phase::Proof => false,
+            Phase::Setup | Phase::Base | Phase::Reproduce | Phase::Minimise | Phase::Proof => false,
             Phase::Attempt => true,
             // Which check a proposal's run has to repair is known only afterwards.
             Phase::Baseline if run.proposed().is_some() => self.round > 1,

@@ -377,6 +377,7 @@ fn new_run(run: &Run) -> NewRun {
         Trigger::Ticket { title, .. } => ("ticket", title.clone()),
         Trigger::Subtask { title, .. } => ("subtask", title.clone()),
         Trigger::Proposal { title, .. } => ("proposal", title.clone()),
+        Trigger::Incident { title, .. } => ("incident", title.clone()),
     };
     NewRun {
         id: run.id.clone(),
@@ -393,6 +394,7 @@ fn projection(event: &Event, run: &Run) -> Projection {
     let mut projection = Projection {
         advances: advances(event),
         proposal: super::proposal::follows(event, run),
+        incident: super::incident::follows(event, run),
         ..Projection::default()
     };
     match event {

@@ -7,6 +7,7 @@
 mod approval;
 mod candidates;
 pub mod events;
+pub mod incident;
 pub mod journal;
 pub mod proposal;
 pub mod queued;
@@ -457,7 +458,7 @@ impl Run {
 
     /// Whether the tree is green and something is to be added, instead of red and to be repaired.
     pub fn is_feature(&self) -> bool {
-        matches!(self.spec.trigger, Trigger::Subtask { .. })
+        matches!(self.spec.trigger, Trigger::Subtask { .. } | Trigger::Incident { replay: false, .. })
     }
 
     /// Whether the run may still go on: it is under way or was cut off, waits for a person, or stopped by something that may pass.

@@ -23,6 +23,11 @@ const COLUMNS: &[(&str, &str)] = &[
          cache_write_tokens output_tokens cost_micro_usd duration_ms at",
     ),
     ("halts", "repo at person reason"),
+    (
+        "incidents",
+        "id repo fingerprint title kind language place files category severity why state reason stack_trace context source \
+         environment release count reopened tries run tried landed fixed_at first_seen last_seen updated_at",
+    ),
     ("memory", "id fingerprint repo patch explanation fixer category run verified_at uses successes"),
     (
         "proposals",
@@ -40,6 +45,7 @@ const COLUMNS: &[(&str, &str)] = &[
         "id repo trigger goal status outcome exit summary base landed attempts cost_micro_usd priority created_at \
          updated_at",
     ),
+    ("sentry_keys", "project repo hash created_at created_by revoked_at"),
     ("tokens", "id name scopes hash created_at expires_at revoked_at used_at"),
 ];
 

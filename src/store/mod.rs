@@ -14,6 +14,7 @@ mod feed;
 mod figures;
 mod halts;
 mod in_use;
+mod incidents;
 mod lease;
 mod listing;
 pub mod measure;
@@ -24,6 +25,7 @@ mod reservations;
 mod retention;
 mod rows;
 mod saved;
+mod sentry_keys;
 pub(crate) mod sql;
 mod tokens;
 mod turn;
@@ -51,6 +53,9 @@ pub use feed::Fed;
 pub use figures::{CategorySum, CostSum, DayOutcome, Dealt, FixerSum};
 pub use halts::{Halt, Halted, halt_in};
 pub use in_use::{InUse, RESTORING};
+pub use incidents::{
+    IncidentFilter, IncidentPatch, IncidentRow, NewIncident, Reported, incident_out_of_turn,
+};
 pub use lease::{Lease, Lock, run_dir};
 use listing::escaped;
 pub use listing::{Listing, Mark};
@@ -65,6 +70,7 @@ pub use rows::{
     AttemptRow, Called, Event, NewEvent, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status,
 };
 pub use saved::{Seen, look_at};
+pub use sentry_keys::SentryKey;
 pub use tokens::TokenRow;
 pub use turn::Turn;
 pub use waiting::Waiting;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::approvals::Voice;
+use super::incidents::IncidentPatch;
 use super::proposals::ProposalPatch;
 use super::queue::Priority;
 use super::sql::{Row, Transaction, query, signed};
@@ -239,6 +240,8 @@ pub struct Projection {
     pub voice: Option<Voice>,
     /// What it means for the proposal that the run is for.
     pub proposal: Option<ProposalPatch>,
+    /// What it means for the incident that the run is for.
+    pub incident: Option<IncidentPatch>,
 }
 
 impl Projection {
@@ -300,6 +303,9 @@ impl Projection {
         }
         if let Some(attempt) = &self.attempt {
             attempt.insert(transaction, run, now).await?;
+        }
+        if let Some(incident) = &self.incident {
+            incident.write(transaction, run, now).await?;
         }
         match &self.proposal {
             Some(proposal) => proposal.write(transaction, run, now).await,

@@ -130,6 +130,16 @@ pub fn mint(
     Ok((format!("rgt_{}_{secret}", row.id), row))
 }
 
+/// Makes a key for Sentry's SDKs, which take letters and digits only, and the digest that is kept of it.
+///
+/// # Errors
+/// Where the machine gives no random bytes.
+pub fn mint_key() -> Result<(String, String)> {
+    let key = hex::encode(random::<16>()?);
+    let hash = digest(&key);
+    Ok((key, hash))
+}
+
 pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     let mut filled = 0;

@@ -31,6 +31,9 @@ impl Store {
         if let Some(proposes) = &submission.proposes {
             self.propose(&mut transaction, proposes, run, first.at).await?;
         }
+        if let Some(incident) = &submission.heals {
+            self.take_up(&mut transaction, incident, &run.id, first.at).await?;
+        }
         self.push(&mut transaction, None, &run.id, 0, first).await?;
         self.line_up(&mut transaction, &run.id, &run.repo, submission.priority, submission.delay).await?;
         self.changed(&mut transaction, &run.repo).await?;

@@ -8,7 +8,7 @@ use super::*;
 
 fn submission(id: &str, repo: &str, priority: Priority) -> Submission {
     let run = NewRun { repo: repo.to_owned(), status: Status::Queued, ..new_run(id) };
-    Submission { run, priority, key: None, delay: Duration::ZERO, proposes: None }
+    Submission { run, priority, key: None, delay: Duration::ZERO, proposes: None, heals: None }
 }
 
 async fn submit(store: &Store, id: &str, repo: &str, priority: Priority) {
