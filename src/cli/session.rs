@@ -243,7 +243,7 @@ impl Session {
         let layers = self.state.join("layers");
         let (environment, root) = (self.environment.clone(), spec.root.clone());
         let governance = Box::new(move || {
-            let now = Settings::load(&environment, read_repo_file(&root).as_deref())?;
+            let now = Settings::load(&environment, read_repo_file(&root)?.as_deref())?;
             Ok(now.user.governance.of(&root))
         });
         Ok(Tools { workspaces, verifier, fixers, place, memory, layers, governance })

@@ -65,7 +65,7 @@ async fn look(journal: &Journal, tools: &Tools) -> Result<Baseline> {
     let mut seen: Vec<Execution> = vec![(run.spec.goal.clone(), first)];
     let mut baseline = verdict(&seen);
     if let Some(unlike) = super::incident::unlike(&run, &seen[0].1) {
-        return journal.record(Event::Baseline(unlike)).await;
+        return Ok(unlike);
     }
     if baseline == Baseline::Red {
         seen.push((run.spec.goal.clone(), goal(journal, tools, 2).await?));

@@ -179,11 +179,12 @@ impl Store {
         let mut transaction = self.begin().await?;
         // Reports of one repo take turns, so that each sees what the other wrote.
         self.know(&mut transaction, &new.repo).await?;
-        let known = query("SELECT @columns(incidents) FROM incidents WHERE repo = $1 AND fingerprint = $2 @lock")
-            .bind(&new.repo)
-            .bind(&new.fingerprint)
-            .first(&mut transaction)
-            .await?;
+        let known =
+            query("SELECT @columns(incidents) FROM incidents WHERE repo = $1 AND fingerprint = $2 @lock")
+                .bind(&new.repo)
+                .bind(&new.fingerprint)
+                .first(&mut transaction)
+                .await?;
         let known = known.as_ref().map(IncidentRow::from_row).transpose()?;
         let id = match &known {
             None => {
@@ -212,7 +213,10 @@ impl Store {
                 row.id.clone()
             }
         };
-        let row = query("SELECT @columns(incidents) FROM incidents WHERE id = $1").bind(&id).one(&mut transaction).await?;
+        let row = query("SELECT @columns(incidents) FROM incidents WHERE id = $1")
+            .bind(&id)
+            .one(&mut transaction)
+            .await?;
         let row = IncidentRow::from_row(&row)?;
         transaction.commit().await?;
         Ok(Reported { row, new: known.is_none() })
@@ -358,7 +362,8 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn incident_runs(&self, id: &str) -> Result<Vec<RunRow>> {
-        let rows = query("SELECT @columns(runs) FROM runs WHERE incident = $1 ORDER BY created_at, id LIMIT 1000");
+        let rows =
+            query("SELECT @columns(runs) FROM runs WHERE incident = $1 ORDER BY created_at, id LIMIT 1000");
         rows.bind(id).all(self).await?.iter().map(RunRow::from_row).collect()
     }
 }

@@ -69,7 +69,8 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn sentry_keys(&self) -> Result<Vec<SentryKey>> {
-        let rows = query("SELECT @columns(sentry_keys) FROM sentry_keys ORDER BY project DESC").all(self).await?;
+        let rows =
+            query("SELECT @columns(sentry_keys) FROM sentry_keys ORDER BY project DESC").all(self).await?;
         rows.iter().map(SentryKey::from_row).collect()
     }
 
@@ -78,8 +79,10 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn sentry_key(&self, project: u64) -> Result<Option<SentryKey>> {
-        let row =
-            query("SELECT @columns(sentry_keys) FROM sentry_keys WHERE project = $1").bind(signed(project)).first(self).await?;
+        let row = query("SELECT @columns(sentry_keys) FROM sentry_keys WHERE project = $1")
+            .bind(signed(project))
+            .first(self)
+            .await?;
         row.as_ref().map(SentryKey::from_row).transpose()
     }
 
