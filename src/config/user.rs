@@ -605,7 +605,8 @@ fn provider(
         return Err(section.wrong("key_env", "must be the name of a variable, never the key itself"));
     }
     let agent = matches!(kind, Acp | Command);
-    if !agent && !(provider.hosts.is_empty() && provider.pass_env.is_empty()) {
+    let for_agents = !provider.hosts.is_empty() || !provider.pass_env.is_empty();
+    if for_agents && !agent {
         return Err(section.wrong("hosts", "and pass_env are for agents"));
     }
     let is_variable = |name: &String| {

@@ -441,9 +441,13 @@ impl Store {
         if name.is_empty() || !plain || name.len() > 64 {
             return Err(no_run(name).into());
         }
+        // Most callers know the whole id, and only that is found by an index.
+        if let Some(row) = query("SELECT @columns(runs) FROM runs WHERE id = $1").bind(name).first(self).await? {
+            return RunRow::from_row(&row);
+        }
         let rows = query(
-            "SELECT @columns(runs) FROM runs WHERE id = $1 OR id LIKE $1 || '%' OR id LIKE '%' || $1 \
-             ORDER BY id = $1 DESC, @age DESC LIMIT 6",
+            "SELECT @columns(runs) FROM runs WHERE id LIKE $1 || '%' OR id LIKE '%' || $1 \
+             ORDER BY @age DESC LIMIT 6",
         )
         .bind(name)
         .all(self)
@@ -452,7 +456,6 @@ impl Store {
         match found.as_slice() {
             [] => Err(no_run(name).into()),
             [one] => Ok(one.clone()),
-            [one, ..] if one.id == name => Ok(one.clone()),
             many => {
                 let ids: Vec<&str> = many.iter().map(|run| run.id.as_str()).collect();
                 let fault = Fault::usage(format!("{name:?} could be any of several runs"));

@@ -102,9 +102,15 @@ async fn answer(
                 format!("<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>");
             say(StatusCode::OK, list.into_bytes())
         }
-        Method::DELETE => {
-            shelf.objects.remove(&key);
-            say(StatusCode::NO_CONTENT, Vec::new())
+        Method::POST if asked.contains_key("delete") => {
+            let body = String::from_utf8_lossy(&body).into_owned();
+            let names = body.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+            let mut gone = String::new();
+            for (name, _) in names {
+                shelf.objects.remove(&format!("{}/{name}", key.trim_end_matches('/')));
+                gone += &format!("<Deleted><Key>{name}</Key></Deleted>");
+            }
+            say(StatusCode::OK, format!("<DeleteResult>{gone}</DeleteResult>").into_bytes())
         }
         Method::PUT => {
             shelf.objects.insert(key, body.to_vec());
@@ -153,8 +159,9 @@ fn verified(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Res
     for name in &signed {
         lines += &format!("{name}:{}\n", header(name)?.trim());
     }
-    let mut query: Vec<&str> =
-        uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty()).collect();
+    let parts = uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty());
+    let whole = |part: &str| if part.contains('=') { part.to_owned() } else { format!("{part}=") };
+    let mut query: Vec<String> = parts.map(whole).collect();
     query.sort_unstable();
     let canonical =
         format!("{method}\n{}\n{}\n{lines}\n{}\n{payload}", uri.path(), query.join("&"), signed.join(";"));

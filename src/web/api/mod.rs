@@ -38,7 +38,14 @@ use super::problem::Problem;
         title = "Regreen",
         description = "Runs that turn red into green, and what people decide about them. Errors are problem details (RFC 9457)."
     ),
-    components(schemas(Problem, runs::Standing, queue::Priority, proposals::ProposalState, incidents::IncidentState)),
+    components(schemas(
+        Problem,
+        runs::Standing,
+        queue::Priority,
+        proposals::ProposalState,
+        proposals::Part,
+        incidents::IncidentState,
+    )),
     tags(
         (name = "runs", description = "What was run, and what can be done with it"),
         (name = "repos", description = "The repos that are looked after"),

@@ -60,7 +60,7 @@ fn what_a_killed_vacuum_left_is_whole_and_the_next_one_removes_the_rest() {
     project.configure(RULES);
     age(&project, 100);
     let (before, stats) = (rows(&project), project.regreen(&["stats", "--json"]).expect(0).stdout);
-    killed(&project, &["vacuum", "--compact"], None, 60, |when| {
+    killed(&project, &["vacuum", "--compact"], None, 24, |when| {
         for run in green.iter().chain([&landed]) {
             // All of it, or nothing.
             let shown = project.regreen(&["show", run]);
@@ -94,7 +94,7 @@ fn a_restore_that_is_killed_is_not_worked_with_and_done_again_it_is_whole() {
     let before = rows(&project);
     let later = id_of(&project.regreen(&["heal", "--no-model", "--json", "--", "true"]).expect(0));
     let with = rows(&project);
-    killed(&project, &["restore", "--overwrite", folder], None, 60, |when| {
+    killed(&project, &["restore", "--overwrite", folder], None, 24, |when| {
         // As it was, not to be opened, or as it is to be: never a mixture.
         let runs = project.regreen(&["runs", "-n", "100", "--json"]);
         match runs.code {
@@ -128,7 +128,7 @@ fn a_backup_that_is_killed_is_none_and_harms_nothing() {
     let before = rows(&project);
     let saved = project.base().join("saved");
     let folder = saved.to_str().expect("UTF-8");
-    killed(&project, &["backup", folder], Some(&saved), 40, |when| {
+    killed(&project, &["backup", folder], Some(&saved), 16, |when| {
         if saved.exists() {
             // One that is there is whole, or says that it is not.
             let back = project.regreen(&["restore", "--overwrite", folder]);
