@@ -202,6 +202,7 @@ pub(super) fn concerns(delta: &Delta<'_>) -> bool {
     matches!(name, "package.json" | "Cargo.toml" | "pyproject.toml")
         || is_compiler(name)
         || sets_up(delta)
+        || registers(delta).is_some()
         || super::dependencies::concerns(name)
 }
 

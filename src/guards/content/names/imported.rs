@@ -48,7 +48,8 @@ pub(super) fn imported(lang: Lang, text: &str) -> Imported {
         .iter()
         .filter_map(|(name, path)| {
             let (head, rest) = path.split_once('.').unwrap_or((path.as_str(), ""));
-            let first = aliases.get(head).filter(|first| head != name && !first.contains(head))?;
+            let first =
+                aliases.get(head).filter(|first| head != name && first.split('.').next() != Some(head))?;
             Some((name.clone(), if rest.is_empty() { first.clone() } else { format!("{first}.{rest}") }))
         })
         .collect();

@@ -19,6 +19,8 @@ use imported::{Imported, imported};
 const LONGEST: usize = 200;
 /// Longer words are data: digests, keys, pictures, in bytes.
 const LONGEST_WORD: usize = 40;
+/// More pieces are not put together.
+const MOST_PIECES: usize = 1_000;
 /// How often what is reached by a string is looked for in what came of it.
 const ROUNDS: usize = 3;
 
@@ -53,6 +55,9 @@ struct Piece {
 
 impl Piece {
     fn join(pieces: &[Piece], between: &str) -> Option<Self> {
+        if pieces.len() > MOST_PIECES {
+            return None;
+        }
         let mut all = Self::default();
         for (at, piece) in pieces.iter().enumerate() {
             if at > 0 {
@@ -110,7 +115,7 @@ fn piece(lang: Lang, node: Node<'_>, text: &str, known: &HashMap<usize, Piece>) 
     let said = |node: Node<'_>| text.get(node.byte_range()).unwrap_or_default();
     let children = || -> Vec<Node<'_>> {
         let mut cursor = node.walk();
-        node.named_children(&mut cursor).take(64).collect()
+        node.named_children(&mut cursor).take(MOST_PIECES + 1).collect()
     };
     let pieces = |nodes: &[Node<'_>]| -> Option<Vec<Piece>> {
         nodes.iter().map(|node| known.get(&node.id()).cloned()).collect()
@@ -137,7 +142,7 @@ fn piece(lang: Lang, node: Node<'_>, text: &str, known: &HashMap<usize, Piece>) 
             let children = children();
             let list = children.iter().find(|child| child.kind() == "token_tree")?;
             let mut cursor = list.walk();
-            let parts: Vec<Node<'_>> = list.named_children(&mut cursor).take(64).collect();
+            let parts: Vec<Node<'_>> = list.named_children(&mut cursor).take(MOST_PIECES + 1).collect();
             Piece::join(&pieces(&parts)?, "")
         }
         _ => None,
@@ -149,7 +154,7 @@ fn call(lang: Lang, node: Node<'_>, text: &str, known: &HashMap<usize, Piece>) -
     let said = |node: Node<'_>| text.get(node.byte_range()).unwrap_or_default();
     let arguments = node.child_by_field_name("arguments")?;
     let mut cursor = arguments.walk();
-    let given: Vec<Node<'_>> = arguments.named_children(&mut cursor).take(64).collect();
+    let given: Vec<Node<'_>> = arguments.named_children(&mut cursor).take(MOST_PIECES + 1).collect();
     let head = text.get(node.start_byte()..arguments.start_byte())?.trim_end();
     let called = head.rsplit('.').next()?;
     if !matches!(called, "join" | "Join" | "concat") {
@@ -166,7 +171,7 @@ fn call(lang: Lang, node: Node<'_>, text: &str, known: &HashMap<usize, Piece>) -
             _ => return None,
         };
         let mut cursor = list.walk();
-        let parts = list.named_children(&mut cursor).take(64);
+        let parts = list.named_children(&mut cursor).take(MOST_PIECES + 1);
         parts
             .map(|part| {
                 one(part)
@@ -435,6 +440,8 @@ mod tests {
         assert_eq!(words("a.py", "b = ('one thing '\n     'and another')\nc = 'a' + b\n"), [""; 0]);
         assert_eq!(words("a.js", "const a = 'https://here/' + 'there';\n"), [""; 0]);
         assert_eq!(words("A.java", "class A { String a = \"ha\" + \"lt\"; }\n"), ["1 halt"]);
+        let much = format!("a = {} 'py' 'test'\n", "'' ".repeat(100));
+        assert_eq!(words("a.py", &much), ["1 pytest"], "empty pieces hide nothing");
     }
 
     #[test]
