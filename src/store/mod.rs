@@ -442,7 +442,9 @@ impl Store {
             return Err(no_run(name).into());
         }
         // Most callers know the whole id, and only that is found by an index.
-        if let Some(row) = query("SELECT @columns(runs) FROM runs WHERE id = $1").bind(name).first(self).await? {
+        if let Some(row) =
+            query("SELECT @columns(runs) FROM runs WHERE id = $1").bind(name).first(self).await?
+        {
             return RunRow::from_row(&row);
         }
         let rows = query(
