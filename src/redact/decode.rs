@@ -88,7 +88,8 @@ pub(super) fn hexes(text: &[u8]) -> Option<Undone> {
         let word = text[at..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
         let whole = &text[at..at + word];
         let digits = whole.strip_prefix(b"0x").or(whole.strip_prefix(b"0X")).unwrap_or(whole);
-        if digits.len() >= 2 && digits.len() % 2 == 0 && digits.iter().all(|b| nibble(*b).is_some()) {
+        if digits.len() >= 2 && digits.len().is_multiple_of(2) && digits.iter().all(|b| nibble(*b).is_some())
+        {
             if at - last > GAP {
                 undone.push(BREAK, at, 0);
             }
