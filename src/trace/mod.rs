@@ -186,13 +186,16 @@ pub struct Found {
     pub end: usize,
 }
 
+/// Reads the trace that begins at a line, if one does.
+type Reader = fn(&[&str], usize) -> Option<Found>;
+
 /// Every trace of a text, in its order.
 pub fn read(text: &str) -> Vec<Trace> {
     let plain = console::strip_ansi_codes(text);
     let all: Vec<&str> = plain.lines().collect();
     let lines: Vec<&str> =
         all[all.len().saturating_sub(MOST_LINES)..].iter().map(|line| without_prefix(line)).collect();
-    let readers: [fn(&[&str], usize) -> Option<Found>; 8] =
+    let readers: [Reader; 8] =
         [python::at, go::at, rust::at, php::at, native::at, jvm::at, node::at, ruby::at];
     let (mut found, mut at) = (Vec::new(), 0);
     while at < lines.len() && found.len() < MOST_TRACES {

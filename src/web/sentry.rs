@@ -178,8 +178,11 @@ fn unpacked(headers: &HeaderMap, body: &Bytes) -> Result<Vec<u8>, Refused> {
     if bytes.len() as u64 > LARGEST { Err(Refused::TooLarge) } else { Ok(bytes) }
 }
 
+/// What an item is, and what it holds.
+type Item<'b> = (String, &'b [u8]);
+
 /// An envelope's head, and its items: what each is, and what it holds.
-fn parts(bytes: &[u8]) -> Result<(Value, Vec<(String, &[u8])>), Refused> {
+fn parts(bytes: &[u8]) -> Result<(Value, Vec<Item<'_>>), Refused> {
     let (first, mut rest) = cut_line(bytes);
     let head: Value = serde_json::from_slice(first).map_err(|_| Refused::Bad("the envelope has no head"))?;
     let mut items = Vec::new();

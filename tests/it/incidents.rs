@@ -241,7 +241,7 @@ async fn reports_of_one_failure_are_one_incident_that_one_run_heals() {
     let cookie = service.enter().await;
     let listed = service.page("/incidents?state=healing", &cookie).await.expect(200).text;
     assert!(
-        listed.contains("ZeroDivisionError: division by zero") && listed.contains("shop/pricing.py:6"),
+        listed.contains("ZeroDivisionError: division by zero") && listed.contains("pricing.py:6"),
         "{listed}"
     );
     let page = service.page(&format!("/incidents/{id}"), &cookie).await.expect(200).text;

@@ -48,7 +48,7 @@ async fn the_python_sdk_delivers_what_ended_a_program() {
     let Some(tools) = python() else { return };
     let project = recorded("python");
     let served = Served::start(&project, &[]);
-    let script = "import sys\n\nimport sentry_sdk\n\nsentry_sdk.init(dsn=sys.argv[1], release='1.0', environment='production', traces_sample_rate=1.0)\n\nfrom shop.pricing import mean_price\n\nwith sentry_sdk.start_transaction(name='a transaction is no incident'):\n    mean_price([1])\nsentry_sdk.capture_message('a message of a level below errors is none')\nmean_price([])\n";
+    let script = "import sys\n\nimport sentry_sdk\n\nsentry_sdk.init(dsn=sys.argv[1], release='1.0', environment='production', traces_sample_rate=1.0, shutdown_timeout=60)\n\nfrom shop.pricing import mean_price\n\nwith sentry_sdk.start_transaction(name='a transaction is no incident'):\n    mean_price([1])\nsentry_sdk.capture_message('a message of a level below errors is none')\nmean_price([])\n";
     let file = project.base().join("crash.py");
     std::fs::write(&file, script).unwrap();
     project.env.get("HOME").unwrap();
@@ -100,7 +100,7 @@ async fn who_has_no_key_or_sends_too_much_is_refused() {
     let dsn = dsn(&project, &served);
     let key = dsn.split_once("://").unwrap().1.split_once('@').unwrap().0.to_owned();
     let event: Value = json!({"event_id": "0123456789abcdef0123456789abcdef", "level": "error", "platform": "python",
-        "exception": {"values": [{"type": "KeyError", "value": format!("{key} Bearer sk-ant-REDACTED"),
+        "exception": {"values": [{"type": "KeyError", "value": format!("{key} Bearer AKIAIOSFODNN7EXAMPLE"),
             "stacktrace": {"frames": [{"filename": "shop/pricing.py", "function": "mean_price", "lineno": 6}]}}]}});
     let send = async |path: &str, key: &str, body: String| {
         let request = client().post(format!("{}{path}", served.url));
@@ -119,7 +119,7 @@ async fn who_has_no_key_or_sends_too_much_is_refused() {
     let taken = send("/api/1/store/", &key, event.to_string()).await.expect(200);
     assert_eq!(taken.json()["id"], event["event_id"]);
     assert_eq!(only(&project)["place"], "shop/pricing.py:6");
-    project.never_kept("sk-ant-REDACTED", &[]);
+    project.never_kept("AKIAIOSFODNN7EXAMPLE", &[]);
     send("/api/1/store/", &key, event.to_string()).await.expect(200);
     let over = send("/api/1/store/", &key, event.to_string()).await.expect(429);
     assert_eq!((over.header("retry-after"), over.header("x-sentry-rate-limits")), ("60", "60::organization"));
