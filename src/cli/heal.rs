@@ -436,13 +436,13 @@ pub(super) fn preparation(
 }
 
 /// The checks and the setup that the project's files show.
-fn detected(session: &Session, root: &Path) -> config::Detected {
+pub(super) fn detected(session: &Session, root: &Path) -> config::Detected {
     config::detect(root, &config::Programs::of(session.environment.get("PATH")))
 }
 
 /// The detected checks that are worth running beside the goal: not what it runs itself, and no formatter or linter whose complaints a person
 /// did not ask about. What they need and is not among them is not waited for.
-fn beside(detected: Vec<Check>, goal: &Check) -> Vec<Check> {
+pub(super) fn beside(detected: Vec<Check>, goal: &Check) -> Vec<Check> {
     let is_goal = |name: &String| detected.iter().any(|check| &check.name == name && alike(check, goal));
     let worth = |check: &&Check| check.name.contains("test") && !alike(check, goal);
     let names: Vec<&String> = detected.iter().filter(worth).map(|check| &check.name).collect();

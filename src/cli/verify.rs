@@ -1,8 +1,10 @@
 //! `regreen verify COMMIT`: replays the proof that hangs on a commit, here and now, and says yes or no.
 
+use std::path::Path;
+
 use anyhow::Result;
 
-use super::heal::preparation;
+use super::heal::{beside, detected, preparation};
 use super::paint::{BAD, CARE, DIM, GOOD, NAME, line, out, paint, say};
 use super::session::{Session, sweep};
 use crate::clock::human;
@@ -10,11 +12,12 @@ use crate::config::REPO_FILE;
 use crate::fault::{Exit, Fault};
 use crate::git::{Difference, Repo, Snapshots};
 use crate::heal::Bench;
-use crate::outcome::Verdict;
+use crate::outcome::{Check, Verdict};
 use crate::patch::{Patch, RelPath};
 use crate::run::events::Proof;
 use crate::store::{Lock, run_dir};
 use crate::verify::Verifier;
+use crate::verify::same::alike;
 use crate::workspace::Workspaces;
 
 /// Replay the proof of a commit.
@@ -37,6 +40,8 @@ pub(super) struct Verify {
 #[derive(Debug, serde::Serialize)]
 struct Replay {
     commit: String,
+    /// The tree of the commit, by git's digest.
+    tree: String,
     run: String,
     holds: bool,
     /// Why it does not hold, or why nobody can say, in words.
@@ -52,11 +57,16 @@ struct Replay {
     /// Tests that the goal ran without the commit.
     parent_tests: Option<u64>,
     checks: Vec<Replayed>,
+    /// Checks that the project has and the proof has not, or has with another command, in words. A proof holds for what it names, so this is no reason
+    /// against it.
+    not_proven: Vec<String>,
 }
 
 #[derive(Debug, serde::Serialize)]
 struct Replayed {
     check: String,
+    /// The command, as it was proven and replayed.
+    command: String,
     was_green: bool,
     is_green: Option<bool>,
     /// Why it cannot be judged, where it cannot.
@@ -127,7 +137,7 @@ impl Verify {
         repo: &Repo,
         commit: &str,
         proof: &Proof,
-        scratch: &std::path::Path,
+        scratch: &Path,
     ) -> Result<Replay> {
         let mode = session.settings.user.sandbox.mode;
         super::paint::warn_of_no_sandbox(mode);
@@ -156,8 +166,10 @@ impl Verify {
         {
             checks = replayed(&workspaces, &verifier, proof, &patch).await?;
         }
+        let tree = repo.resolve(&format!("{commit}^{{tree}}")).await?.unwrap_or_default();
         let mut replay = Replay {
             commit: commit.to_owned(),
+            tree,
             run: proof.run.clone(),
             holds: false,
             problems: Vec::new(),
@@ -167,6 +179,7 @@ impl Verify {
             proposal: proof.proposal,
             parent_tests: None,
             checks,
+            not_proven: not_proven(proof, &of_the_project(session, repo.root(), proof)),
         };
         let goal = proof.checks.iter().find(|proven| proven.green).map(|proven| &proven.check);
         if let Some(parent) = repo.resolve(&format!("{commit}^{{commit}}^")).await? {
@@ -218,6 +231,7 @@ async fn replayed(
         let outcome = verifier.run(&attempt, &proven.check, &|_| {}).await?;
         checks.push(Replayed {
             check: proven.check.name.clone(),
+            command: proven.check.run.display(),
             was_green: proven.green,
             is_green: match &outcome.verdict {
                 Verdict::Green => Some(true),
@@ -234,6 +248,35 @@ async fn replayed(
         });
     }
     Ok(checks)
+}
+
+/// The checks of the project: those that the commit's own `regreen.toml` names, or else those that the files show and that a run would take.
+fn of_the_project(session: &Session, root: &Path, proof: &Proof) -> Vec<Check> {
+    match &session.settings.repo {
+        Some(repo) if !repo.checks.is_empty() => repo.checks.clone(),
+        _ => proof
+            .checks
+            .first()
+            .map(|goal| beside(detected(session, root).checks, &goal.check))
+            .unwrap_or_default(),
+    }
+}
+
+/// The checks of the project that the proof has not, in words.
+fn not_proven(proof: &Proof, checks: &[Check]) -> Vec<String> {
+    let proven = || proof.checks.iter().map(|proven| &proven.check);
+    let missing = checks.iter().filter(|check| !proven().any(|one| alike(one, check)));
+    missing
+        .map(|check| {
+            let (name, is) = (&check.name, check.run.display());
+            match proven().find(|one| one.name == *name) {
+                Some(other) => {
+                    format!("{name}: the project says `{is}`, proven is `{}`", other.run.display())
+                }
+                None => format!("{name}: `{is}` is a check of the project, and none of the proof"),
+            }
+        })
+        .collect()
 }
 
 /// Whether git may keep other bytes in a commit than in files: line endings, filters.
@@ -294,7 +337,8 @@ impl Replay {
             };
             let tests = one.tests.map(|tests| format!(" · {tests} tests")).unwrap_or_default();
             let time = human(std::time::Duration::from_secs_f64(one.seconds));
-            say(&format!("  {} {word}{tests} {}", paint(NAME, line(&one.check, 40)), paint(DIM, time)));
+            let (name, command) = (paint(NAME, line(&one.check, 40)), line(&one.command, 120));
+            say(&format!("  {name} {word}{tests} {} {command}", paint(DIM, time)));
         }
         match self.parent_red {
             Some(true) => say(&format!("  {} without the commit the goal is red", paint(GOOD, "✔"))),
@@ -310,7 +354,11 @@ impl Replay {
         for problem in &self.problems {
             say(&format!("  {} {}", paint(BAD, "✘"), line(problem, 200)));
         }
+        for missing in &self.not_proven {
+            say(&format!("  {} {}", paint(CARE, "not proven:"), line(missing, 200)));
+        }
         let commit = &self.commit[..self.commit.len().min(12)];
+        say(&paint(DIM, format!("  commit {commit}, tree {}", &self.tree[..self.tree.len().min(12)])));
         say(&match self.answer {
             Exit::Green => format!("{} yes: the proof of {commit} holds", paint(GOOD, "✔")),
             Exit::CannotJudge => {
@@ -328,6 +376,7 @@ mod tests {
     fn replayed(was_green: bool, is_green: Option<bool>, tests: Option<u64>) -> Replayed {
         Replayed {
             check: "goal".into(),
+            command: "make".into(),
             was_green,
             is_green,
             reason: None,
@@ -340,6 +389,7 @@ mod tests {
     fn replay(checks: Vec<Replayed>) -> Replay {
         Replay {
             commit: "c".into(),
+            tree: "t".into(),
             run: "r".into(),
             holds: false,
             problems: Vec::new(),
@@ -349,6 +399,7 @@ mod tests {
             proposal: false,
             parent_tests: None,
             checks,
+            not_proven: Vec::new(),
         }
     }
 

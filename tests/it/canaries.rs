@@ -10,6 +10,8 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::project::{Project, Ran};
 use crate::scripted::{SHOP, SHOP_RIGHT, right};
+use crate::service::events::Stream;
+use crate::service::{Answer, Served};
 use crate::tickets;
 use crate::vendor::{Anthropic, Captured, KEY, OpenaiResponses, Reply, Vendor};
 
@@ -27,6 +29,7 @@ const EXEMPT: &[(&str, &str)] = &[
     ("the state folder", "changed source"),
     // A patch that is asked for as a patch is applied again.
     ("show --patch", "changed source"),
+    ("the service's patches", "changed source"),
     // A commit's tree names the user's own files; so do patches that are applied.
     ("the state folder", "file name"),
 ];
@@ -222,6 +225,77 @@ fn files(folder: &std::path::Path) -> Found {
     found
 }
 
+/// The most pages of one service that are looked at.
+const MOST_PAGES: usize = 150;
+
+/// What a service says of each project: every page that leads to another, every answer that its description names, streams and figures.
+async fn served(world: &mut World) -> Vec<(&'static str, Found)> {
+    let (mut pages, mut answers, mut patches) = (Found::new(), Found::new(), Found::new());
+    let (mut streams, mut metrics) = (Found::new(), Found::new());
+    for project in &mut world.projects {
+        // Where it listens is read from its first words.
+        project.env.remove("REGREEN_LOG");
+        let served = Served::start(project, &[]);
+        let said = |path: &str, answer: Answer| {
+            (path.to_owned(), format!("{:?}\n{}", answer.headers, answer.text).into_bytes())
+        };
+        let cookie = served.enter().await;
+        let mut ways = vec!["/".to_owned()];
+        let mut at = 0;
+        while at < ways.len().min(MOST_PAGES) {
+            let path = ways[at].clone();
+            at += 1;
+            let page = served.page(&path, &cookie).await;
+            let moved = page.header("location").to_owned();
+            let links = page.text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+            for way in links.map(|link| link.replace("&amp;", "&")).chain([moved]) {
+                let own = way.starts_with('/') && !way.starts_with("//") && !way.starts_with("/api/");
+                if own && !way.starts_with("/log") && !ways.contains(&way) {
+                    ways.push(way);
+                }
+            }
+            pages.push(said(&path, page));
+        }
+        let document = served.get("/api/v1/openapi.json").await.expect(200).json();
+        let runs = served.get("/api/v1/runs").await.expect(200).json();
+        let listed = runs["items"].as_array().expect("runs").clone();
+        let ids: Vec<&str> = listed.iter().filter_map(|run| run["id"].as_str()).collect();
+        assert!(!ids.is_empty(), "{runs}");
+        let readable = document["paths"].as_object().expect("paths").iter();
+        for (template, _) in
+            readable.filter(|(path, methods)| methods["get"].is_object() && *path != "/api/v1/events")
+        {
+            for id in if template.contains("{run}") { &ids[..] } else { &ids[..1] } {
+                let path = template.replace("{run}", id);
+                for seq in if path.contains("{seq}") { 1..40 } else { 1..2 } {
+                    let path = path.replace("{seq}", &seq.to_string());
+                    if !path.contains('{') {
+                        let answer = served.get(&path).await;
+                        let all = if path.ends_with("/patch") { &mut patches } else { &mut answers };
+                        all.push(said(&path, answer));
+                    }
+                }
+            }
+        }
+        let over = listed.iter().filter(|run| run["status"] == "finished");
+        for id in over.filter_map(|run| run["id"].as_str()) {
+            let path = format!("/api/v1/runs/{id}/events");
+            let events =
+                Stream::open(&served, &path, None).await.until(|event| event["event"] == "finished").await;
+            streams
+                .extend(events.into_iter().map(|(_, event)| (path.clone(), event.to_string().into_bytes())));
+        }
+        metrics.push(said("/metrics", served.get("/metrics").await));
+    }
+    vec![
+        ("the service's pages", pages),
+        ("the service's answers", answers),
+        ("the service's patches", patches),
+        ("live events", streams),
+        ("figures", metrics),
+    ]
+}
+
 /// Prints whatever lies in `.cache`, in many forms and in pieces, and then runs the tests.
 const CHECK: &str = r#"import base64, glob, json, sys, unittest, urllib.parse
 sys.stdout.reconfigure(encoding='utf-8')
@@ -381,15 +455,16 @@ async fn world(canaries: &[Canary]) -> World {
 #[tokio::test]
 async fn no_canary_gets_out() {
     let canaries = canaries();
-    let world = world(&canaries).await;
+    let mut world = world(&canaries).await;
     let traces: Vec<(&str, Vec<u8>)> = canaries
         .iter()
         .flat_map(|canary| canary.traces().into_iter().map(|trace| (canary.place, trace)))
         .collect();
     let finder = AhoCorasick::new(traces.iter().map(|(_, trace)| trace)).expect("literals");
     let mut out = std::collections::BTreeSet::new();
-    for (exit, read) in EXITS {
-        let found = read(&world);
+    let mut exits: Vec<(&str, Found)> = EXITS.iter().map(|(exit, read)| (*exit, read(&world))).collect();
+    exits.extend(served(&mut world).await);
+    for (exit, found) in exits {
         assert!(found.iter().any(|(_, bytes)| !bytes.is_empty()), "{exit}: nothing comes out there at all");
         for (place, bytes) in &found {
             for hit in finder.find_overlapping_iter(bytes) {

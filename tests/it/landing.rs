@@ -116,6 +116,39 @@ fn a_clone_without_its_packages_replays_a_proof() {
 }
 
 #[test]
+fn verify_names_the_commands_the_tree_and_what_was_not_proven() {
+    let project = Project::rust(MISSPELT);
+    project
+        .regreen(&["heal", "--no-model", "--land", "commit", "--", "cargo", "test", "--offline"])
+        .expect(0);
+    let ran = project.regreen(&["verify"]).expect(0);
+    let tree = project.git(&["rev-parse", "HEAD^{tree}"]);
+    assert!(ran.stderr.contains("cargo test --offline"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&format!("tree {}", &tree[..12])), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("not proven"), "{}", ran.stderr);
+
+    // The same proof on a commit whose project asks for more, and for something else under a name of the proof.
+    let note = project.git(&["notes", "--ref=regreen", "show", "HEAD"]);
+    project.git(&["reset", "-q", "--soft", "HEAD^"]);
+    let asks = "[checks.goal]\nrun = \"cargo test --offline --all-features\"\n[checks.lint]\nrun = \"cargo clippy\"\n";
+    project.write(&[("regreen.toml", asks)]);
+    project.commit("Ask for more");
+    project.git(&["notes", "--ref=regreen", "add", "-m", &note, "HEAD"]);
+    let told = project.regreen(&["verify", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("an object");
+    let missing = told["not_proven"].to_string();
+    assert!(
+        missing.contains("goal: the project says `cargo test --offline --all-features`, proven is"),
+        "{told}"
+    );
+    assert!(missing.contains("lint: `cargo clippy` is a check of the project"), "{told}");
+    assert_eq!(
+        (&told["tree"], &told["checks"][0]["command"]),
+        (&project.git(&["rev-parse", "HEAD^{tree}"]).into(), &"cargo test --offline".into())
+    );
+}
+
+#[test]
 fn verify_speaks_of_what_it_can_do_about_a_tree_that_differs() {
     let project = Project::rust(MISSPELT);
     project
