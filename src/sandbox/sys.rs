@@ -112,20 +112,23 @@ pub(super) fn reap(wait: bool) -> io::Result<Option<(i32, i32)>> {
 
 /// CPU time of all children waited for, in microseconds.
 pub(super) fn children_cpu() -> u64 {
-    // SAFETY: fills a plain structure that outlives the call.
-    let usage = unsafe {
-        let mut usage = std::mem::zeroed::<libc::rusage>();
-        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
-        usage
-    };
-    let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
-    micros(usage.ru_utime) + micros(usage.ru_stime)
+    cpu(libc::RUSAGE_CHILDREN).as_micros() as u64
 }
 
 /// CPU time of this process so far. Unlike the time on the clock it says what something cost, however busy the machine is.
 pub(super) fn own_cpu() -> Duration {
-    // SAFETY: `clock` has no precondition. POSIX fixes its unit: microseconds.
-    Duration::from_micros(u64::try_from(unsafe { libc::clock() }).unwrap_or(0))
+    cpu(libc::RUSAGE_SELF)
+}
+
+fn cpu(whose: libc::c_int) -> Duration {
+    // SAFETY: fills a plain structure that outlives the call.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        libc::getrusage(whose, &raw mut usage);
+        usage
+    };
+    let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+    Duration::from_micros(micros(usage.ru_utime) + micros(usage.ru_stime))
 }
 
 /// Brings the loopback interface of this network namespace up.
