@@ -1,6 +1,10 @@
 //! One thing a tool complained about, and the identity of a failure.
 
+mod stable;
+
 use serde::{Deserialize, Serialize};
+
+pub use stable::stable;
 
 /// How bad a diagnostic is. Only errors make a check red; warnings are context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

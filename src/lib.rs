@@ -17,6 +17,7 @@ pub mod web;
 
 pub mod heal;
 pub mod plan;
+pub mod reports;
 pub mod repos;
 pub mod worker;
 
@@ -51,6 +52,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod fault;
 pub mod git;
+pub mod incident;
 pub mod outcome;
 pub mod patch;
 pub mod plain;
@@ -58,6 +60,7 @@ pub mod process;
 pub mod proposal;
 pub mod redact;
 pub mod scratch;
+pub mod trace;
 pub mod usage;
 
 /// The layers from top to bottom: a module may use modules of lower layers, and of its own only itself.
@@ -65,7 +68,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["web"],
-    &["worker", "repos"],
+    &["worker", "repos", "reports"],
     &["plan"],
     &["heal"],
     &["backup", "retention", "telemetry"],
@@ -81,7 +84,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["store", "edits", "objects"],
     &["git"],
     &["config", "redact"],
-    &["outcome", "proposal"],
-    &["patch", "diagnostic", "usage"],
+    &["outcome", "proposal", "incident"],
+    &["patch", "diagnostic", "usage", "trace"],
     &["process", "clock", "fault", "scratch", "plain"],
 ];

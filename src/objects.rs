@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::StreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::{
     BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig,
@@ -133,6 +134,39 @@ impl Objects {
                 None
             }
         }
+    }
+
+    /// Whether there is a bucket.
+    pub fn is_shared(&self) -> bool {
+        self.bucket.is_some()
+    }
+
+    /// Removes from the bucket what lies there below `folder`, such as `logs/<run>`, and gives how many bytes that were, or `None` where
+    /// there was nothing; where `dry`, only says how many there are.
+    ///
+    /// # Errors
+    /// Where the bucket fails, or does not let anything be listed or removed. What was removed until then is.
+    pub async fn clear(&self, folder: &str, dry: bool) -> Result<Option<u64>> {
+        let Some(shared) = &self.bucket else { return Ok(None) };
+        let place = shared.place(folder);
+        let mut found = shared.store.list(Some(&place));
+        let mut all = Vec::new();
+        while let Some(one) = found.next().await {
+            all.push(one.with_context(|| format!("cannot list {folder} in the object store"))?);
+        }
+        let bytes = all.iter().map(|one| one.size).reduce(|sum, size| sum + size);
+        if !dry {
+            for one in all {
+                match shared.store.delete(&one.location).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => {
+                        let what = format!("cannot remove {} from the object store", one.location);
+                        return Err(anyhow::Error::new(error).context(what));
+                    }
+                }
+            }
+        }
+        Ok(bytes)
     }
 
     /// Copies what is owed to the bucket, now and whenever there is something. Does not return.

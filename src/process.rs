@@ -2,6 +2,8 @@
 //!
 //! Nothing that a repo or a model wrote runs through here: that is the sandbox's business.
 
+mod exec;
+
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::sync::{RwLock, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
+
+pub use exec::{Ended, pass_through};
 
 /// How long the output of a program that has ended is waited for: a daemon it left behind may hold the pipe for ever.
 const AFTER_END: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::git::Repo;
 use crate::outcome::Check;
 use crate::sandbox::Sandbox;
-use crate::store::{Dealt, RepoRow, RunRow, Status, Store};
+use crate::store::{Dealt, Removal, RepoRow, RunRow, Status, Store};
 
 /// The longest path that is taken, in bytes.
 const LONGEST: usize = 4096;
@@ -46,6 +46,23 @@ pub async fn root_of(named: &Path, environment: &Environment) -> Result<String> 
         .to_str()
         .ok_or_else(|| Fault::usage(format!("the path {shown} is not UTF-8")).hint("rename the folder"))?;
     Ok(root.to_owned())
+}
+
+/// Why a repo was not removed, if it was not.
+pub fn kept(removal: Removal) -> Option<Fault> {
+    match removal {
+        Removal::Done => None,
+        Removal::Unknown => {
+            Some(Fault::usage("there is no such repo").hint("`regreen repo list` lists them"))
+        }
+        Removal::Changed => {
+            Some(Fault::policy("the repo was changed since it was looked at").hint("look again"))
+        }
+        Removal::InQueue(runs) => Some(
+            Fault::policy(format!("{runs} of its runs are in the queue"))
+                .hint("`regreen cancel` ends each of them; or pause the repo instead"),
+        ),
+    }
 }
 
 /// One thing that a repo's runs need.

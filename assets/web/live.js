@@ -77,11 +77,18 @@
     setTimeout(() => { loading = false; if (due) load(); }, 700);
   }
 
-  const source = new EventSource(events);
-  // What happened between the page and its stream is told by neither.
-  source.onopen = () => { show("live"); load(); };
-  source.onerror = () => show("offline");
-  source.onmessage = (event) => {
-    if (!run || JSON.parse(event.data).run === run) load();
-  };
+  let source;
+  function follow() {
+    source = new EventSource(events);
+    // What happened between the page and its stream is told by neither.
+    source.onopen = () => { show("live"); load(); };
+    source.onerror = () => show("offline");
+    source.onmessage = (event) => {
+      if (!run || JSON.parse(event.data).run === run) load();
+    };
+  }
+  // Browsers keep pages that one went on from, and open six connections to a service at most: a stream that nobody sees is closed.
+  addEventListener("pagehide", () => source.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) follow(); });
+  follow();
 })();

@@ -147,6 +147,7 @@ async fn a_queue_that_nobody_works_on_is_told_of(place: Place) {
             key: None,
             delay: Duration::from_secs(delay),
             proposes: None,
+            heals: None,
         };
         store.submit(&submission, &NewEvent::new(store.now(), "submitted", json!({}))).await.unwrap();
     }

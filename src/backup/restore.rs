@@ -55,7 +55,7 @@ pub async fn restore(from: &Path, state: &Path, overwrite: bool, now: Timestamp)
     Store::check_file(&folder.join(DATABASE)).await?;
 
     mark(state)?;
-    let aside = state.join(format!("replaced-{}", now.strftime("%Y%m%dT%H%M%SZ")));
+    let aside = free(state, &format!("replaced-{}", now.strftime("%Y%m%dT%H%M%SZ")));
     let mut put_aside = None;
     for name in PUT_ASIDE.iter().chain(&FOLDERS) {
         if fs::symlink_metadata(state.join(name)).is_ok() {
@@ -72,6 +72,13 @@ pub async fn restore(from: &Path, state: &Path, overwrite: bool, now: Timestamp)
     fs::remove_file(state.join(RESTORING))?;
     File::open(state)?.sync_all()?;
     Ok(Restored { manifest, put_aside })
+}
+
+/// A folder of this name that is not there: a restore that was cut off a moment ago has put aside what was there before.
+fn free(state: &Path, name: &str) -> PathBuf {
+    let more = (2..).map(|number| format!("{name}-{number}"));
+    let mut names = std::iter::once(name.to_owned()).chain(more).map(|name| state.join(name));
+    names.find(|path| fs::symlink_metadata(path).is_err()).unwrap_or_else(|| state.join(name))
 }
 
 fn mark(state: &Path) -> Result<()> {

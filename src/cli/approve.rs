@@ -11,7 +11,7 @@ use super::session::Session;
 use crate::fault::{Exit, Fault};
 use crate::run::Run;
 use crate::run::events::{Event, StopRule, Trigger};
-use crate::run::journal::{Journal, Listener};
+use crate::run::journal::{Journal, Listener, ticket_of};
 use crate::web::{Answer, Came, Which};
 
 /// Land a proven patch that waits for a person.
@@ -61,9 +61,9 @@ impl Approve {
                 return Ok(Exit::Policy);
             }
         };
-        if session.store.run(&journal.run().id).await?.priority.is_some() {
+        if let Some(run) = goes_on(&session, &journal.run()).await? {
             if !self.json {
-                let id = super::live::short(&journal.run().id).to_owned();
+                let id = super::live::short(&run);
                 say(&format!(
                     "approved; a worker lands it, as it came through the queue: regreen logs -f {id}"
                 ));
@@ -97,6 +97,12 @@ pub(super) enum Answered {
     Stays(Came),
 }
 
+/// The run that a worker goes on with once what waited in `run` is agreed to: that one, or its ticket's. `None` where it was begun by hand.
+pub(super) async fn goes_on(session: &Session, run: &Run) -> Result<Option<String>> {
+    let id = ticket_of(run).unwrap_or(&run.id);
+    Ok(session.store.run(id).await?.priority.map(|_| id.to_owned()))
+}
+
 /// Writes down what `by` says to the patch that waits in a run.
 ///
 /// # Errors
@@ -118,6 +124,9 @@ pub(super) async fn answered(
     let run = journal.run();
     if !waits(&run) {
         return Err(does_not_wait(&run).into());
+    }
+    if let (Answer::Approve { .. }, Trigger::Proposal { id, .. }) = (&answer, &run.spec.trigger) {
+        return Err(belongs_to_proposal(&run, id).into());
     }
     match answer {
         Answer::Approve { patch, remark } => agree(session, journal, &run, by, patch, remark).await,
@@ -255,6 +264,16 @@ fn other(which: &Which, run: &Run) -> Result<Option<usize>> {
             .into());
     }
     Ok(Some(number).filter(|number| *number != run.choice()))
+}
+
+/// What is proven of a proposal is agreed to and applied in two steps, by whoever may do each.
+fn belongs_to_proposal(run: &Run, proposal: &str) -> Fault {
+    let (run, proposal) = (super::live::short(&run.id), super::live::short(proposal));
+    Fault::usage(format!("run {run} is for proposal {proposal}, and it is the proposal that is approved")).hint(
+        format!(
+            "`regreen proposal approve {proposal}`, or POST /api/v1/proposals/{proposal}/approve; `apply` lands it then"
+        ),
+    )
 }
 
 fn another() -> Fault {

@@ -106,7 +106,14 @@ impl Guards {
                 Repo::discover(at).await?.with_context(|| format!("{} is in no repository", at.display()));
             let repo =
                 repo.map_err(|error| Fault::usage(error.to_string()).hint("name a clone with --repo"))?;
-            let commits = measure(&repo, self.commits, &subject, &mut |_| {}).await?;
+            let past = measure(&repo, self.commits, &subject, &mut |_| {}).await?;
+            if past.missing > 0 {
+                let (n, place) = (past.missing, at.display());
+                say(&format!(
+                    "{n} commits of {place} are left out: the clone does not have all of their files"
+                ));
+            }
+            let commits = past.commits;
             let (Some(newest), Some(oldest)) = (commits.first(), commits.last()) else {
                 let fault = Fault::usage(format!(
                     "no commit of {} with one parent changes code and has such a subject",
@@ -115,7 +122,8 @@ impl Guards {
                 return Err(fault.hint("say --subject . for all commits").into());
             };
             let range = [&oldest.id, &newest.id].map(String::to_owned);
-            let mut own = Source { repo: at.clone(), range, unchanged: Counts::default() };
+            let mut own =
+                Source { repo: at.clone(), range, missing: past.missing, unchanged: Counts::default() };
             for commit in commits {
                 if commit.touches.leaves_the_rules() {
                     own.unchanged.count(commit.verdict);
@@ -146,6 +154,8 @@ struct Source {
     repo: PathBuf,
     /// The oldest and the newest commit that was judged.
     range: [String; 2],
+    /// Commits that could not be judged because the clone does not have all of their files.
+    missing: usize,
     /// What was said of the commits that change neither existing tests nor configuration.
     unchanged: Counts,
 }
@@ -164,6 +174,21 @@ impl History {
         if commit.verdict != Verdict::Allowed && commit.touches != Touches::OldTests {
             self.alarms.push(commit);
         }
+    }
+
+    /// What was said of the commits that change neither existing tests nor configuration, without those that are held up only because they
+    /// silence a complaint: that is refused by design.
+    fn loud(&self) -> Counts {
+        let mut counts = self.repos.iter().fold(Counts::default(), |sum, source| sum + source.unchanged);
+        for alarm in self.alarms.iter().filter(|alarm| alarm.touches.leaves_the_rules()) {
+            if alarm.findings.iter().all(|finding| finding.guard == "silenced") {
+                match alarm.verdict {
+                    Verdict::Refused => counts.refused -= 1,
+                    _ => counts.needs_approval -= 1,
+                }
+            }
+        }
+        counts
     }
 
     /// What the guards say of the first two kinds, by guard: how many commits of each verdict have such a finding.
@@ -205,6 +230,7 @@ impl History {
             rows.push(row(name.to_owned(), counts));
         }
         rows.push(row("the first two together".to_owned(), &unchanged));
+        rows.push(row("of them, without what only silences a complaint".to_owned(), &self.loud()));
         let mut text = table(&rows, Page::of_stdout());
         let mut rows = vec![head("THE FIRST TWO, BY REPO")];
         for source in &self.repos {

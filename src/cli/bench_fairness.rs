@@ -294,8 +294,14 @@ async fn submit(store: &Store, number: usize, arrival: &Arrival) -> Result<()> {
         status: Status::Queued,
         base: None,
     };
-    let submission =
-        Submission { run, priority: arrival.priority, key: None, delay: Duration::ZERO, proposes: None };
+    let submission = Submission {
+        run,
+        priority: arrival.priority,
+        key: None,
+        delay: Duration::ZERO,
+        proposes: None,
+        heals: None,
+    };
     let event = NewEvent::new(store.now(), "submitted", serde_json::json!({}));
     store.submit(&submission, &event).await.map(drop)
 }

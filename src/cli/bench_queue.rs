@@ -169,8 +169,14 @@ async fn submit(store: &Store, repo: &str) -> Result<()> {
         status: Status::Queued,
         base: None,
     };
-    let submission =
-        Submission { run, priority: Priority::Normal, key: None, delay: Duration::ZERO, proposes: None };
+    let submission = Submission {
+        run,
+        priority: Priority::Normal,
+        key: None,
+        delay: Duration::ZERO,
+        proposes: None,
+        heals: None,
+    };
     store.submit(&submission, &NewEvent::new(store.now(), "submitted", serde_json::json!({}))).await.map(drop)
 }
 

@@ -160,6 +160,9 @@ pub(super) async fn unless_halted(
     journal.settle("Regreen was halted").await?;
     sweep(&session.scratch(&run.id)).await;
     end(session, journal, StopRule::Halted, &halt.to_string()).await?;
+    if journal.run().finished == Some(Exit::Green) {
+        return Ok(Exit::Green);
+    }
     if !json {
         say(&format!("{} {}", paint(BAD, "■"), line(&halt.to_string(), 400)));
         say(&format!("  once that is lifted: regreen resume {}", short(&run.id)));
@@ -188,7 +191,12 @@ pub(super) async fn end(session: &Session, journal: &Journal, rule: StopRule, wh
 }
 
 async fn stop(session: &Session, journal: &Journal, rule: StopRule, why: &str) -> Result<()> {
-    if !matches!(journal.run().next(), Step::Done(_)) {
+    let run = journal.run();
+    // What has landed is done: it was only to be remembered.
+    if run.landed.is_some() && run.finished.is_none() && run.stopped.is_none() {
+        return session.end(journal, Exit::Green).await;
+    }
+    if !matches!(run.next(), Step::Done(_)) {
         let stopped = Event::Stopped { rule, why: why.to_owned(), look_at: Vec::new() };
         journal.record(stopped).await?;
         if let Step::Finish(exit) = journal.run().next() {

@@ -351,7 +351,7 @@ impl Ground {
         let session_redactor = self.session.redactor_of(&self.root, self.repo.as_ref()).await;
         let snapshots = self.snapshots().await?;
         landing::prepare(self.repo.as_ref(), land).await?;
-        if matches!(trigger, Trigger::Heal | Trigger::Proposal { .. }) {
+        if matches!(trigger, Trigger::Heal | Trigger::Proposal { .. } | Trigger::Incident { .. }) {
             landing::must_be_new(self.repo.as_ref(), land).await?;
         }
         let from = Base::take(self.repo.as_ref(), &snapshots, id).await?;
@@ -532,9 +532,14 @@ fn asking(
     let model = session.model(configured)?;
     let brief: Box<dyn Brief> = match &spec.trigger {
         Trigger::Subtask { subtask, .. } => {
-            Box::new(Implementation(serde_json::from_value(subtask.clone())?))
+            Box::new(Implementation::of(&serde_json::from_value(subtask.clone())?))
         }
-        Trigger::Heal | Trigger::Ticket { .. } | Trigger::Proposal { .. } => Box::new(Repair),
+        Trigger::Incident { files, replay: false, .. } => {
+            Box::new(Implementation { files: files.clone(), needs_tests: true })
+        }
+        Trigger::Heal | Trigger::Ticket { .. } | Trigger::Proposal { .. } | Trigger::Incident { .. } => {
+            Box::new(Repair)
+        }
     };
     let effort = match (configured.effort, second_opinion) {
         (Some(Thinking::Low), _) => Effort::Low,

@@ -112,6 +112,7 @@ impl Listener for Tree {
                     Phase::Baseline if *round > 1 => "confirming",
                     Phase::Baseline => "baseline",
                     Phase::Attempt => "verifying",
+                    Phase::Reproduce => "reproducing",
                     Phase::Minimise => "minimising",
                     Phase::Proof => "proving",
                 };
@@ -266,6 +267,7 @@ impl Teller {
                     Phase::Setup => (STEP, "setup    "),
                     Phase::Base => (STEP, "base     "),
                     Phase::Attempt => (INNER, "verify "),
+                    Phase::Reproduce => (INNER, "reproduce "),
                     Phase::Baseline | Phase::Minimise | Phase::Proof => (STEP, "prove    "),
                 };
                 std::iter::once(verdict(stem, name, outcome, run)).chain(reached(stem, outcome)).collect()
@@ -344,12 +346,17 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
                 let head = format!("{} {}", paint(STRONG, "run"), paint(STRONG, short(&run.id)));
                 Row::new("", head).shows(Style::new(), &format!(" · {}", spec.goal.run.display()))
             }
-            Trigger::Ticket { title, .. } | Trigger::Proposal { title, .. } => {
+            Trigger::Ticket { title, .. }
+            | Trigger::Proposal { title, .. }
+            | Trigger::Incident { title, .. } => {
                 let head = format!("{} {}", paint(STRONG, "run"), paint(STRONG, short(&run.id)));
                 Row::new("", head).shows(Style::new(), &format!(" · {title}"))
             }
             Trigger::Subtask { .. } => return None,
         },
+        Event::Baseline(Baseline::Green) if run.is_feature() => {
+            said(STEP, DIM, "green: ", "what is to be shown is not shown yet")
+        }
         Event::Baseline(Baseline::Green) => Row::new(STEP, paint(GOOD, "green already")),
         Event::Baseline(Baseline::Flaky { what }) => said(
             STEP,

@@ -10,8 +10,11 @@ mod cancel;
 mod demo;
 mod demo_content;
 mod doctor;
+mod exec;
 mod halt;
 mod heal;
+mod incident_spec;
+mod incidents;
 mod init;
 mod keys;
 mod live;
@@ -75,6 +78,8 @@ enum Command {
     Heal(heal::Heal),
     /// Implement a ticket: each sub-task verified, one commit each, on one branch
     Run(run::RunTicket),
+    /// Run a program; if it crashes in its own code: heal, restart
+    Exec(exec::Exec),
     /// Plan a ticket: stories and sub-tasks with acceptance criteria
     Plan(plan::PlanTicket),
     /// Go on with runs that were cut off
@@ -117,6 +122,8 @@ enum Command {
     Stats(stats::Stats),
     /// What is wrong with the service as a whole
     Alerts(alerts::Alerts),
+    /// What went wrong where programs really run
+    Incidents(incidents::Incidents),
     /// Copy the store, its logs and its snapshots into a new folder, while others work
     Backup(backup::Backup),
     /// Put a backup back
@@ -168,7 +175,12 @@ pub fn main() -> u8 {
     trace();
     let resumable = arguments.command.works_on_a_run();
     // A worker and a service see to the first signal themselves.
-    let signals = if matches!(arguments.command, Command::Worker(_) | Command::Serve(_)) { 2 } else { 1 };
+    let signals = match arguments.command {
+        Command::Worker(_) | Command::Serve(_) => 2,
+        // What is sent to a program that is run goes on to it.
+        Command::Exec(_) => u32::MAX,
+        _ => 1,
+    };
     // Runs that the service lands are driven on its own threads, which get what the main one has.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -243,6 +255,8 @@ async fn dispatch(command: Command) -> Result<u8> {
     let exit = match command {
         Command::Heal(command) => command.run().await?,
         Command::Run(command) => command.run().await?,
+        // The exit code is the program's.
+        Command::Exec(command) => return command.run().await,
         Command::Plan(command) => command.run().await?,
         Command::Resume(command) => command.run().await?,
         Command::Submit(command) => command.run().await?,
@@ -264,6 +278,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
         Command::Alerts(command) => command.run().await?,
+        Command::Incidents(command) => command.run().await?,
         Command::Backup(command) => command.run().await?,
         Command::Restore(command) => command.run().await?,
         Command::Vacuum(command) => command.run().await?,

@@ -89,7 +89,7 @@ pub(super) async fn listen(address: SocketAddr, option: &str) -> Result<TcpListe
 pub(super) fn keep_tidy(session: &Session) {
     let rules = session.settings.user.retention.clone();
     if !rules.is_empty() {
-        let (store, state) = (session.store.clone(), session.state.clone());
-        tokio::spawn(crate::retention::keep(store, state, rules, session.clock.clone()));
+        let (store, objects) = (session.store.clone(), session.objects.clone());
+        tokio::spawn(crate::retention::keep(store, objects, rules, session.clock.clone()));
     }
 }

@@ -16,6 +16,13 @@ use crate::verify::needs::in_order;
 #[error("{0}")]
 pub(super) struct Unfit(String);
 
+impl Unfit {
+    /// Cannot be tested for this reason.
+    pub(super) fn new(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
 /// Everything that a run needs to know which tests `asked`, and repairs it if that is wanted.
 ///
 /// # Errors

@@ -11,8 +11,8 @@ use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, folder, line, out, paint,
 use super::session::Session;
 use super::token::record;
 use crate::fault::{Exit, Fault};
-use crate::repos::{Health, Known, Look, RECENT, known, look, machine, root_of};
-use crate::store::{RepoRow, RunRow, short};
+use crate::repos::{Health, Known, Look, RECENT, kept, known, look, machine, root_of};
+use crate::store::{KnownAs, RepoRow, RunRow, short};
 use crate::usage::Money;
 
 /// The repos that Regreen looks after: pause them, let more runs go on at once, see how they do.
@@ -22,7 +22,8 @@ Examples:
   regreen repo add /srv/shop
   regreen repo show /srv/shop
   regreen repo pause /srv/shop --reason 'release on Friday'
-  regreen repo set /srv/shop --concurrency 2")]
+  regreen repo set /srv/shop --concurrency 2
+  regreen repo remove /srv/shop")]
 pub(super) struct RepoCommand {
     #[command(subcommand)]
     what: What,
@@ -62,6 +63,12 @@ enum What {
     },
     /// Let a paused repo go on
     Unpause {
+        /// The repo, or a folder inside it
+        #[arg(default_value = ".")]
+        repo: PathBuf,
+    },
+    /// Forget a repo that has nothing in the queue: its runs stay, and who may only submit can name it no more
+    Remove {
         /// The repo, or a folder inside it
         #[arg(default_value = ".")]
         repo: PathBuf,
@@ -114,6 +121,14 @@ impl RepoCommand {
                 session.store.limit_repo(&root, concurrency).await?;
                 record(&session, "repo set", &format!("{root} (concurrency {concurrency})")).await?;
                 format!("{} may have {concurrency} under way at once", line(&root, 200))
+            }
+            What::Remove { repo } => {
+                let root = find(&repo).await?.repo;
+                if let Some(fault) = kept(session.store.remove_repo(&root, &KnownAs::Anything).await?) {
+                    return Err(fault.into());
+                }
+                record(&session, "repo remove", &root).await?;
+                format!("{} is removed; its runs stay listed", line(&root, 200))
             }
         };
         say(&format!("{} {done}", paint(GOOD, "✔")));

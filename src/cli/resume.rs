@@ -156,7 +156,7 @@ fn worst(ends: &[Result<Exit>]) -> Exit {
 }
 
 /// Whether a ticket's run waits for a person to look at one of its sub-tasks: it goes on once that is approved.
-fn awaits_subtask(run: &Run) -> bool {
+pub(super) fn awaits_subtask(run: &Run) -> bool {
     matches!(run.spec.trigger, Trigger::Ticket { .. })
         && run.finished == Some(Exit::Policy)
         && run.awaits_approval()

@@ -20,7 +20,7 @@ use crate::plan::{Plan, SubTask, Ticket};
 use crate::run::events::{Event, Spec, StopRule, Trigger};
 use crate::run::journal::{Journal, load};
 use crate::run::{Run, Step, all_made};
-use crate::store::RunFilter;
+use crate::store::{Busy, RunFilter};
 use crate::usage::Money;
 
 /// Implement a ticket.
@@ -162,6 +162,7 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
             .await?;
         return Ok(Exit::Red);
     }
+    let is_queued = ground.session.store.run(&journal.run().id).await?.priority.is_some();
     let tasks: Vec<SubTask> = plan.subtasks().map(|(_, task)| task.clone()).collect();
     for task in &tasks {
         let run = journal.run();
@@ -178,6 +179,14 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
             child.rolled_back.is_none()
                 && matches!(&child.spec.trigger, Trigger::Subtask { id, .. } if *id == task.id)
         });
+        // A worker does not try again by itself what a person refused.
+        if let (true, Some(refused)) = (is_queued, children.first().filter(|child| is_refused(child))) {
+            let why = refused.stopped.as_ref().map_or("", |(_, why, _)| why);
+            let why = format!("sub-task {} ({}) was rejected: {why}", task.id, task.title);
+            let look_at = vec![format!("regreen show {}", short(&refused.id))];
+            journal.record(Event::Stopped { rule: StopRule::Rejected, why, look_at }).await?;
+            return Ok(Exit::Policy);
+        }
         let child =
             match children.into_iter().find(|child| child.finished == Some(Exit::Green) || child.may_go_on())
             {
@@ -185,7 +194,7 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
                 Some(done) if done.finished == Some(Exit::Green) || waits(&done) => done,
                 // It was cut off, or stopped by a limit or a fault that may have passed: nothing of it is done or paid again.
                 Some(begun) => {
-                    let journal = ground.session.reopen(&begun.id, ground.session.listeners(json)).await?;
+                    let journal = take_up(&ground.session, &begun.id, json).await?;
                     journal.record(Event::Resumed { why: "resume".into() }).await?;
                     left.give(&journal).await?;
                     drive(&ground.session, &journal, true).await?;
@@ -200,12 +209,15 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
                 }
             };
         if waits(&child) {
+            let then = match is_queued {
+                true => "a worker goes on then".to_owned(),
+                false => format!("then regreen resume {}", short(&run.id)),
+            };
             let reasons = vec![format!(
-                "sub-task {} ({}) waits for an approval: regreen approve {}, then regreen resume {}",
+                "sub-task {} ({}) waits for an approval: regreen approve {}, {then}",
                 task.id,
                 task.title,
                 short(&child.id),
-                short(&run.id)
             )];
             journal.record(Event::ApprovalNeeded { reasons, question: None }).await?;
             return Ok(Exit::Policy);
@@ -227,6 +239,21 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
         journal.record(done).await?;
     }
     Ok(Exit::Green)
+}
+
+/// Takes up the run of a sub-task. Whoever just approved it may have it for a moment still: that says nothing about the ticket.
+async fn take_up(session: &Session, child: &str, json: bool) -> Result<Journal> {
+    match session.reopen(child, session.listeners(json)).await {
+        Err(error) if session.store.is_held(child).await? => {
+            Err(error.context(Busy { run: child.to_owned() }))
+        }
+        other => other,
+    }
+}
+
+/// Whether a person refused what a sub-task's run came to.
+fn is_refused(run: &Run) -> bool {
+    matches!(run.stopped, Some((StopRule::Rejected, ..)))
 }
 
 /// Whether a run is proven and waits for a person.

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 
-use super::approve::{Answered, answered};
+use super::approve::{Answered, answered, goes_on};
 use super::observe::{self, listen};
 use super::paint::{CARE, GOOD, NAME, hand_over, paint, say};
 use super::session::{FLUSH, Session};
@@ -70,6 +70,8 @@ impl Serve {
             objects: session.objects.clone(),
             clock: session.clock.clone(),
             redactor: session.redactor(),
+            environment: session.environment.clone(),
+            incidents: session.settings.user.incidents,
             settings: session.settings.effective(),
             actions: Arc::new(Hands { session: session.clone(), machine: OnceLock::new() }),
             hosts,
@@ -133,19 +135,19 @@ struct Hands {
 impl Actions for Hands {
     async fn answer(&self, run: &str, by: &str, answer: Answer) -> Result<Came> {
         let session = self.session.clone();
-        let row = session.store.run(run).await?;
         let (journal, came) = match answered(&session, run, by, answer, Vec::new()).await? {
             Answered::Goes(journal, came) => (journal, came),
             Answered::Stays(came) => return Ok(came),
         };
-        if row.priority.is_some() {
+        let id = journal.run().id.clone();
+        if goes_on(&session, &journal.run()).await?.is_some() {
             // It is in the queue again, for a worker to land.
             return Ok(came);
         }
         on_one_thread(move || async move {
             let work = super::heal::drive(&session, &journal, true);
             if let Err(error) = super::halt::unless_halted(&session, &journal, true, work).await {
-                tracing::warn!(run = row.id, "an approved run came to an end: {error:#}");
+                tracing::warn!(run = id, "an approved run came to an end: {error:#}");
             }
         });
         Ok(came)

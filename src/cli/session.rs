@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use super::live::{Lines, Tree};
 use super::observe::with_observers;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Environment, ProviderKind, Rung, Settings, open_state_dir};
+use crate::config::{Environment, ProviderKind, Rung, Settings, open_state_dir, read_repo_file};
 use crate::fault::{Exit, Fault};
 use crate::fixers::agent::Agent;
 use crate::git::{Repo, Snapshots};
@@ -139,6 +139,7 @@ impl Session {
         let (store, user) = (self.store.clone(), &self.settings.user);
         let mut chores = tokio::task::JoinSet::new();
         chores.spawn(crate::alerts::watch(store, user.alerts, user.budget.day));
+        chores.spawn(crate::reports::watch(self.store.clone(), user.incidents.quiet));
         chores.spawn(self.objects.clone().upload());
         chores
     }
@@ -240,7 +241,12 @@ impl Session {
         let fixers = super::heal::fixers(self, spec, &redactor)?;
         let memory = self.settings.user.memory;
         let layers = self.state.join("layers");
-        Ok(Tools { workspaces, verifier, fixers, place, memory, layers })
+        let (environment, root) = (self.environment.clone(), spec.root.clone());
+        let governance = Box::new(move || {
+            let now = Settings::load(&environment, read_repo_file(&root)?.as_deref())?;
+            Ok(now.user.governance.of(&root))
+        });
+        Ok(Tools { workspaces, verifier, fixers, place, memory, layers, governance })
     }
 
     /// The sandbox of this machine, with the user's package registries.

@@ -16,6 +16,7 @@ use crate::patch::Patch;
 use crate::run::Run;
 use crate::run::events::{Event, Record};
 use crate::run::journal::records;
+use crate::run::proposal::is_for_one;
 
 /// Show a run.
 #[derive(Debug, clap::Args)]
@@ -111,7 +112,7 @@ fn choices(run: &Run) -> String {
     }
     let id = short(&run.id);
     let _ = writeln!(text, "  look at one: regreen show {id} --candidate N");
-    if run.awaits_approval() {
+    if run.awaits_approval() && !is_for_one(run) {
         let _ = writeln!(text, "  prove and land it: regreen approve {id} --candidate N");
     }
     text

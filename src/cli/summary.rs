@@ -11,7 +11,7 @@ use crate::clock::human;
 use crate::fault::Exit;
 use crate::outcome::Verdict;
 use crate::policy::Risk;
-use crate::run::events::{Baseline, Decision, StopRule};
+use crate::run::events::{Baseline, Decision, StopRule, Trigger};
 use crate::run::{AttemptState, Run};
 use crate::usage::Money;
 
@@ -225,7 +225,12 @@ fn waiting(run: &Run, said: &mut Said) {
         }
         said.field("until", Style::new(), &question.expires.strftime("%Y-%m-%d %H:%M UTC").to_string());
     }
-    said.command("land it", &format!("regreen approve {id}"));
+    match &run.spec.trigger {
+        Trigger::Proposal { id, .. } => {
+            said.command("agree", &format!("regreen proposal approve {}", short(id)));
+        }
+        _ => said.command("land it", &format!("regreen approve {id}")),
+    }
     said.command("drop it", &format!("regreen reject {id}"));
 }
 

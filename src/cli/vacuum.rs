@@ -35,7 +35,7 @@ impl Vacuum {
                 .into());
         }
         let now = session.clock.now();
-        let removed = sweep(&session.store, &session.state, rules, now, self.dry_run).await?;
+        let removed = sweep(&session.store, &session.objects, rules, now, self.dry_run).await?;
         if self.compact {
             session.store.compact().await?;
         }
@@ -53,6 +53,7 @@ impl Vacuum {
         let rows = [
             vec![title.to_owned(), "RUNS".to_owned(), "SIZE".to_owned()],
             row("logs", removed.logs),
+            row("logs in the bucket", removed.bucket),
             row("prompts", removed.prompts),
             row("events", removed.events),
             row("events of landings", removed.landings),

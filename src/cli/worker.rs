@@ -15,6 +15,7 @@ use super::observe;
 use super::page::Page;
 use super::paint::{DIM, NAME, paint, plain, say};
 use super::proposal_spec::Unfit;
+use super::resume::awaits_subtask;
 use super::session::{FLUSH, Kept, Session, sweep};
 use crate::config::read_repo_file;
 use crate::fault::{Exit, Fault};
@@ -159,6 +160,10 @@ impl Loop {
         let land = request.land.parse()?;
         let spec = match &request.work {
             Work::Command(command) => ground.heal(&options, &claim.run, command.clone(), &land).await?,
+            Work::Incident { id, .. } => {
+                let incident = self.kept.store.incident(id).await?;
+                super::incident_spec::by_test(&ground, &options, &claim.run, &incident, &land).await?
+            }
             Work::Proposal(asked) => {
                 super::proposal_spec::spec(&ground, &options, &claim.run, asked, &land).await?
             }
@@ -184,7 +189,7 @@ impl Loop {
     /// Goes on with a run that another worker left, or that a person let go on.
     async fn go_on(&self, claim: &Claim, off: &CalledOff) -> Result<Driven> {
         let run = load(&self.kept.store, &claim.run).await?;
-        if matches!(run.next(), Step::Done(_)) {
+        if matches!(run.next(), Step::Done(_)) && !awaits_subtask(&run) {
             return Ok(Driven::Over);
         }
         let root = &run.spec.root;

@@ -255,7 +255,12 @@ impl GovernanceConfig {
     /// What holds for the repo at `root`.
     pub fn of(&self, root: &Path) -> Governance {
         let own = self.repos.get(root.to_string_lossy().as_ref()).cloned().unwrap_or_default();
-        let environment = own.environment.unwrap_or(self.environment);
+        self.within(root, own.environment.unwrap_or(self.environment))
+    }
+
+    /// The same where what is healed runs in `environment`.
+    pub fn within(&self, root: &Path, environment: Tier) -> Governance {
+        let own = self.repos.get(root.to_string_lossy().as_ref()).cloned().unwrap_or_default();
         Governance {
             environment,
             rulings: self.rulings[environment as usize],

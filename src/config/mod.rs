@@ -27,7 +27,7 @@ pub use governance::{
 pub(crate) use governance::{glob_of, pattern_of};
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
 pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter, read_repo_file};
-pub use service::{AlertRules, Bucket, Retention};
+pub use service::{AlertRules, Bucket, IncidentRules, Retention};
 pub use user::{
     Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking, Tier,
     UserConfig,
@@ -291,6 +291,9 @@ impl Settings {
         add("alerts.provider_errors", alerts.provider_errors.to_string(), &[]);
         add("alerts.spend_percent", alerts.spend.to_string(), &[]);
         add("alerts.queue_age", render_duration(alerts.queue_age), &[]);
+        add("incidents.heal", user.incidents.heal.to_string(), &[]);
+        add("incidents.quiet", render_duration(user.incidents.quiet), &[]);
+        add("incidents.runs_per_day", user.incidents.runs_per_day.to_string(), &[]);
         let kept = |age: Option<std::time::Duration>| age.map_or("for ever".to_owned(), render_duration);
         add("retention.logs", kept(user.retention.logs), &[]);
         let most = user.retention.logs_size.map_or("no limit".to_owned(), render_size);

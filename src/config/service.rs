@@ -77,6 +77,32 @@ impl Retention {
     }
 }
 
+/// What is done about incidents by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IncidentRules {
+    /// Whether runs take them up.
+    pub heal: bool,
+    /// How long what was fixed has to stay quiet to count as closed.
+    pub quiet: Duration,
+    /// Runs for incidents of one repo in 24 hours.
+    pub runs_per_day: u64,
+}
+
+impl Default for IncidentRules {
+    fn default() -> Self {
+        Self { heal: true, quiet: Duration::from_secs(24 * 3600), runs_per_day: 20 }
+    }
+}
+
+pub(super) const INCIDENTS: &[&str] = &["heal", "quiet", "runs_per_day"];
+
+pub(super) fn incidents(target: &mut IncidentRules, section: &Section<'_, '_>) -> Result<(), Fault> {
+    set(&mut target.heal, section.boolean("heal")?);
+    set(&mut target.quiet, section.duration("quiet")?);
+    set(&mut target.runs_per_day, section.integer("runs_per_day", 0..=100_000)?);
+    Ok(())
+}
+
 pub(super) const RETENTION: &[&str] = &["logs", "logs_size", "prompts", "events", "landings"];
 pub(super) const OBJECTS: &[&str] = &["url", "endpoint", "region"];
 pub(super) const ALERTS: &[&str] = &[

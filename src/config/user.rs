@@ -11,7 +11,10 @@ use secrecy::SecretString;
 use super::environment::Environment;
 use super::governance::GovernanceConfig;
 use super::reader::{LARGEST, Section, Source};
-use super::service::{ALERTS, AlertRules, Bucket, OBJECTS, RETENTION, Retention, alerts, bucket, retention};
+use super::service::{
+    ALERTS, AlertRules, Bucket, INCIDENTS, IncidentRules, OBJECTS, RETENTION, Retention, alerts, bucket,
+    incidents, retention,
+};
 use super::{NetworkAccess, SandboxMode};
 use crate::fault::Fault;
 use crate::usage::Money;
@@ -313,6 +316,8 @@ pub struct UserConfig {
     pub minimise: bool,
     /// From when on something is wrong with the service as a whole.
     pub alerts: AlertRules,
+    /// What is done about incidents by itself.
+    pub incidents: IncidentRules,
     /// How long what is kept of runs is kept.
     pub retention: Retention,
     /// Where logs go besides the state folder, so that several machines share them.
@@ -331,6 +336,7 @@ const TOP: &[&str] = &[
     "memory",
     "proof",
     "alerts",
+    "incidents",
     "retention",
     "objects",
 ];
@@ -393,6 +399,7 @@ impl UserConfig {
             repeat: 2,
             minimise: true,
             alerts: AlertRules::default(),
+            incidents: IncidentRules::default(),
             retention: Retention::default(),
             objects: None,
         }
@@ -443,6 +450,9 @@ impl UserConfig {
         }
         if let Some(section) = top.section("alerts", ALERTS)? {
             alerts(&mut config.alerts, &section)?;
+        }
+        if let Some(section) = top.section("incidents", INCIDENTS)? {
+            incidents(&mut config.incidents, &section)?;
         }
         if let Some(section) = top.section("retention", RETENTION)? {
             config.retention = retention(&section)?;
@@ -595,7 +605,8 @@ fn provider(
         return Err(section.wrong("key_env", "must be the name of a variable, never the key itself"));
     }
     let agent = matches!(kind, Acp | Command);
-    if !agent && !(provider.hosts.is_empty() && provider.pass_env.is_empty()) {
+    let for_agents = !provider.hosts.is_empty() || !provider.pass_env.is_empty();
+    if for_agents && !agent {
         return Err(section.wrong("hosts", "and pass_env are for agents"));
     }
     let is_variable = |name: &String| {

@@ -24,6 +24,8 @@ pub const IMPLEMENT: &str = "implement.md.jinja";
 pub const PLAN_SYSTEM: &str = "plan-system.md.jinja";
 /// A plan, or its revision.
 pub const PLAN: &str = "plan.md.jinja";
+/// What a model is told of an incident.
+pub const INCIDENT: &str = "incident.md.jinja";
 
 /// What an external agent is asked.
 pub const AGENT: &str = "agent.md.jinja";
@@ -40,6 +42,7 @@ const FILES: &[(&str, &str)] = &[
     (IMPLEMENT_SYSTEM, include_str!("../../prompts/implement-system.md.jinja")),
     (IMPLEMENT, include_str!("../../prompts/implement.md.jinja")),
     (PLAN_SYSTEM, include_str!("../../prompts/plan-system.md.jinja")),
+    (INCIDENT, include_str!("../../prompts/incident.md.jinja")),
     (PLAN, include_str!("../../prompts/plan.md.jinja")),
 ];
 

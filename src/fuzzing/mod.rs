@@ -6,6 +6,7 @@
 
 mod edits;
 mod events;
+mod incidents;
 mod patches;
 mod secrets;
 mod trees;
@@ -145,4 +146,10 @@ pub fn proxy(data: &[u8]) {
 pub fn guards(data: &[u8]) {
     let [name, before, after] = parts(data);
     trees::guards(&text(name), before, after);
+}
+
+/// Stack traces out of any text, and what an incident is made of them: the repo's files, what was printed.
+pub fn incidents(data: &[u8]) {
+    let [files, printed] = parts(data);
+    incidents::holds(&text(files), &text(printed));
 }

@@ -30,6 +30,11 @@ pub(super) fn holds(secret: &str, around: &[u8], cuts: &[u8]) {
         assert!(!redacted.contains(secret), "{secret:?} is left in {redacted:?}");
         assert!(!redacted.contains(&hex::encode(secret)) || hex::encode(secret).contains("redacted"));
     }
+    let numbers: Vec<String> = secret.bytes().map(|byte| byte.to_string()).collect();
+    for form in [STANDARD.encode(STANDARD.encode(secret)), numbers.join(", ")] {
+        let printed = verify::fuzz::readable(&with(format!("({form})").as_bytes()));
+        assert!(!redactor.redact(&printed).contains(&form), "{form:?} is left in {printed:?}");
+    }
     let twice = redactor.redact(&String::from_utf8_lossy(around)).into_owned();
     assert!(!redactor.redact(&twice).contains(secret));
 }

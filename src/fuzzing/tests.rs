@@ -173,4 +173,5 @@ targets! {
     plan: 300,
     proxy: 300,
     guards: 100,
+    incidents: 150,
 }

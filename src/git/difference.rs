@@ -276,6 +276,14 @@ pub(super) async fn files(git: &Git, tree: &str) -> Result<BTreeMap<RelPath, Ent
     Ok(named.collect())
 }
 
+/// A file's content that the repo does not have: its clone is a partial one, or broken.
+#[derive(Debug, thiserror::Error)]
+#[error("git has no file {id}; clone the repository whole")]
+pub struct Missing {
+    /// The id of the content.
+    pub id: String,
+}
+
 /// How large blobs are together, in bytes.
 async fn size(git: &Git, ids: &[String]) -> Result<u64> {
     Ok(sizes(git, ids).await?.into_iter().fold(0, u64::saturating_add))
@@ -311,6 +319,7 @@ pub(super) fn read_blobs(mut rest: &[u8]) -> Result<HashMap<String, Vec<u8>>> {
         let header = std::str::from_utf8(&rest[..end])?;
         let mut words = header.split(' ');
         let (id, kind, size) = (words.next().unwrap_or_default(), words.next(), words.next());
+        anyhow::ensure!(kind != Some("missing"), Missing { id: id.to_owned() });
         anyhow::ensure!(kind == Some("blob"), "git has no file {id}");
         let size: usize = size.unwrap_or_default().parse()?;
         let (body, after) =

@@ -14,6 +14,7 @@ mod history;
 mod links;
 mod notes;
 mod snapshot;
+mod still;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,10 +26,11 @@ use anyhow::{Context, Result, bail};
 
 pub use blobs::{Entry, ScratchIndex};
 pub use command::{Git, Version};
-pub use difference::Difference;
+pub use difference::{Difference, Missing};
 pub use history::{Past, Scene};
 pub use notes::NOTES_REF;
 pub use snapshot::{Snapshot, Snapshots};
+pub use still::Still;
 
 use crate::config::Environment;
 use crate::fault::Fault;

@@ -9,13 +9,14 @@ use std::fs::{File, Metadata};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::blobs::index_entries;
-use super::{Git, Identity, Repo};
+use super::{Git, Identity, Repo, Still};
 use crate::config::Environment;
 use crate::fault::Fault;
 use crate::scratch::{self, Folder};
@@ -54,6 +55,8 @@ pub struct Snapshots {
     repo: Option<Repo>,
     /// Files that are never part of a snapshot, as device and inode: this process writes into them while it looks.
     left_out: Vec<(u64, u64)>,
+    /// How the tree was found the last time that nobody touched it meanwhile.
+    pub(super) still: Arc<Mutex<Option<Arc<Still>>>>,
 }
 
 impl Snapshots {
@@ -101,7 +104,7 @@ impl Snapshots {
             .setting("core.sparseCheckout", "false")
             .setting("core.preloadIndex", "true");
         let left_out = crate::process::own_outputs();
-        Ok(Self { root, private, git, repo: repo.cloned(), left_out })
+        Ok(Self { root, private, git, repo: repo.cloned(), left_out, still: Arc::default() })
     }
 
     /// Leaves these files out, too, given as device and inode.
@@ -150,6 +153,11 @@ impl Snapshots {
         Ok(found)
     }
 
+    /// The work tree's root.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The private folder's git, for reading objects.
     pub fn git(&self) -> &Git {
         &self.git
@@ -175,13 +183,19 @@ impl Snapshots {
     /// # Errors
     /// As [`Snapshots::take`].
     pub async fn current_tree(&self) -> Result<String> {
+        let files = self.paths().await?;
+        self.tree_of(files).await
+    }
+
+    /// The tree that these files make up, as [`paths`](Self::paths) gave them.
+    pub(super) async fn tree_of(&self, files: HashSet<Vec<u8>>) -> Result<String> {
         let lock = self.lock()?;
-        let result = match self.update().await {
+        let result = match self.update(&files).await {
             Ok(tree) => Ok(tree),
             Err(first) => {
                 // A kept index that went bad must not be the end: once more from nothing.
                 let _ = std::fs::remove_file(self.private.join("index"));
-                self.update().await.map_err(|_| first)
+                self.update(&self.paths().await?).await.map_err(|_| first)
             }
         };
         drop(lock);
@@ -271,8 +285,8 @@ impl Snapshots {
         Ok(file)
     }
 
-    async fn update(&self) -> Result<String> {
-        let (wanted, kept) = tokio::try_join!(self.paths(), self.git.bytes(&["ls-files", "-z"]))?;
+    async fn update(&self, wanted: &HashSet<Vec<u8>>) -> Result<String> {
+        let kept = self.git.bytes(&["ls-files", "-z"]).await?;
         let kept: Vec<Vec<u8>> = split(&kept).collect();
         let gone: Vec<u8> =
             kept.iter().filter(|path| !wanted.contains(*path)).flat_map(|path| terminated(path)).collect();
@@ -312,7 +326,7 @@ impl Snapshots {
     }
 
     /// Regular files and links of those listed; what lies behind a link is left out, and what this process itself writes into.
-    async fn paths(&self) -> Result<HashSet<Vec<u8>>> {
+    pub(super) async fn paths(&self) -> Result<HashSet<Vec<u8>>> {
         let mut paths = self.listed().await?.paths;
         let (root, left_out) = (self.root.clone(), self.left_out.clone());
         tokio::task::spawn_blocking(move || {

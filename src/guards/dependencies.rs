@@ -1,6 +1,6 @@
 //! New dependencies in manifests, and lock files edited by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -83,6 +83,13 @@ pub(super) fn news(delta: &Delta<'_>) -> Option<Vec<(String, String, &'static st
 /// Whether a file of this name says what the project depends on.
 pub(super) fn concerns(name: &str) -> bool {
     LOCKS.contains(&name) || read(name, "").is_some() || name == "package.json"
+}
+
+/// The packages that a manifest asks for, in lower case and with `_` for every `-` and `.`.
+pub(super) fn names(manifest: &str, text: &str) -> BTreeSet<String> {
+    let all = read(manifest, text).unwrap_or_default().into_keys();
+    all.map(|name| name.split('[').next().unwrap_or_default().to_lowercase().replace(['-', '.'], "_"))
+        .collect()
 }
 
 /// The dependencies of a manifest, by name, with what is asked of each. `None` where the file is no manifest.

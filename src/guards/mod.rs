@@ -31,6 +31,7 @@ use delta::Delta;
 pub use dependencies::is_lock;
 pub use surface::lost;
 pub use syntax::Lang;
+pub use tests_kept::is_test_path;
 
 /// What a finding means for the patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,9 +113,10 @@ pub fn inspect(proposed: &Proposed<'_>) -> Vec<Finding> {
     paths::check(proposed, &mut found);
     size::check(proposed, &mut found);
     let deltas = delta::deltas(proposed.patch);
+    let around = content::Around::new(proposed, &deltas);
     for delta in &deltas {
         syntax::check(delta, &mut found);
-        content::check(proposed, delta, &mut found);
+        content::check(&around, delta, &mut found);
         config::check(proposed, delta, &mut found);
         dependencies::check(delta, &mut found);
         imports::check(proposed, delta, &mut found);

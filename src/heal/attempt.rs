@@ -54,8 +54,8 @@ async fn propose(journal: &Journal, tools: &Tools, rung: usize, run: &Run) -> Re
     let checks: Vec<Check> = std::iter::once(&run.spec.goal).chain(&run.spec.checks).cloned().collect();
     let tried = run.history();
     let task = match &run.spec.trigger {
-        Trigger::Subtask { task, .. } => Some(task.as_str()),
-        Trigger::Heal | Trigger::Ticket { .. } | Trigger::Proposal { .. } => None,
+        Trigger::Subtask { task, .. } | Trigger::Incident { task, replay: false, .. } => Some(task.as_str()),
+        Trigger::Heal | Trigger::Ticket { .. } | Trigger::Proposal { .. } | Trigger::Incident { .. } => None,
     };
     let case = Case {
         run: &run.id,
@@ -140,6 +140,11 @@ async fn try_out(journal: &Journal, tools: &Tools, run: &Run, number: u32, propo
     if decision == Decision::Green && run.is_feature() {
         (decision, reason) = feature(run, &after);
     }
+    if decision == Decision::Green
+        && let Some(why) = super::incident::not_reproduced(journal, tools, &run.kept.then(&patch)).await?
+    {
+        (decision, reason) = (Decision::Drop, why);
+    }
     let red: Vec<Outcome> = after.into_iter().filter(|outcome| !outcome.is_green()).collect();
     decide(journal, number, decision, &reason, red).await
 }
@@ -154,7 +159,11 @@ fn feature(run: &Run, after: &[Outcome]) -> (Decision, String) {
             .reduce(|sum, more| sum + more)
     };
     match (count(&run.before), count(after), &run.spec.trigger) {
-        (Some(before), Some(after), Trigger::Subtask { needs_tests: true, .. }) if after <= before => (
+        (
+            Some(before),
+            Some(after),
+            Trigger::Subtask { needs_tests: true, .. } | Trigger::Incident { replay: false, .. },
+        ) if after <= before => (
             Decision::Drop,
             format!("everything is green, but no test was added: {before} ran before, {after} now"),
         ),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::setup::{Prepared, prepare};
+use super::still::seen_still;
 use super::stop::stop;
 use super::{Tools, Turn, check, others, workspace};
 use crate::guards;
@@ -22,28 +23,53 @@ const MOST_NAMED: usize = 10;
 /// Whatever these executions saw both red and green is flaky: they all had the same files.
 pub(super) async fn take(journal: &Journal, tools: &Tools) -> Result<()> {
     guards::prepare();
+    let found = seen_still(journal, tools, async || {
+        Ok(match look(journal, tools).await? {
+            Baseline::Green if !journal.run().is_feature() && red_if_whole(journal, tools).await? => {
+                Found::RedIfWhole
+            }
+            baseline => Found::Baseline(baseline),
+        })
+    });
+    match found.await? {
+        None => Ok(()),
+        Some(Found::Baseline(baseline)) => journal.record(Event::Baseline(baseline)).await,
+        Some(Found::RedIfWhole) => {
+            journal.record(Event::Baseline(Baseline::Red)).await?;
+            let why = "the last commit is green, and your uncommitted changes are not: a commit leaves them out. \
+                       `--land worktree` heals the tree as it is";
+            stop(journal, StopRule::Uncommitted, why.into()).await
+        }
+    }
+}
+
+/// What the baseline comes to.
+enum Found {
+    Baseline(Baseline),
+    /// Only what a landing as a commit leaves out is red.
+    RedIfWhole,
+}
+
+async fn look(journal: &Journal, tools: &Tools) -> Result<Baseline> {
     let run = journal.run();
     if let Prepared::Failed(why) = prepare(journal, tools, None).await? {
-        return journal.record(Event::Baseline(why)).await;
+        return Ok(why);
     }
     let mut first = goal(journal, tools, 1).await?;
     match prepare(journal, tools, Some(&first)).await? {
-        Prepared::Failed(why) => return journal.record(Event::Baseline(why)).await,
+        Prepared::Failed(why) => return Ok(why),
         // The first one ran on other files: without the packages.
         Prepared::Ready => first = goal(journal, tools, 1).await?,
         Prepared::Unneeded => {}
     }
     let mut seen: Vec<Execution> = vec![(run.spec.goal.clone(), first)];
     let mut baseline = verdict(&seen);
+    if let Some(unlike) = super::incident::unlike(&run, &seen[0].1) {
+        return Ok(unlike);
+    }
     if baseline == Baseline::Red {
         seen.push((run.spec.goal.clone(), goal(journal, tools, 2).await?));
         baseline = verdict(&seen);
-    }
-    if baseline == Baseline::Green && !run.is_feature() && red_if_whole(journal, tools).await? {
-        journal.record(Event::Baseline(Baseline::Red)).await?;
-        let why = "the last commit is green, and your uncommitted changes are not: a commit leaves them out. \
-                   `--land worktree` heals the tree as it is";
-        return stop(journal, StopRule::Uncommitted, why.into()).await;
     }
     let also = match baseline {
         Baseline::Red => true,
@@ -61,7 +87,7 @@ pub(super) async fn take(journal: &Journal, tools: &Tools) -> Result<()> {
             baseline = flaky;
         }
     }
-    journal.record(Event::Baseline(baseline)).await
+    Ok(baseline)
 }
 
 /// Whether the goal is red on the tree with everything in it that a landing as a commit leaves out.

@@ -6,6 +6,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use regex::Regex;
 
+use super::prove::judged_anew;
 use super::stop::stop;
 use super::{Place, Tools};
 use crate::diagnostic::Category;
@@ -38,13 +39,17 @@ pub(super) async fn land(journal: &Journal, tools: &Tools) -> Result<()> {
     let run = journal.run();
     // Another landing may have been waited for.
     journal.store().must_not_be_halted(&run.spec.root.to_string_lossy()).await?;
+    // The rules may have become stricter since people agreed, or since nobody had to.
+    if let Some(judged) = judged_anew(&run, tools)? {
+        return journal.record(judged).await;
+    }
     let place = &tools.place;
     let to: Land = run.spec.land.parse().map_err(|fault: Fault| anyhow::Error::from(fault))?;
     let story = story(&run);
     let label = label(&run);
     let onto = match &run.spec.trigger {
         Trigger::Subtask { .. } | Trigger::Proposal { .. } => run.spec.from.head.as_deref(),
-        Trigger::Heal | Trigger::Ticket { .. } => None,
+        Trigger::Heal | Trigger::Ticket { .. } | Trigger::Incident { .. } => None,
     };
     if tip(&run, place).await?.is_some_and(|tip| Some(&tip) != run.spec.from.head.as_ref()) {
         return moved(journal, tools, &run, Vec::new()).await;
@@ -105,12 +110,12 @@ fn in_the_way(run: &Run) -> Option<String> {
 }
 
 /// Takes the tree as it is now for a new base, if the patch still fits it.
-async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Vec<String>) -> Result<()> {
+pub(super) async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Vec<String>) -> Result<()> {
     let place = &tools.place;
     let mut now = Base::take(place.repo.as_ref(), &place.snapshots, &run.id).await?;
     let Difference { patch: base, hidden } = match (&place.repo, run.spec.land.as_str()) {
         (None, _) | (_, "worktree" | "none") => Difference::default(),
-        (Some(repo), _) if run.is_feature() || run.proposed().is_some() => {
+        (Some(repo), _) if matches!(run.spec.trigger, Trigger::Subtask { .. } | Trigger::Proposal { .. }) => {
             // The branch of the ticket is what the sub-task builds on, wherever HEAD is; and a proposal has a base of its own.
             now.head = tip(run, place).await?.or_else(|| run.spec.from.head.clone());
             match &now.head {
@@ -210,7 +215,7 @@ pub(super) async fn learn(journal: &Journal, tools: &Tools) -> Result<()> {
 fn label(run: &Run) -> String {
     let id = match &run.spec.trigger {
         Trigger::Subtask { ticket, .. } => ticket,
-        Trigger::Proposal { id, .. } => id,
+        Trigger::Proposal { id, .. } | Trigger::Incident { id, .. } => id,
         Trigger::Heal | Trigger::Ticket { .. } => &run.id,
     };
     short(id).to_owned()
@@ -226,6 +231,7 @@ fn explanations(run: &Run) -> Vec<&str> {
 fn story(run: &Run) -> Story {
     let (subject, kind) = match &run.spec.trigger {
         Trigger::Subtask { title, .. } | Trigger::Proposal { title, .. } => (title.clone(), "feat"),
+        Trigger::Incident { title, .. } => (crashed(title), "fix"),
         Trigger::Heal | Trigger::Ticket { .. } => (repaired(run), "fix"),
     };
     let mut verified: Vec<String> = Vec::new();
@@ -254,6 +260,15 @@ fn fixer(run: &Run) -> String {
 
 /// The longest subject that leaves room for a prefix.
 const SUBJECT: usize = 66;
+
+/// A subject that names what happened, as far as it is short and holds no path.
+fn crashed(title: &str) -> String {
+    let whole = format!("repair the crash \"{title}\"");
+    let kind = title.split(':').next().unwrap_or_default();
+    let fits = |subject: &String| subject.chars().count() <= SUBJECT && !subject.contains('/');
+    let by_kind = format!("repair the crash by {kind}");
+    Some(whole).filter(fits).or(Some(by_kind).filter(fits)).unwrap_or_else(|| "repair a crash".to_owned())
+}
 
 /// A subject that names what was wrong: in the tool's words where they are short and hold no path, else by its kind.
 fn repaired(run: &Run) -> String {

@@ -5,12 +5,14 @@
 
 mod attempt;
 mod baseline;
+mod incident;
 mod installs;
 mod judge;
 mod land;
 mod proposal;
 mod prove;
 mod setup;
+mod still;
 mod stop;
 
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ use crate::fixers::Fixer;
 use crate::git::{Repo, Snapshots};
 use crate::outcome::{Check, Outcome};
 use crate::patch::Patch;
+use crate::policy::Governance;
 use crate::run::events::{Event, Phase, StopRule};
 use crate::run::journal::{DaySpent, Journal};
 use crate::run::{Run, Step};
@@ -47,7 +50,12 @@ pub struct Tools {
     pub memory: bool,
     /// Where what setup commands made is kept for later runs.
     pub layers: PathBuf,
+    /// What is configured now for whoever may agree to what; a run knows what was when it began.
+    pub governance: ReadGovernance,
 }
+
+/// Reads what policy is configured at the moment.
+pub type ReadGovernance = Box<dyn Fn() -> Result<Governance> + Send + Sync>;
 
 /// The tree that a run works on, as landings see it.
 pub struct Place {
@@ -166,7 +174,7 @@ impl Turn {
     /// Whether fixers will see what `check` complains about. A probe for anything else would only take time.
     fn is_read(self, check: &Check, run: &Run) -> bool {
         match self.phase {
-            Phase::Setup | Phase::Base | Phase::Minimise | Phase::Proof => false,
+            Phase::Setup | Phase::Base | Phase::Reproduce | Phase::Minimise | Phase::Proof => false,
             Phase::Attempt => true,
             // Which check a proposal's run has to repair is known only afterwards.
             Phase::Baseline if run.proposed().is_some() => self.round > 1,

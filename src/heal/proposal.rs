@@ -10,6 +10,7 @@ use anyhow::Result;
 use super::attempt::guard;
 use super::judge;
 use super::setup::{Prepared, follow, prepare};
+use super::still::seen_still;
 use super::stop::stop;
 use super::{Tools, Turn, check};
 use crate::guards::{self, Finding, Weight};
@@ -33,14 +34,22 @@ pub(super) async fn take(journal: &Journal, tools: &Tools) -> Result<()> {
     if let Some(why) = refusal(tools, &run) {
         return stop(journal, StopRule::Unfit, why).await;
     }
+    match seen_still(journal, tools, async || look(journal, tools).await).await? {
+        Some(baseline) => journal.record(Event::Baseline(baseline)).await,
+        None => Ok(()),
+    }
+}
+
+async fn look(journal: &Journal, tools: &Tools) -> Result<Baseline> {
+    let run = journal.run();
     if let Prepared::Failed(why) = prepare(journal, tools, None).await? {
-        return journal.record(Event::Baseline(why)).await;
+        return Ok(why);
     }
     let mut without = everything(journal, tools, Phase::Base, 1, &run.spec.base).await?;
     let red = without.iter().find(|outcome| !outcome.is_green()).cloned();
     if let Some(red) = red {
         match prepare(journal, tools, Some(&red)).await? {
-            Prepared::Failed(why) => return journal.record(Event::Baseline(why)).await,
+            Prepared::Failed(why) => return Ok(why),
             // The first ones ran on other files: without the packages.
             Prepared::Ready => without = everything(journal, tools, Phase::Base, 1, &run.spec.base).await?,
             Prepared::Unneeded => {}
@@ -58,15 +67,14 @@ pub(super) async fn take(journal: &Journal, tools: &Tools) -> Result<()> {
     let with = everything(journal, tools, Phase::Baseline, 1, &journal.run().base()).await?;
     let run = journal.run();
     if let Some(infra) = infra(&without, &with) {
-        return journal.record(Event::Baseline(infra)).await;
+        return Ok(infra);
     }
     let worse: Vec<Outcome> = with.iter().filter(|outcome| run.held(outcome).is_some()).cloned().collect();
     if worse.is_empty() {
-        return journal.record(Event::Baseline(Baseline::Green)).await;
+        return Ok(Baseline::Green);
     }
     let again = everything(journal, tools, Phase::Baseline, 2, &run.base()).await?;
-    let found = flaky(&run, &worse, &with, &again).unwrap_or(Baseline::Red);
-    journal.record(Event::Baseline(found)).await
+    Ok(flaky(&run, &worse, &with, &again).unwrap_or(Baseline::Red))
 }
 
 /// Why a proposal is not even run, if it is not: it is somewhere, or of a size, where nobody's word counts.

@@ -6,11 +6,12 @@ use anyhow::Result;
 
 use super::attempt::guard;
 use super::judge;
+use super::still::seen_still;
 use super::{Tools, Turn, check, others};
 use crate::guards::{Weight, refuses};
 use crate::outcome::{Check, Outcome};
 use crate::patch::Tree;
-use crate::policy;
+use crate::policy::{self, Governance};
 use crate::run::Run;
 use crate::run::events::{Decision, Event, Phase, Proof, Proven};
 use crate::run::journal::Journal;
@@ -42,21 +43,50 @@ pub(super) async fn prove(journal: &Journal, tools: &Tools) -> Result<()> {
     if !run.minimised {
         drop_needless_hunks(journal, tools).await?;
     }
-    match hold(journal, tools).await? {
-        Ok((proof, doubts)) => {
-            journal.record(judged(&journal.run())).await?;
+    match seen_still(journal, tools, async || hold(journal, tools).await).await? {
+        None => Ok(()),
+        Some(Ok((proof, doubts))) => {
+            journal.record(judged(&journal.run(), tools)?).await?;
             journal.record(Event::Proven { proof: Box::new(proof), doubts }).await
         }
-        Err(reason) => journal.record(Event::NotProven { reason }).await,
+        Some(Err(reason)) => journal.record(Event::NotProven { reason }).await,
     }
 }
 
-/// What policy says of what would land.
-fn judged(run: &Run) -> Event {
+/// What policy says of what would land: by what was configured when the run began and by what is now, whichever is stricter.
+fn judged(run: &Run, tools: &Tools) -> Result<Event> {
     let tree = Tree { root: &run.spec.root, patch: &run.spec.base };
-    let assessment = policy::assess(tree, &run.result(), &run.spec.governance);
-    let terms = policy::rule(&run.spec.governance, &assessment);
-    Event::Assessed { patch: run.result().digest(), assessment, terms }
+    let patch = run.result();
+    let by = |governance: &Governance| {
+        let assessment = policy::assess(tree, &patch, governance);
+        let terms = policy::rule(governance, &assessment);
+        (assessment, terms)
+    };
+    let (then, now) = (&run.spec.governance, (tools.governance)()?);
+    let (assessment, terms) = match *then == now {
+        true => by(then),
+        false => policy::stricter(by(then), by(&now)),
+    };
+    Ok(Event::Assessed { patch: patch.digest(), assessment, terms })
+}
+
+/// What policy says of what would land, where that is stricter by now than what the run knows.
+pub(super) fn judged_anew(run: &Run, tools: &Tools) -> Result<Option<Event>> {
+    if (tools.governance)()? == run.spec.governance {
+        return Ok(None);
+    }
+    let Event::Assessed { patch, assessment, terms } = judged(run, tools)? else { return Ok(None) };
+    let (assessment, terms) = match run.assessed.clone() {
+        Some(known) => {
+            let strict = policy::stricter(known.clone(), (assessment, terms));
+            if strict == known {
+                return Ok(None);
+            }
+            strict
+        }
+        None => (assessment, terms),
+    };
+    Ok(Some(Event::Assessed { patch, assessment, terms }))
 }
 
 async fn drop_needless_hunks(journal: &Journal, tools: &Tools) -> Result<()> {

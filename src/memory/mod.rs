@@ -77,7 +77,7 @@ const LONGEST: usize = 512 << 10;
 /// Where the store fails.
 pub async fn recall(store: &Store, repo: &str, fingerprint: &Fingerprint) -> Result<Vec<Remembered>> {
     let rows = query(
-        "SELECT * FROM memory WHERE fingerprint = $1 AND repo = $2 AND NOT (uses >= 3 AND successes = 0) \
+        "SELECT @columns(memory) FROM memory WHERE fingerprint = $1 AND repo = $2 AND NOT (uses >= 3 AND successes = 0) \
          ORDER BY successes - (uses - successes) DESC, verified_at DESC LIMIT 5",
     )
     .bind(&fingerprint.0)
@@ -142,7 +142,7 @@ pub async fn count_use(store: &Store, id: &str) -> Result<()> {
 /// Where the store fails.
 pub async fn list(store: &Store, repo: Option<&str>) -> Result<Vec<Remembered>> {
     let rows = query(
-        "SELECT * FROM memory WHERE ($1 IS NULL OR repo = $1) ORDER BY verified_at DESC, id LIMIT 10000",
+        "SELECT @columns(memory) FROM memory WHERE ($1 IS NULL OR repo = $1) ORDER BY verified_at DESC, id LIMIT 10000",
     )
     .bind(repo)
     .all(store)
@@ -159,7 +159,10 @@ pub async fn show(store: &Store, prefix: &str) -> Result<Remembered> {
     if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(none().into());
     }
-    let rows = query("SELECT * FROM memory WHERE id LIKE $1 || '%' LIMIT 2").bind(prefix).all(store).await?;
+    let rows = query("SELECT @columns(memory) FROM memory WHERE id LIKE $1 || '%' LIMIT 2")
+        .bind(prefix)
+        .all(store)
+        .await?;
     match rows.as_slice() {
         [] => Err(none().into()),
         [row] => from_row(row),

@@ -46,9 +46,12 @@ struct Breaker {
     last: String,
 }
 
+/// A provider's name, its address, and what it may be sent.
+type Provider = (String, Option<String>, Pace);
+
 /// The gates of a process, one for each provider.
 #[derive(Debug, Default)]
-pub struct Gates(Mutex<HashMap<(String, Option<String>, Pace), Arc<Gate>>>);
+pub struct Gates(Mutex<HashMap<Provider, Arc<Gate>>>);
 
 impl Gates {
     /// The gate of the provider `name` at `base_url`.

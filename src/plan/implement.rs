@@ -17,7 +17,19 @@ use crate::redact::Redactor;
 
 /// Implement this sub-task, with its tests.
 #[derive(Debug, Clone)]
-pub struct Implementation(pub SubTask);
+pub struct Implementation {
+    /// The files that matter most, relative to the repo's root.
+    pub files: Vec<String>,
+    /// Whether the edits have to add tests.
+    pub needs_tests: bool,
+}
+
+impl Implementation {
+    /// What a sub-task asks for.
+    pub fn of(subtask: &SubTask) -> Self {
+        Self { files: subtask.files.clone(), needs_tests: !subtask.acceptance.is_empty() }
+    }
+}
 
 impl Brief for Implementation {
     fn system(&self, _work: &Work<'_>, _redactor: &Redactor) -> Result<String> {
@@ -25,7 +37,7 @@ impl Brief for Implementation {
     }
 
     fn opening(&self, work: &Work<'_>, budget: u64, redactor: &Redactor) -> Result<(String, Vec<RelPath>)> {
-        implement_prompt(work, &self.0.files, budget, redactor)
+        implement_prompt(work, &self.files, budget, redactor)
     }
 
     /// Acceptance criteria need tests.
@@ -33,7 +45,7 @@ impl Brief for Implementation {
         // What earlier sub-tasks changed is in the tree's patch too: only what was kept of this one counts.
         let kept = work.history.iter().filter(|tried| tried.kept);
         let all = kept.fold(Patch::new(), |all, tried| all.then(&tried.patch)).then(patch);
-        (!self.0.acceptance.is_empty() && !adds_tests(&all)).then(|| {
+        (self.needs_tests && !adds_tests(&all)).then(|| {
             "the edits add no test; add at least one for each acceptance criterion of the sub-task, \
              together with the implementation"
                 .to_owned()
@@ -135,7 +147,7 @@ mod tests {
         subtask.files.push(".env".into());
         let settings = Settings { effort: Effort::Low, ..Settings::default() };
         let implementer = ModelFixer::new(
-            Box::new(Implementation(subtask)),
+            Box::new(Implementation::of(&subtask)),
             model.clone(),
             Prices::built_in().unwrap(),
             settings,

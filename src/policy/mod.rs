@@ -108,6 +108,25 @@ pub fn rule(governance: &Governance, assessment: &Assessment) -> Terms {
     }
 }
 
+/// What holds for a patch that was judged before and is judged again by what is configured now: of each the stricter, with all reasons.
+pub fn stricter(before: (Assessment, Terms), now: (Assessment, Terms)) -> (Assessment, Terms) {
+    let ((mut assessment, then), (again, now)) = (before, now);
+    let new = again.reasons.into_iter().filter(|reason| !assessment.reasons.contains(reason));
+    let new: Vec<Reason> = new.collect();
+    assessment.reasons.extend(new);
+    assessment.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.risk));
+    assessment.risk = assessment.risk.max(again.risk);
+    let (ruling, environment) = (then.ruling, then.environment).max((now.ruling, now.environment));
+    let terms = Terms {
+        environment,
+        ruling,
+        people: then.people.max(now.people),
+        other_person: then.other_person || now.other_person,
+        expires: then.expires.min(now.expires),
+    };
+    (assessment, terms)
+}
+
 impl Assessment {
     /// The reasons for people, each in one sentence with its rule.
     pub fn told(&self) -> Vec<String> {

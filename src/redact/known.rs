@@ -1,9 +1,9 @@
 //! Values that are known to be secret, found in every form in which they travel.
 //!
-//! A value stands in a text as it is, inside base64 at any of its three alignments, in hexadecimal or as a list of bytes: those are
-//! searched for as they are. Or something was done to it character by character: it was percent-encoded, escaped for JSON, a shell or HTML,
-//! coloured, wrapped over lines. That is undone first, with the places kept, and then it is searched for. Twice, because a log line is
-//! easily JSON within JSON.
+//! A value stands in a text as it is, backwards, in hexadecimal, or inside base64 at any of its three alignments: those forms are searched for
+//! as they are. Or something was done to it: it was percent-encoded, escaped for JSON, a shell or HTML, coloured, wrapped over lines, written as
+//! numbers, dumped, put together from pieces, encoded as a whole. That is undone, with the places kept, and what comes out is searched. Twice,
+//! because a log line is easily JSON within JSON; no text is undone more often, so time stays linear in it.
 
 use std::borrow::Cow;
 
@@ -11,11 +11,11 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-use super::replace_spans;
-use super::undo::{Undone, WAYS};
+use super::undo::{Undone, WAYS, Way, seen, seen_in_lines, unescaped};
+use super::{decode, replace_spans};
 
 /// Shorter values are too likely to be words of the code.
-const SHORTEST: usize = 8;
+pub(super) const SHORTEST: usize = 8;
 /// Longer values are searched for in pieces.
 const LONGEST: usize = 4096;
 /// The most values that are remembered.
@@ -25,6 +25,22 @@ const LEAST_LEFT: usize = 8;
 const LONGEST_CUT: usize = 512;
 /// How often what was done to a text is undone.
 const DEEP: usize = 2;
+/// Longer texts are undone once only: nobody prints so much of something that was encoded twice.
+const LARGE: usize = 256 << 10;
+/// Everything that may have been done to a text.
+const ALL: [Way; 11] = [
+    seen,
+    seen_in_lines,
+    unescaped,
+    decode::joined,
+    decode::spaced,
+    decode::stacked,
+    decode::base64,
+    decode::base32,
+    decode::hexes,
+    decode::decimals,
+    decode::dumps,
+];
 
 /// The values, and what finds them.
 pub(super) struct Known {
@@ -49,8 +65,7 @@ impl Known {
                 }
             }
         }
-        let mut forms: Vec<Vec<u8>> =
-            known.iter().flat_map(|value| forms_of(value)).map(String::into_bytes).collect();
+        let mut forms: Vec<Vec<u8>> = known.iter().flat_map(|value| forms_of(value)).collect();
         // What undoing makes of a value is what it makes of it in a text.
         let undone = forms.iter().flat_map(|form| views(form).into_iter().map(|view| view.bytes));
         let undone: Vec<Vec<u8>> = undone.filter(|form| form.len() >= SHORTEST).collect();
@@ -69,16 +84,69 @@ impl Known {
 
     /// Replaces every value in `text`.
     pub(super) fn redact(&self, text: &mut Cow<'_, str>) {
-        let mut spans = self.find(text.as_bytes());
-        let views = views(text.as_bytes());
+        let spans = self.spans(text, false);
+        replace_spans(text, &whole(text, spans), "[redacted]");
+    }
+
+    /// Replaces what stands in `line` of the values in `before` and `line`.
+    pub(super) fn redact_behind(&self, before: &str, line: &str) -> String {
+        let text = format!("{before}{line}");
+        let spans = whole(&text, self.spans(&text, true)).into_iter();
+        let spans: Vec<_> = spans
+            .filter(|(_, end)| *end > before.len())
+            .map(|(start, end)| (start.max(before.len()) - before.len(), end - before.len()))
+            .collect();
+        let mut line = Cow::Borrowed(line);
+        replace_spans(&mut line, &spans, "[redacted]");
+        line.into_owned()
+    }
+
+    /// Where values are in `text`; where it `goes_on`, those as well whose beginning is undone at its end.
+    fn spans(&self, text: &str, goes_on: bool) -> Vec<(usize, usize)> {
+        let bytes = text.as_bytes();
+        let mut spans = self.find(bytes);
+        let views = views(bytes);
         for (at, view) in views.iter().enumerate() {
-            let found = self.find(&view.bytes).into_iter();
+            let found = self.found_in(&view.bytes, goes_on).into_iter();
             spans.extend(
                 found.map(|span| views[..=at].iter().rev().fold(span, |span, view| view.origin(span))),
             );
         }
+        let deep = if text.len() > LARGE { 1 } else { DEEP };
+        spans.extend(self.undone(bytes, deep, goes_on));
         spans.extend(self.cut_off(text));
-        replace_spans(text, &whole(text, spans), "[redacted]");
+        spans
+    }
+
+    /// Where values are in what `text` encodes, in at most `deep` layers.
+    fn undone(&self, text: &[u8], deep: usize, goes_on: bool) -> Vec<(usize, usize)> {
+        let mut spans = Vec::new();
+        if deep == 0 || text.len() < SHORTEST {
+            return spans;
+        }
+        for way in ALL {
+            if let Some(view) = way(text) {
+                let mut found = self.found_in(&view.bytes, goes_on);
+                found.extend(self.undone(&view.bytes, deep - 1, goes_on));
+                spans.extend(found.into_iter().map(|span| view.origin(span)));
+            }
+        }
+        spans
+    }
+
+    fn found_in(&self, text: &[u8], goes_on: bool) -> Vec<(usize, usize)> {
+        let mut spans = self.find(text);
+        if !goes_on {
+            return spans;
+        }
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let values = self.values.iter().map(String::as_bytes).filter(|value| value.len() <= LONGEST_CUT);
+        let tail = values.filter_map(|value| {
+            let longest = value.len().saturating_sub(1).min(text.len());
+            (LEAST_LEFT + 1..=longest).rev().find(|len| text.ends_with(&value[..*len]))
+        });
+        spans.extend(tail.max().map(|tail| (text.len() - tail, text.len())));
+        spans
     }
 
     fn find(&self, text: &[u8]) -> Vec<(usize, usize)> {
@@ -108,6 +176,13 @@ impl Known {
         spans.extend((tail > 0).then_some((text.len() - tail, text.len())));
         spans
     }
+}
+
+/// How many bytes are looked through in all that is undone of `text`.
+#[cfg(test)]
+pub(super) fn volume(text: &[u8], deep: usize) -> usize {
+    let views = ALL.iter().filter(|_| deep > 0).filter_map(|way| way(text));
+    text.len() + views.map(|view| volume(&view.bytes, deep - 1)).sum::<usize>()
 }
 
 /// `text` undone step by step, each view of the one before.
@@ -169,19 +244,12 @@ fn whole(text: &str, mut spans: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
     merged
 }
 
-/// The forms in which a value stands in a text as a whole: itself, hexadecimal, a list of its bytes, inside base64 at each of the three
-/// alignments. What is done character by character is undone in the text.
-fn forms_of(value: &str) -> Vec<String> {
+/// The forms in which a value stands in a text as a whole: itself, in UTF-16, hexadecimal, inside base64 at each of the three alignments, and all of
+/// them backwards. What else is done to it is undone in the text.
+fn forms_of(value: &str) -> Vec<Vec<u8>> {
     let bytes = value.as_bytes();
-    let spelled =
-        |between: &str, one: fn(&u8) -> String| bytes.iter().map(one).collect::<Vec<_>>().join(between);
-    let mut forms = vec![value.to_owned(), hex::encode(bytes), hex::encode_upper(bytes)];
-    if bytes.len() <= LONGEST / 8 {
-        forms.extend([" ", ":", "-"].map(|between| spelled(between, |b| format!("{b:02x}"))));
-        forms.extend([" ", ":", "-"].map(|between| spelled(between, |b| format!("{b:02X}"))));
-        forms.extend([", ", ","].map(|between| spelled(between, |b| b.to_string())));
-        forms.push(spelled(", ", |b| format!("0x{b:02x}")));
-    }
+    let mut forms =
+        vec![bytes.to_vec(), hex::encode(bytes).into_bytes(), hex::encode_upper(bytes).into_bytes()];
     for shift in 0..3_usize {
         let mut padded = vec![0_u8; shift];
         padded.extend_from_slice(bytes);
@@ -191,9 +259,15 @@ fn forms_of(value: &str) -> Vec<String> {
         for engine in [&STANDARD, &URL_SAFE] {
             let encoded = engine.encode(&padded);
             if let Some(inner) = encoded.get(first..last).filter(|inner| inner.len() >= 9) {
-                forms.push(inner.to_owned());
+                forms.push(inner.as_bytes().to_vec());
             }
         }
     }
+    let backwards: Vec<Vec<u8>> = forms.iter().map(|form| form.iter().rev().copied().collect()).collect();
+    forms.extend(backwards);
+    forms.push(value.chars().rev().collect::<String>().into_bytes());
+    // Without the byte at either end that is nought, so that both orders of bytes are one form; ASCII is what keys are made of.
+    let wide: Vec<u8> = bytes.iter().flat_map(|b| [*b, 0]).collect();
+    forms.push(wide[..wide.len().saturating_sub(1)].to_vec());
     forms
 }

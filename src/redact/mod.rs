@@ -5,6 +5,7 @@
 //! behind a name that says secret (`shapes`). Plain digests and UUIDs stay: source code and lock files are full of them. Time is linear in
 //! the text. JSON stays JSON: no replacement takes a quote or a half of an escape with it.
 
+mod decode;
 mod known;
 mod names;
 mod shapes;
@@ -82,7 +83,7 @@ impl Redactor {
 
     /// Takes secrets out of text that comes line by line.
     pub fn lines(&self) -> Lines {
-        Lines { redactor: self.clone(), in_key: false }
+        Lines { redactor: self.clone(), in_key: false, before: String::new() }
     }
 
     fn values(&self) -> &[String] {
@@ -127,20 +128,45 @@ impl Redactor {
     }
 }
 
-/// Takes secrets out of lines, which may be parts of a private key.
+/// How much of earlier lines is looked at with a line, in bytes.
+const BEFORE: usize = 1024;
+
+/// Takes secrets out of lines, which may be parts of a private key, or hold parts of one value together.
 #[derive(Debug)]
 pub struct Lines {
     redactor: Redactor,
     in_key: bool,
+    /// The last lines as they came.
+    before: String,
 }
 
 impl Lines {
-    /// The next line without secrets.
+    /// The next line without secrets. Of a value that goes over several lines no more than the first eight bytes are told.
     pub fn next(&mut self, line: &str) -> String {
         let was_in_key = self.in_key;
         let (key, open) = shapes::key_in_line(line, was_in_key);
         self.in_key = open;
-        if key { "[redacted:private-key]".to_owned() } else { self.redactor.redact(line).into_owned() }
+        if key {
+            self.before.clear();
+            return "[redacted:private-key]".to_owned();
+        }
+        let shown = match &self.redactor.known {
+            Some(known) => {
+                let shown = known.redact_behind(&self.before, line);
+                self.before.push_str(line);
+                self.before.push('\n');
+                let mut from = self.before.len().saturating_sub(BEFORE);
+                while !self.before.is_char_boundary(from) {
+                    from += 1;
+                }
+                self.before.drain(..from);
+                shown
+            }
+            None => line.to_owned(),
+        };
+        let mut shown = Cow::Owned(shown);
+        shapes::redact(&mut shown);
+        shown.into_owned()
     }
 }
 

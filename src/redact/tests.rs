@@ -490,6 +490,144 @@ fn what_lies_beside_the_sources_is_known() {
     }
 }
 
+/// Ways to encode anything, also what another one made.
+fn encoders() -> Vec<(&'static str, fn(&[u8]) -> Vec<u8>)> {
+    fn each(bytes: &[u8], between: &str, one: fn(u8) -> String) -> Vec<u8> {
+        bytes.iter().map(|b| one(*b)).collect::<Vec<_>>().join(between).into_bytes()
+    }
+    fn dump(bytes: &[u8], line: fn(usize, &[u8]) -> String) -> Vec<u8> {
+        bytes.chunks(16).enumerate().map(|(n, part)| line(n * 16, part)).collect::<String>().into_bytes()
+    }
+    fn shown(part: &[u8]) -> String {
+        part.iter().map(|b| if (0x20..0x7f).contains(b) { char::from(*b) } else { '.' }).collect()
+    }
+    vec![
+        ("base64", |b| STANDARD.encode(b).into_bytes()),
+        ("base64 for URLs", |b| URL_SAFE_NO_PAD.encode(b).into_bytes()),
+        ("base32", |b| {
+            let bits: Vec<u8> = b.iter().flat_map(|b| (0..8).rev().map(move |n| b >> n & 1)).collect();
+            let digit = |five: &[u8]| (0..5).fold(0, |d, n| d << 1 | five.get(n).copied().unwrap_or(0));
+            bits.chunks(5).map(|five| b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[usize::from(digit(five))]).collect()
+        }),
+        ("hexadecimal", |b| hex::encode(b).into_bytes()),
+        ("hexadecimal with spaces", |b| each(b, " ", |b| format!("{b:02x}"))),
+        ("numbers of C", |b| each(b, ", ", |b| format!("0x{b:02X}"))),
+        ("decimal numbers", |b| each(b, ", ", |b| b.to_string())),
+        ("a number in each line", |b| each(b, "\n", |b| b.to_string())),
+        ("calls", |b| each(b, " + ", |b| format!("chr({b})"))),
+        ("percent-encoded", |b| each(b, "", |b| format!("%{b:02X}"))),
+        ("long escapes", |b| each(b, "", |b| format!("\\U{b:08x}"))),
+        ("Perl", |b| each(b, "", |b| format!("\\x{{{b:x}}}"))),
+        ("UTF-16", |b| b.iter().flat_map(|b| [*b, 0]).collect()),
+        ("hexdump", |b| {
+            dump(b, |at, part| {
+                let hex: Vec<String> = part.iter().map(|b| format!("{b:02x}")).collect();
+                let (left, right) = hex.split_at(hex.len().min(8));
+                let hex = format!("{}  {}", left.join(" "), right.join(" "));
+                format!("{at:08x}  {hex:<49} |{}|\n", shown(part))
+            })
+        }),
+        ("xxd", |b| {
+            dump(b, |at, part| {
+                let hex: Vec<String> = part.chunks(2).map(hex::encode).collect();
+                format!("{at:08x}: {:<39}  {}\n", hex.join(" "), shown(part))
+            })
+        }),
+        ("a character in each line", |b| each(b, "\n", |b| char::from(b).to_string())),
+    ]
+}
+
+#[test]
+fn values_that_are_taken_apart_or_turned_around_go() {
+    let value = "kT4-wQ8_zR2.mN6~vB1";
+    let redactor = Redactor::new([value.to_owned()]);
+    let characters = value.chars().map(|c| format!("'{c}'")).collect::<Vec<_>>().join(", ");
+    let od = value.chars().map(|c| format!("   {c}")).collect::<String>();
+    for text in [
+        "key = \"kT4-wQ8\" + \"_zR2.mN6~vB1\"".to_owned(),
+        "key = 'kT4-' . 'wQ8_zR2.mN6' . \"~vB1\"".to_owned(),
+        "key = (b\"kT4-wQ8_\"\n       b\"zR2.mN6~vB1\")".to_owned(),
+        "echo kT4-\"wQ8_zR2\".mN6~vB1".to_owned(),
+        format!("[{characters}]"),
+        format!("0000000 {od}\n0000023"),
+        value.chars().rev().collect(),
+        STANDARD.encode(value).chars().rev().collect(),
+        STANDARD.encode(value.chars().rev().collect::<String>()),
+    ] {
+        let redacted = redactor.redact(&text).into_owned();
+        assert!(redacted.contains("[redacted]"), "{text} stayed {redacted}");
+        assert!(!redacted.contains("mN6") && !redacted.contains("6Nm"), "{text}: {redacted}");
+    }
+    // The text beside a dump's numbers goes with them.
+    let dump = "00000000  78 3d 6b 54 34 2d 77 51  38 5f 7a 52 32 2e 6d 4e  |x=kT4-wQ8_zR2.mN|\n\
+                00000010  36 7e 76 42 31 0a                                 |6~vB1.|\nnext";
+    assert_eq!(redactor.redact(dump), "[redacted]\nnext");
+}
+
+#[test]
+fn values_that_come_over_several_lines_go() {
+    let value = "kT4-wQ8_zR2.mN6~vB1";
+    for pieces in [
+        vec!["a: kT4-wQ8_zR2", "   .mN6~vB1"],
+        value.split("").filter(|c| !c.is_empty()).collect(),
+        vec!["00000000: 6b54 342d 7751 385f 7a52 322e 6d4e 367e  kT4-wQ8_zR2.mN6~", "00000010: 7642 31  vB1"],
+    ] {
+        let mut lines = Redactor::new([value.to_owned()]).lines();
+        let told: Vec<String> = pieces.iter().map(|piece| lines.next(piece)).collect();
+        let all = told.concat().replace("[redacted]", "");
+        assert!(!all.contains("R2") && !all.contains("vB1") && !all.contains("7642"), "{told:?}");
+        assert_eq!(lines.next("and so on"), "and so on");
+    }
+}
+
+/// Nothing that a hostile text can hold makes more of it than a bounded number of looks.
+#[test]
+fn texts_that_are_encoded_everywhere_take_no_longer_than_others() {
+    let looks = |text: &str| known::volume(text.as_bytes(), 2) as f64 / text.len() as f64;
+    for unit in [
+        "41",
+        "0x41, ",
+        "QUFB",
+        "GE======",
+        "%41",
+        "'a' + ",
+        "a ",
+        "00000000: 4141  AA\n",
+        "65,",
+        "\\U00000041",
+    ] {
+        let (short, long) = (looks(&unit.repeat(200)), looks(&unit.repeat(2000)));
+        assert!(long < short * 1.1 + 0.1 && long < 90.0, "{unit}: {short} {long}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn no_two_encoders_hide_a_value(secret in "[a-zA-Z0-9_-]{12,40}", inner in 0_usize..16, outer in 0_usize..16) {
+        proptest::prop_assert_eq!(hidden_by(&secret, inner, outer), None);
+    }
+}
+
+#[test]
+fn no_pair_of_encoders_hides_a_value() {
+    let pairs = (0..256).filter_map(|n| hidden_by("kT4-wQ8_zR2mN6-vB1", n / 16, n % 16));
+    assert_eq!(pairs.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// What is left of a value that one encoder and then another one had, if it is too much.
+fn hidden_by(secret: &str, inner: usize, outer: usize) -> Option<String> {
+    let encoders = encoders();
+    let ((one, inner), (other, outer)) = (encoders[inner], encoders[outer]);
+    let redactor = Redactor::new([secret.to_owned()]);
+    let text = String::from_utf8(outer(&inner(secret.as_bytes()))).unwrap();
+    let redacted = redactor.redact(&format!("before\n{text}\nbehind")).into_owned();
+    let left = redacted.replace("[redacted]", "");
+    let is_gone = redacted.contains("[redacted") && left.len() < 16 + text.len() / 3;
+    (!is_gone).then(|| format!("{one}, then {other}: of {text:?} is left {left:?}"))
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(80))]
 

@@ -17,6 +17,19 @@ struct Part {
 }
 
 impl Undone {
+    pub(super) fn new() -> Self {
+        Self { bytes: Vec::new(), parts: Vec::new() }
+    }
+
+    /// `None` where it is shorter than any value.
+    pub(super) fn if_any(self) -> Option<Self> {
+        (self.bytes.len() >= super::known::SHORTEST).then_some(self)
+    }
+
+    pub(super) fn ends_with_break(&self) -> bool {
+        self.bytes.last().is_none_or(|b| *b == b'\n')
+    }
+
     /// The span of the text that the bytes of `span` come from.
     pub(super) fn origin(&self, (start, end): (usize, usize)) -> (usize, usize) {
         (self.place(start).0, self.place(end.saturating_sub(1)).1)
@@ -32,32 +45,37 @@ impl Undone {
     }
 
     /// Adds `bytes`, which stand for `len` bytes at `from`.
-    fn push(&mut self, bytes: &[u8], from: usize, len: usize) {
+    pub(super) fn push(&mut self, bytes: &[u8], from: usize, len: usize) {
         // Texts are far below 4 GiB: nothing larger is read anywhere.
         self.parts.push(Part { to: self.bytes.len() as u32, from: from as u32, len: len as u32 });
         self.bytes.extend_from_slice(bytes);
     }
 }
 
-/// The ways in which a text is undone, in their order: what is not seen goes before escapes are read.
+/// The ways in which a text is undone that leave the rest of it as it is, in their order: what is not seen goes before escapes are read.
 pub(super) const WAYS: [Way; 2] = [seen, unescaped];
 /// A way in which a text is undone; `None` where nothing was done to it.
-type Way = fn(&[u8]) -> Option<Undone>;
+pub(super) type Way = fn(&[u8]) -> Option<Undone>;
 
 /// `text` without what splits words and is not seen: escape sequences of terminals, line breaks with the indentation behind them, characters of
 /// no width. `None` where it has nothing of the kind.
-fn seen(text: &[u8]) -> Option<Undone> {
+pub(super) fn seen(text: &[u8]) -> Option<Undone> {
     walk(text, |b| matches!(b, 0..=8 | 10..=31 | 0x7f | b'\\' | 0xc2 | 0xe2 | 0xef | 0xf3), unseen)
+}
+
+/// The same, line by line: breaks stay.
+pub(super) fn seen_in_lines(text: &[u8]) -> Option<Undone> {
+    walk(text, |b| matches!(b, 0..=8 | 11 | 12 | 14..=31 | 0x7f | 0xc2 | 0xe2 | 0xef | 0xf3), unseen)
 }
 
 /// `text` with its escapes undone: percent encoding, the backslashes of JSON, shells and programming languages, `'\''` and `'"'"'` of shells,
 /// HTML's entities. `None` where it has nothing of the kind.
-fn unescaped(text: &[u8]) -> Option<Undone> {
+pub(super) fn unescaped(text: &[u8]) -> Option<Undone> {
     walk(text, |b| matches!(b, b'%' | b'\\' | b'&' | b'\''), escape)
 }
 
 fn walk(text: &[u8], special: fn(&u8) -> bool, read: fn(&[u8]) -> (usize, Told)) -> Option<Undone> {
-    let mut undone = Undone { bytes: Vec::new(), parts: Vec::new() };
+    let mut undone = Undone::new();
     let (mut at, mut copied) = (0, 0);
     while let Some(next) = text[at..].iter().position(special) {
         let (len, told) = read(&text[at + next..]);
@@ -115,7 +133,12 @@ fn escape(text: &[u8]) -> (usize, Told) {
             Some(b'r') => (2, Told::Byte(b'\r')),
             Some(b't') => (2, Told::Byte(b'\t')),
             Some(b'e') => (2, Told::Byte(0x1b)),
+            Some(b'x') if text.get(2) == Some(&b'{') => braced(text, b'x'),
             Some(b'x') => digits(2, 2, 16).map_or((2, Told::Byte(b'x')), |value| (4, byte(value))),
+            Some(b'U') => match digits(2, 8, 16).and_then(char::from_u32) {
+                Some(c) => (10, Told::Char(c)),
+                None => (2, Told::Byte(b'U')),
+            },
             Some(b'u') => unicode(text, digits(2, 4, 16)),
             Some(b'0'..=b'3') if digits(1, 3, 8).is_some() => (4, byte(digits(1, 3, 8).unwrap_or_default())),
             Some(other) if other.is_ascii() => (2, Told::Byte(*other)),
@@ -139,12 +162,17 @@ fn unicode(text: &[u8], four: Option<u32>) -> (usize, Told) {
             _ => (6, Told::Nothing),
         };
     }
+    braced(text, b'u')
+}
+
+/// `\u{41}` or `\x{41}`; `name` where it is neither.
+fn braced(text: &[u8], name: u8) -> (usize, Told) {
     let braced = text.get(2..12.min(text.len())).and_then(|rest| rest.strip_prefix(b"{"));
     let braced =
         braced.and_then(|rest| std::str::from_utf8(&rest[..rest.iter().position(|b| *b == b'}')?]).ok());
     match braced.and_then(|hex| Some((hex.len(), char::from_u32(u32::from_str_radix(hex, 16).ok()?)?))) {
         Some((len, c)) => (len + 4, Told::Char(c)),
-        None => (2, Told::Byte(b'u')),
+        None => (2, Told::Byte(name)),
     }
 }
 

@@ -6,7 +6,6 @@
 
 mod files;
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::config::Retention;
+use crate::objects::Objects;
 use crate::run::events::empty_prompts;
 use crate::store::{Part, Store, Turn};
 
@@ -38,6 +38,8 @@ impl Sum {
 pub struct Removed {
     /// Folders with what checks printed.
     pub logs: Sum,
+    /// What checks printed, in the bucket that machines share.
+    pub bucket: Sum,
     /// Prompts and answers of runs.
     pub prompts: Sum,
     /// Events of runs that landed nothing by themselves.
@@ -64,14 +66,17 @@ const BATCH: u32 = 100;
 /// Where the database or the disk fails. What was removed until then is.
 pub async fn sweep(
     store: &Store,
-    state: &Path,
+    objects: &Objects,
     rules: &Retention,
     now: Timestamp,
     dry: bool,
 ) -> Result<Removed> {
+    let state = &objects.path("");
     let mut removed =
         Removed { logs: files::logs(store, state, rules, now, dry).await?, ..Removed::default() };
-    for (part, age, sum) in [
+    let shared = rules.logs.filter(|_| objects.is_shared());
+    'parts: for (part, age, sum) in [
+        (Part::Bucket, shared, &mut removed.bucket),
         (Part::Prompts, rules.prompts, &mut removed.prompts),
         (Part::Events, rules.events, &mut removed.events),
         (Part::Landings, rules.landings, &mut removed.landings),
@@ -81,10 +86,28 @@ pub async fn sweep(
         loop {
             let old = store.old(part, before, last.as_ref(), BATCH).await?;
             for run in &old {
+                if part == Part::Bucket {
+                    let bytes = match objects.clear(&format!("logs/{}", run.run), dry).await {
+                        Ok(bytes) => bytes,
+                        // A bucket that is down holds nothing else up.
+                        Err(error) => {
+                            tracing::warn!("old logs stay in the object store for now: {error:#}");
+                            continue 'parts;
+                        }
+                    };
+                    if !dry {
+                        store.note_bucket_emptied(&run.run, before).await?;
+                    }
+                    if let Some(bytes) = bytes {
+                        sum.add(bytes);
+                    }
+                    continue;
+                }
                 let done = dry
                     || match part {
                         Part::Prompts => store.empty_prompts(&run.run, before, empty_prompts).await?,
                         Part::Events | Part::Landings => store.remove_events(&run.run, before).await?,
+                        Part::Bucket => false,
                     };
                 if done {
                     sum.add(run.bytes);
@@ -109,7 +132,7 @@ pub async fn sweep(
 /// Sweeps once an hour for as long as it is polled; of all processes of a state folder one does.
 pub async fn keep(
     store: Store,
-    state: std::path::PathBuf,
+    objects: Objects,
     rules: Retention,
     clock: std::sync::Arc<dyn crate::clock::Clock>,
 ) {
@@ -117,10 +140,10 @@ pub async fn keep(
         // Each state folder has files of its own to look after.
         let turn = store.take_turn(&format!("retention/{}", store.place()), EVERY).await;
         match turn {
-            Ok(Turn::Ours) => match sweep(&store, &state, &rules, clock.now(), false).await {
+            Ok(Turn::Ours) => match sweep(&store, &objects, &rules, clock.now(), false).await {
                 Ok(removed) if removed.is_empty() => {}
                 Ok(removed) => tracing::info!(
-                    logs = removed.logs.count,
+                    logs = removed.logs.count + removed.bucket.count,
                     prompts = removed.prompts.count,
                     events = removed.events.count + removed.landings.count,
                     "old runs were made smaller"

@@ -62,7 +62,7 @@ impl Place {
     }
 
     async fn sweep(&self, rules: &Retention, dry: bool) -> Removed {
-        sweep(&self.store, self.dir.path(), rules, SystemClock.now(), dry).await.unwrap()
+        sweep(&self.store, &Objects::local(self.dir.path()), rules, SystemClock.now(), dry).await.unwrap()
     }
 }
 
@@ -197,6 +197,7 @@ async fn the_key_of_a_removed_run_still_stands_for_it() {
         key: Some("k".into()),
         delay: Duration::ZERO,
         proposes: None,
+        heals: None,
     };
     place.store.submit(&submission, &NewEvent::new(at, "submitted", json!({}))).await.unwrap();
     let claim = place.store.claim("w").await.unwrap().unwrap();

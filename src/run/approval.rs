@@ -75,13 +75,25 @@ impl Run {
         let asks = terms.asks(assessment);
         // Who agreed before this was known looks again.
         if asks.iter().any(|ask| !self.approval.contains(ask)) {
-            self.agreed.clear();
+            self.ask_again();
         }
         if let Some((before, under)) = self.assessed.take() {
             let asked = under.asks(&before);
             self.approval.retain(|reason| !asked.contains(reason));
         }
         self.approval.extend(asks);
+        // Whom and how many people were asked may not do any more.
+        let too_few =
+            |asked: &Question| asked.people < terms.people || (terms.other_person && asked.except.is_none());
+        if self.question.as_ref().is_some_and(too_few) {
+            self.ask_again();
+        }
         self.assessed = Some((assessment.clone(), terms.clone()));
+    }
+
+    /// What people were asked and said was about something else: they are asked again.
+    pub(super) fn ask_again(&mut self) {
+        self.question = None;
+        self.agreed.clear();
     }
 }

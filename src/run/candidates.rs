@@ -90,7 +90,7 @@ impl Run {
         self.chosen = at;
         self.kept = self.candidates[at].patch.clone();
         self.minimised = false;
-        self.ask_anew();
+        self.ask_again();
     }
 
     /// Goes back to what was proven before another candidate was chosen that does not hold; `false` where there is no such thing.
@@ -104,17 +104,11 @@ impl Run {
         self.proof = aside.proof;
         self.approval = aside.approval;
         self.assessed = aside.assessed;
-        self.ask_anew();
+        self.ask_again();
         self.minimised = true;
         self.green = true;
         self.explain(aside.explanation);
         true
-    }
-
-    /// What people were asked and said was about another patch.
-    fn ask_anew(&mut self) {
-        self.question = None;
-        self.agreed.clear();
     }
 
     /// Changes what is said of the attempt that went green, and gives what was.

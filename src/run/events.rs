@@ -80,6 +80,21 @@ pub enum Trigger {
         /// What it changes, on top of the run's base.
         patch: Patch,
     },
+    /// An incident: a crash is reproduced, and then gone.
+    Incident {
+        /// Its id.
+        id: String,
+        /// What happened, in one line.
+        title: String,
+        /// The type of the exception: what a failure has to tell of to be the same one.
+        exception: String,
+        /// The repo's files that its trace goes through, the innermost first.
+        files: Vec<String>,
+        /// All that a model is told of it.
+        task: String,
+        /// Whether the goal is the crashing command itself; otherwise the goal are the tests, and a patch has to bring one that reproduces it.
+        replay: bool,
+    },
 }
 
 /// What is asked of a run that waits in the queue: whoever claims it makes its [`Spec`] from it, on the machine and the tree that it is
@@ -132,6 +147,13 @@ pub enum Work {
     Ticket(serde_json::Value),
     /// This proposal should be tested, and repaired if it says so.
     Proposal(Box<crate::proposal::Asked>),
+    /// This incident should be reproduced by a test, and healed.
+    Incident {
+        /// Its id.
+        id: String,
+        /// What happened, in one line.
+        title: String,
+    },
 }
 
 /// Nobody looks at the working tree of a run that was queued.
@@ -244,6 +266,8 @@ pub enum Phase {
     Baseline,
     /// On an attempt's patch.
     Attempt,
+    /// On the tests of an attempt's patch alone: they have to fail as the incident did.
+    Reproduce,
     /// While needless hunks are looked for.
     Minimise,
     /// In the fresh workspace of the proof.

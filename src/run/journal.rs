@@ -377,6 +377,7 @@ fn new_run(run: &Run) -> NewRun {
         Trigger::Ticket { title, .. } => ("ticket", title.clone()),
         Trigger::Subtask { title, .. } => ("subtask", title.clone()),
         Trigger::Proposal { title, .. } => ("proposal", title.clone()),
+        Trigger::Incident { title, .. } => ("incident", title.clone()),
     };
     NewRun {
         id: run.id.clone(),
@@ -393,6 +394,7 @@ fn projection(event: &Event, run: &Run) -> Projection {
     let mut projection = Projection {
         advances: advances(event),
         proposal: super::proposal::follows(event, run),
+        incident: super::incident::follows(event, run),
         ..Projection::default()
     };
     match event {
@@ -403,7 +405,7 @@ fn projection(event: &Event, run: &Run) -> Projection {
         Event::Resumed { why } => {
             projection.run.status = Some(Status::Running);
             // An approved proposal lands when somebody says so.
-            projection.comes_back = why == "apply";
+            projection.comes_back = (why == "apply").then(|| run.id.clone());
         }
         Event::Asked { call, .. } => {
             projection.settles = true;
@@ -436,9 +438,12 @@ fn projection(event: &Event, run: &Run) -> Projection {
             projection.voice = Some(Voice::Agreed { by: by.clone(), remark: remark.clone(), enough });
             // What came through the queue is a worker's to land, and to prove first where another candidate was chosen.
             // A proposal that is only approved does not go on yet.
-            projection.comes_back = run.finished.is_none() && (enough || run.proof.is_none());
+            let goes_on = run.finished.is_none() && (enough || run.proof.is_none());
+            projection.comes_back = goes_on.then(|| ticket_of(run).unwrap_or(&run.id).to_owned());
         }
         Event::Rejected { by, reason } => {
+            // Its ticket ends with that.
+            projection.comes_back = ticket_of(run).map(str::to_owned);
             projection.voice = Some(Voice::Refused { by: by.clone(), reason: reason.clone() });
         }
         Event::Landed { record: Some(record) } => projection.run.landed = Some(record.place()),
@@ -455,6 +460,14 @@ fn projection(event: &Event, run: &Run) -> Projection {
         _ => {}
     }
     projection
+}
+
+/// The ticket's run that a sub-task's run belongs to.
+pub fn ticket_of(run: &Run) -> Option<&str> {
+    match &run.spec.trigger {
+        Trigger::Subtask { ticket, .. } => Some(ticket),
+        _ => None,
+    }
 }
 
 /// Whether a run has come further with this event, so that whoever takes it up begins later.

@@ -7,6 +7,7 @@
 mod approval;
 mod candidates;
 pub mod events;
+pub mod incident;
 pub mod journal;
 pub mod proposal;
 pub mod queued;
@@ -349,7 +350,7 @@ impl Run {
             Event::Proven { proof, doubts } => {
                 // Who agreed before it was proven did not know of these.
                 if doubts.iter().any(|doubt| !self.approval.contains(doubt)) {
-                    self.agreed.clear();
+                    self.ask_again();
                 }
                 self.proof = Some((**proof).clone());
                 self.approval.retain(|reason| !doubts.contains(reason));
@@ -457,7 +458,7 @@ impl Run {
 
     /// Whether the tree is green and something is to be added, instead of red and to be repaired.
     pub fn is_feature(&self) -> bool {
-        matches!(self.spec.trigger, Trigger::Subtask { .. })
+        matches!(self.spec.trigger, Trigger::Subtask { .. } | Trigger::Incident { replay: false, .. })
     }
 
     /// Whether the run may still go on: it is under way or was cut off, waits for a person, or stopped by something that may pass.

@@ -133,7 +133,7 @@ pub async fn submit(
     };
     let event = Event::Submitted(Box::new(request));
     let Line { priority, key, delay } = line.clone();
-    let submission = Submission { run: new, priority, key, delay, proposes: Some(proposes) };
+    let submission = Submission { run: new, priority, key, delay, proposes: Some(proposes), heals: None };
     let first = NewEvent::new(store.now(), event.kind(), serde_json::to_value(&event)?);
     store.submit(&submission, &first).await
 }

@@ -44,6 +44,7 @@ pub async fn submit(
     }
     let (trigger, goal) = match &request.work {
         Work::Proposal(_) => anyhow::bail!("a proposal's runs are submitted with it"),
+        Work::Incident { title, .. } => ("incident", title.clone()),
         Work::Command(argv) => ("heal", CommandLine::Argv(argv.clone()).display()),
         Work::Ticket(ticket) => ("ticket", ticket["title"].as_str().unwrap_or("a ticket").to_owned()),
     };
@@ -55,9 +56,13 @@ pub async fn submit(
         status: Status::Queued,
         base: None,
     };
+    let heals = match &request.work {
+        Work::Incident { id, .. } => Some(id.clone()),
+        _ => None,
+    };
     let event = Event::Submitted(Box::new(request));
     let Line { priority, key, delay } = line.clone();
-    let submission = Submission { run, priority, key, delay, proposes: None };
+    let submission = Submission { run, priority, key, delay, proposes: None, heals };
     let first = NewEvent::new(store.now(), event.kind(), serde_json::to_value(&event)?);
     store.submit(&submission, &first).await
 }
@@ -114,6 +119,7 @@ fn of_spec(spec: &Spec) -> Result<Request> {
         }
         (Trigger::Ticket { ticket, only_plan: false, .. }, _) => Work::Ticket(ticket.clone()),
         (Trigger::Proposal { .. }, _) => return Err(of_proposal().into()),
+        (Trigger::Incident { id, title, .. }, _) => Work::Incident { id: id.clone(), title: title.clone() },
         (Trigger::Ticket { .. } | Trigger::Subtask { .. }, _) => {
             return Err(Fault::usage("neither a plan nor a sub-task is a run that can be submitted")
                 .hint("submit the ticket: regreen submit ticket.md")
@@ -161,11 +167,12 @@ pub async fn end(store: &Store, lease: &Lease, rule: StopRule, why: &str) -> Res
     };
     let stopped = Event::Stopped { rule, why: why.to_owned(), look_at: Vec::new() };
     let proposal = Some(super::proposal::never_began(why));
+    let incident = Some(super::incident::never_began(why));
     let events = [
         (stopped, Projection::default()),
         (
             Event::Finished { exit, ran: Duration::ZERO },
-            Projection { run: over, proposal, ..Projection::default() },
+            Projection { run: over, proposal, incident, ..Projection::default() },
         ),
     ];
     let mut last = store.events(lease.run(), 0).await?.last().map_or(0, |event| event.seq);

@@ -109,7 +109,7 @@ impl Store {
                 "INSERT INTO alerts (id, rule, subject, message, figures, action, since, raised_at, seen_at) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT (rule, subject) WHERE recovered_at IS NULL \
                  DO UPDATE SET message = excluded.message, figures = excluded.figures, action = excluded.action, \
-                 seen_at = excluded.seen_at RETURNING *",
+                 seen_at = excluded.seen_at RETURNING @columns(alerts)",
             )
             .bind(&id)
             .bind(finding.rule)
@@ -134,7 +134,7 @@ impl Store {
                 continue;
             }
             let over = query(
-                "UPDATE alerts SET recovered_at = $2 WHERE id = $1 AND recovered_at IS NULL RETURNING *",
+                "UPDATE alerts SET recovered_at = $2 WHERE id = $1 AND recovered_at IS NULL RETURNING @columns(alerts)",
             );
             if let Some(row) = over.bind(id).bind(&now).first(&mut transaction).await? {
                 changes.push(Change::Recovered(AlertRow::from_row(&row)?));
@@ -150,7 +150,7 @@ impl Store {
     /// Where the database fails.
     pub async fn alerts(&self, open: bool, limit: u32) -> Result<Vec<AlertRow>> {
         let rows = query(
-            "SELECT * FROM alerts WHERE recovered_at IS NULL OR NOT $1 \
+            "SELECT @columns(alerts) FROM alerts WHERE recovered_at IS NULL OR NOT $1 \
              ORDER BY CASE WHEN recovered_at IS NULL THEN 0 ELSE 1 END, raised_at DESC, id DESC LIMIT $2",
         );
         rows.bind(open).bind(i64::from(limit)).all(self).await?.iter().map(AlertRow::from_row).collect()
@@ -166,7 +166,9 @@ impl Store {
         if !plain {
             return Err(none().into());
         }
-        let found = query("SELECT * FROM alerts WHERE id = $1 OR id LIKE '%' || $1 ORDER BY id LIMIT 2");
+        let found = query(
+            "SELECT @columns(alerts) FROM alerts WHERE id = $1 OR id LIKE '%' || $1 ORDER BY id LIMIT 2",
+        );
         let found = found.bind(id).all(self).await?;
         let row = match found.as_slice() {
             [] => return Err(none().into()),
@@ -175,7 +177,7 @@ impl Store {
         };
         let known = query(
             "UPDATE alerts SET acknowledged_at = COALESCE(acknowledged_at, $2), \
-             acknowledged_by = COALESCE(acknowledged_by, $3) WHERE id = $1 RETURNING *",
+             acknowledged_by = COALESCE(acknowledged_by, $3) WHERE id = $1 RETURNING @columns(alerts)",
         );
         AlertRow::from_row(&known.bind(&row.id).bind(moment(self.now())).bind(who).one(self).await?)
     }
@@ -185,7 +187,9 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn failing_providers(&self) -> Result<Vec<Failing>> {
-        let rows = query("SELECT * FROM providers WHERE failures > 0 ORDER BY provider").all(self).await?;
+        let rows = query("SELECT @columns(providers) FROM providers WHERE failures > 0 ORDER BY provider")
+            .all(self)
+            .await?;
         let failing = |row: &Row| {
             Ok(Failing {
                 provider: row.get("provider")?,

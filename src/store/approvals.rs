@@ -176,7 +176,7 @@ impl Store {
     /// Where the database fails.
     pub async fn approvals(&self, run: Option<&str>) -> Result<Vec<Approval>> {
         let rows = query(
-            "SELECT * FROM approvals WHERE run = $1 OR ($1 IS NULL AND status = 'waiting') \
+            "SELECT @columns(approvals) FROM approvals WHERE run = $1 OR ($1 IS NULL AND status = 'waiting') \
              ORDER BY requested_at, id LIMIT $2",
         );
         let rows = rows.bind(run).bind(MOST).all(self).await?;
@@ -185,7 +185,7 @@ impl Store {
             return Ok(approvals);
         }
         let agreements = query(
-            "SELECT agreements.* FROM agreements JOIN approvals ON approvals.id = agreements.approval \
+            "SELECT @columns(agreements) FROM agreements JOIN approvals ON approvals.id = agreements.approval \
              WHERE approvals.run = $1 OR ($1 IS NULL AND approvals.status = 'waiting') \
              ORDER BY agreements.at, agreements.person",
         );

@@ -104,11 +104,13 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn audit(&self, before: Option<&str>, limit: u32) -> Result<Vec<AuditRow>> {
-        let rows = query("SELECT * FROM audit WHERE ($1 IS NULL OR id < $1) ORDER BY id DESC LIMIT $2")
-            .bind(before)
-            .bind(i64::from(limit))
-            .all(self)
-            .await?;
+        let rows = query(
+            "SELECT @columns(audit) FROM audit WHERE ($1 IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
+        )
+        .bind(before)
+        .bind(i64::from(limit))
+        .all(self)
+        .await?;
         let row = |row: &Row| {
             let status: Option<i64> = row.get("status")?;
             Ok(AuditRow {

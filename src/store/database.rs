@@ -31,6 +31,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "alerts", ALERTS),
     (10, "retention", include_str!("../../migrations/0010_retention.sql")),
     (11, "repos", include_str!("../../migrations/0011_repos.sql")),
+    (12, "buckets", BUCKETS),
+    (14, "incidents", INCIDENTS),
+    (15, "sentry", SENTRY),
 ];
 
 /// The same for PostgreSQL, which came later. From version 4 on both take the same scripts, where they can.
@@ -44,6 +47,9 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (9, "alerts", ALERTS),
     (10, "retention", include_str!("../../migrations/postgres/0010_retention.sql")),
     (11, "repos", include_str!("../../migrations/postgres/0011_repos.sql")),
+    (12, "buckets", BUCKETS),
+    (14, "incidents", INCIDENTS),
+    (15, "sentry", SENTRY),
 ];
 
 const QUEUE: &str = include_str!("../../migrations/0004_queue.sql");
@@ -51,6 +57,9 @@ const SERVICE: &str = include_str!("../../migrations/0005_service.sql");
 const GOVERNANCE: &str = include_str!("../../migrations/0007_governance.sql");
 const PROPOSALS: &str = include_str!("../../migrations/0008_proposals.sql");
 const ALERTS: &str = include_str!("../../migrations/0009_alerts.sql");
+const BUCKETS: &str = include_str!("../../migrations/0012_buckets.sql");
+const SENTRY: &str = include_str!("../../migrations/0015_sentry.sql");
+const INCIDENTS: &str = include_str!("../../migrations/0014_incidents.sql");
 
 fn migrator(migrations: &'static [(i64, &str, &str)]) -> Migrator {
     let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {

@@ -92,10 +92,11 @@ impl Store {
     pub async fn unhalt(&self, repo: Option<&str>) -> Result<Option<Halt>> {
         let mut transaction = self.begin().await?;
         match repo {
-            Some(repo) => self.lock_repo(&mut transaction, repo).await?,
+            Some(repo) => self.lock_repo(&mut transaction, repo).await.map(drop)?,
             None => lock_all(&mut transaction).await?,
         }
-        let lifted = query("DELETE FROM halts WHERE repo = $1 RETURNING *").bind(repo.unwrap_or(EVERYTHING));
+        let lifted = query("DELETE FROM halts WHERE repo = $1 RETURNING @columns(halts)")
+            .bind(repo.unwrap_or(EVERYTHING));
         let Some(row) = lifted.first(&mut transaction).await? else { return Ok(None) };
         let halt = Halt::from_row(&row)?;
         self.follow_halt(&mut transaction, repo).await?;
@@ -108,7 +109,12 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn halts(&self) -> Result<Vec<Halt>> {
-        query("SELECT * FROM halts ORDER BY repo").all(self).await?.iter().map(Halt::from_row).collect()
+        query("SELECT @columns(halts) FROM halts ORDER BY repo")
+            .all(self)
+            .await?
+            .iter()
+            .map(Halt::from_row)
+            .collect()
     }
 
     /// What halts a repo, if anything does.
@@ -116,7 +122,9 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn halt_of(&self, repo: &str) -> Result<Option<Halt>> {
-        let row = query("SELECT * FROM halts WHERE repo = $1 OR repo = '' ORDER BY repo LIMIT 1").bind(repo);
+        let row =
+            query("SELECT @columns(halts) FROM halts WHERE repo = $1 OR repo = '' ORDER BY repo LIMIT 1")
+                .bind(repo);
         row.first(self).await?.as_ref().map(Halt::from_row).transpose()
     }
 

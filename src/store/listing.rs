@@ -47,7 +47,7 @@ impl Store {
     pub async fn list(&self, listing: &Listing, after: Option<&Mark>, limit: u32) -> Result<Vec<RunRow>> {
         let text = listing.text.as_deref().map(|text| format!("%{}%", escaped(text)));
         let rows = query(
-            "SELECT * FROM runs WHERE ($1 IS NULL OR status = $1) AND ($2 IS NULL OR outcome = $2) \
+            "SELECT @columns(runs) FROM runs WHERE ($1 IS NULL OR status = $1) AND ($2 IS NULL OR outcome = $2) \
              AND ($3 IS NULL OR repo = $3) AND ($4 IS NULL OR trigger = $4) \
              AND ($5 IS NULL OR LOWER(goal) LIKE LOWER($5) ESCAPE '\\' OR LOWER(repo) LIKE LOWER($5) ESCAPE '\\' \
                   OR LOWER(summary) LIKE LOWER($5) ESCAPE '\\' OR LOWER(id) LIKE LOWER($5) ESCAPE '\\') \

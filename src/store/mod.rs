@@ -8,11 +8,13 @@
 mod alerts;
 mod approvals;
 mod audit;
+mod columns;
 mod database;
 mod feed;
 mod figures;
 mod halts;
 mod in_use;
+mod incidents;
 mod lease;
 mod listing;
 pub mod measure;
@@ -23,6 +25,7 @@ mod reservations;
 mod retention;
 mod rows;
 mod saved;
+mod sentry_keys;
 pub(crate) mod sql;
 mod tokens;
 mod turn;
@@ -50,6 +53,9 @@ pub use feed::Fed;
 pub use figures::{CategorySum, CostSum, DayOutcome, Dealt, FixerSum};
 pub use halts::{Halt, Halted, halt_in};
 pub use in_use::{InUse, RESTORING};
+pub use incidents::{
+    IncidentFilter, IncidentPatch, IncidentRow, NewIncident, Reported, incident_out_of_turn,
+};
 pub use lease::{Lease, Lock, run_dir};
 use listing::escaped;
 pub use listing::{Listing, Mark};
@@ -57,13 +63,14 @@ pub use proposals::{NewProposal, ProposalFilter, ProposalPatch, ProposalRow, Pro
 pub use queue::{
     Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, STEP, Standing, Submission, Submitted,
 };
-pub use repos::{Pause, RepoRow};
+pub use repos::{KnownAs, Pause, Pausing, Removal, RepoChange, RepoRow};
 pub use reservations::Taken;
 pub use retention::{Old, Part, Remains};
 pub use rows::{
     AttemptRow, Called, Event, NewEvent, NewRun, Projection, RunFilter, RunPatch, RunRow, Spent, Status,
 };
 pub use saved::{Seen, look_at};
+pub use sentry_keys::SentryKey;
 pub use tokens::TokenRow;
 pub use turn::Turn;
 pub use waiting::Waiting;
@@ -120,10 +127,21 @@ pub struct LeaseLost {
     pub run: String,
 }
 
-/// Whether an error says nothing about what was being done: the database was out of reach, the lease was lost, or Regreen was halted. Whoever
-/// works on a run stops then and records nothing: it goes on from its last event.
+/// A run cannot go on as another process has one that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("another process has run {run}")]
+pub struct Busy {
+    /// The run that the other process has.
+    pub run: String,
+}
+
+/// Whether an error says nothing about what was being done: the database was out of reach, the lease was lost, another process has what is
+/// needed, or Regreen was halted. Whoever works on a run stops then and records nothing: it goes on from its last event.
 pub fn is_interruption(error: &anyhow::Error) -> bool {
-    error.is::<LeaseLost>() || halt_in(error).is_some() || database::was_out_of_reach(error)
+    error.is::<LeaseLost>()
+        || error.is::<Busy>()
+        || halt_in(error).is_some()
+        || database::was_out_of_reach(error)
 }
 
 /// The text of a moment: RFC 3339 in UTC with milliseconds, so that the order of texts is the order of time.
@@ -333,7 +351,7 @@ impl Store {
         let mut transaction = self.begin().await?;
         let ends = matches!(event.follows.run.status, Some(Status::Finished | Status::Waiting));
         let repo = if ends { self.before_leaving(&mut transaction, run).await? } else { None };
-        if event.follows.comes_back {
+        if let Some(run) = &event.follows.comes_back {
             self.come_back(&mut transaction, run).await?;
         }
         if event.follows.advances {
@@ -423,9 +441,15 @@ impl Store {
         if name.is_empty() || !plain || name.len() > 64 {
             return Err(no_run(name).into());
         }
+        // Most callers know the whole id, and only that is found by an index.
+        if let Some(row) =
+            query("SELECT @columns(runs) FROM runs WHERE id = $1").bind(name).first(self).await?
+        {
+            return RunRow::from_row(&row);
+        }
         let rows = query(
-            "SELECT * FROM runs WHERE id = $1 OR id LIKE $1 || '%' OR id LIKE '%' || $1 \
-             ORDER BY id = $1 DESC, @age DESC LIMIT 6",
+            "SELECT @columns(runs) FROM runs WHERE id LIKE $1 || '%' OR id LIKE '%' || $1 \
+             ORDER BY @age DESC LIMIT 6",
         )
         .bind(name)
         .all(self)
@@ -434,7 +458,6 @@ impl Store {
         match found.as_slice() {
             [] => Err(no_run(name).into()),
             [one] => Ok(one.clone()),
-            [one, ..] if one.id == name => Ok(one.clone()),
             many => {
                 let ids: Vec<&str> = many.iter().map(|run| run.id.as_str()).collect();
                 let fault = Fault::usage(format!("{name:?} could be any of several runs"));
@@ -449,7 +472,7 @@ impl Store {
     /// Where the database fails.
     pub async fn runs(&self, filter: &RunFilter, limit: u32) -> Result<Vec<RunRow>> {
         let rows = query(
-            "SELECT * FROM runs WHERE ($1 IS NULL OR repo = $1) AND ($2 IS NULL OR status = $2) \
+            "SELECT @columns(runs) FROM runs WHERE ($1 IS NULL OR repo = $1) AND ($2 IS NULL OR status = $2) \
              AND ($3 IS NULL OR created_at >= $3) \
              AND ($4 IS NULL OR @age > (SELECT @age FROM runs WHERE id = $4)) ORDER BY @age DESC LIMIT $5",
         )
@@ -468,8 +491,10 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn attempts(&self, run: &str) -> Result<Vec<AttemptRow>> {
-        let rows =
-            query("SELECT * FROM fix_attempts WHERE run = $1 ORDER BY attempt").bind(run).all(self).await?;
+        let rows = query("SELECT @columns(fix_attempts) FROM fix_attempts WHERE run = $1 ORDER BY attempt")
+            .bind(run)
+            .all(self)
+            .await?;
         rows.iter().map(AttemptRow::from_row).collect()
     }
 
@@ -479,7 +504,7 @@ impl Store {
     /// Where the database or the lock files fail.
     pub async fn unfinished(&self) -> Result<Vec<RunRow>> {
         let rows = query(
-            "SELECT * FROM runs WHERE status = 'running' AND NOT EXISTS (SELECT 1 FROM queue WHERE run = runs.id) \
+            "SELECT @columns(runs) FROM runs WHERE status = 'running' AND NOT EXISTS (SELECT 1 FROM queue WHERE run = runs.id) \
              ORDER BY created_at DESC, id DESC LIMIT 10000",
         );
         let mut dead = Vec::new();

@@ -180,7 +180,7 @@ impl Store {
             return Err(no_proposal(name).into());
         }
         let rows = query(
-            "SELECT * FROM proposals WHERE id = $1 OR id LIKE $1 || '%' OR id LIKE '%' || $1 \
+            "SELECT @columns(proposals) FROM proposals WHERE id = $1 OR id LIKE $1 || '%' OR id LIKE '%' || $1 \
              ORDER BY id = $1 DESC, created_at DESC LIMIT 6",
         );
         let rows = rows.bind(name).all(self).await?;
@@ -219,7 +219,7 @@ impl Store {
     ) -> Result<Vec<ProposalRow>> {
         let text = filter.text.as_deref().map(|text| format!("%{}%", escaped(text)));
         let rows = query(
-            "SELECT * FROM proposals WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR repo = $2) \
+            "SELECT @columns(proposals) FROM proposals WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR repo = $2) \
              AND ($3 IS NULL OR LOWER(title) LIKE LOWER($3) ESCAPE '\\' OR LOWER(description) LIKE LOWER($3) ESCAPE '\\' \
                   OR LOWER(repo) LIKE LOWER($3) ESCAPE '\\' OR LOWER(id) LIKE LOWER($3) ESCAPE '\\') \
              AND ($4 IS NULL OR created_at < $4 OR (created_at = $4 AND id < $5)) \
@@ -250,7 +250,8 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn proposal_runs(&self, id: &str) -> Result<Vec<RunRow>> {
-        let rows = query("SELECT * FROM runs WHERE proposal = $1 ORDER BY created_at, id LIMIT 1000");
+        let rows =
+            query("SELECT @columns(runs) FROM runs WHERE proposal = $1 ORDER BY created_at, id LIMIT 1000");
         rows.bind(id).all(self).await?.iter().map(RunRow::from_row).collect()
     }
 

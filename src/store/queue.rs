@@ -36,12 +36,19 @@ pub const MOST_DEATHS: u32 = 5;
 impl Store {
     /// Makes the repo's row where there is none, and locks it.
     pub(super) async fn know(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
-        self.note_repo(transaction, repo).await?;
-        self.lock_repo(transaction, repo).await
+        loop {
+            self.note_repo(transaction, repo).await?;
+            // Somebody may remove it between the two.
+            if self.lock_repo(transaction, repo).await? {
+                return Ok(());
+            }
+        }
     }
 
-    pub(super) async fn lock_repo(&self, transaction: &mut Transaction, repo: &str) -> Result<()> {
-        query("SELECT repo FROM repos WHERE repo = $1 @lock").bind(repo).first(transaction).await.map(drop)
+    /// Locks the repo's row, and tells whether there is one.
+    pub(super) async fn lock_repo(&self, transaction: &mut Transaction, repo: &str) -> Result<bool> {
+        let row = query("SELECT repo FROM repos WHERE repo = $1 @lock").bind(repo).first(transaction).await?;
+        Ok(row.is_some())
     }
 
     /// Writes what follows for the repo from the queue, and wakes whoever waits for it.
@@ -94,7 +101,7 @@ impl Store {
     /// Where the database fails.
     pub async fn queue(&self, limit: u32) -> Result<Vec<Queued>> {
         let rows = query(
-            "SELECT * FROM queue ORDER BY CASE state WHEN 'running' THEN 0 ELSE 1 END, due, run LIMIT $1",
+            "SELECT @columns(queue) FROM queue ORDER BY CASE state WHEN 'running' THEN 0 ELSE 1 END, due, run LIMIT $1",
         );
         rows.bind(i64::from(limit)).all(self).await?.iter().map(Queued::from_row).collect()
     }
@@ -104,7 +111,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn queued(&self, run: &str) -> Result<Option<Queued>> {
-        let row = query("SELECT * FROM queue WHERE run = $1").bind(run).first(self).await?;
+        let row = query("SELECT @columns(queue) FROM queue WHERE run = $1").bind(run).first(self).await?;
         row.as_ref().map(Queued::from_row).transpose()
     }
 

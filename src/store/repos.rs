@@ -3,6 +3,7 @@
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::rows::maybe;
 use super::sql::{Row, Transaction, query};
@@ -41,6 +42,65 @@ pub struct Pause {
     pub since: Option<Timestamp>,
 }
 
+/// How a caller knows a repo to stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum KnownAs {
+    /// Whatever it is.
+    #[default]
+    Anything,
+    /// As one of these [`RepoRow::version`]s says.
+    One(Vec<String>),
+}
+
+impl KnownAs {
+    fn is(&self, row: &RepoRow) -> bool {
+        match self {
+            KnownAs::Anything => true,
+            KnownAs::One(versions) => versions.contains(&row.version()),
+        }
+    }
+}
+
+/// What is to hold for a repo; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RepoChange<'c> {
+    /// How many of its runs may be under way at once, at least one.
+    pub concurrency: Option<u32>,
+    /// Whether no more of them are begun.
+    pub pausing: Option<Pausing<'c>>,
+}
+
+/// Whether no more runs of a repo are begun. What is under way goes on to its end either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pausing<'c> {
+    /// None are.
+    Pause {
+        /// Who says so.
+        by: &'c str,
+        /// Why.
+        reason: &'c str,
+    },
+    /// They are begun again.
+    GoOn,
+}
+
+/// What became of a removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Done,
+    /// There is no such repo.
+    Unknown,
+    /// It stands otherwise than the caller knows.
+    Changed,
+    /// So many runs of it are in the queue.
+    InQueue(u64),
+}
+
+/// A row with its counts.
+const ONE: &str = "SELECT @columns(repos), (SELECT COUNT(*) FROM queue WHERE queue.repo = repos.repo AND state <> 'running') AS queued, \
+     (SELECT COUNT(*) FROM runs WHERE runs.repo = repos.repo AND status = 'waiting') AS waiting FROM repos WHERE repo = $1";
+
 impl Store {
     /// Adds a repo for `by`, and tells whether nobody had added it yet.
     ///
@@ -73,11 +133,8 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn pause(&self, repo: &str, by: &str, reason: &str) -> Result<()> {
-        let pause = query(
-            "UPDATE repos SET paused = TRUE, paused_at = $2, paused_by = $3, paused_why = $4 WHERE repo = $1",
-        );
-        let pause = pause.bind(repo).bind(moment(self.now())).bind(by).bind(reason);
-        self.change_repo(repo, pause).await
+        self.set(repo, RepoChange { pausing: Some(Pausing::Pause { by, reason }), ..RepoChange::default() })
+            .await
     }
 
     /// Lets a paused repo go on.
@@ -85,10 +142,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn unpause(&self, repo: &str) -> Result<()> {
-        let go_on = query(
-            "UPDATE repos SET paused = FALSE, paused_at = NULL, paused_by = NULL, paused_why = NULL WHERE repo = $1",
-        );
-        self.change_repo(repo, go_on.bind(repo)).await
+        self.set(repo, RepoChange { pausing: Some(Pausing::GoOn), ..RepoChange::default() }).await
     }
 
     /// Sets how many runs of a repo may be under way at once, at least one.
@@ -96,16 +150,71 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn limit_repo(&self, repo: &str, concurrency: u32) -> Result<()> {
-        let limit = query("UPDATE repos SET concurrency = $2 WHERE repo = $1");
-        self.change_repo(repo, limit.bind(repo).bind(i64::from(concurrency.max(1)))).await
+        self.set(repo, RepoChange { concurrency: Some(concurrency), ..RepoChange::default() }).await
     }
 
-    async fn change_repo(&self, repo: &str, change: super::sql::Query) -> Result<()> {
+    async fn set(&self, repo: &str, change: RepoChange<'_>) -> Result<()> {
+        self.change_repo(repo, &change, &KnownAs::Anything).await.map(drop)
+    }
+
+    /// Changes what holds for a repo: all that is asked for, or nothing where it does not stand as `known` says. Tells whether it did.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn change_repo(&self, repo: &str, change: &RepoChange<'_>, known: &KnownAs) -> Result<bool> {
         let mut transaction = self.begin().await?;
         self.know(&mut transaction, repo).await?;
-        change.execute(&mut transaction).await?;
+        let row = query(ONE).bind(repo).one(&mut transaction).await?;
+        if !known.is(&RepoRow::from_row(&row)?) {
+            return Ok(false);
+        }
+        if let Some(most) = change.concurrency {
+            let limit = query("UPDATE repos SET concurrency = $2 WHERE repo = $1");
+            limit.bind(repo).bind(i64::from(most.max(1))).execute(&mut transaction).await?;
+        }
+        match change.pausing {
+            Some(Pausing::Pause { by, reason }) => {
+                let pause = query(
+                    "UPDATE repos SET paused = TRUE, paused_at = $2, paused_by = $3, paused_why = $4 WHERE repo = $1",
+                );
+                let pause = pause.bind(repo).bind(moment(self.now())).bind(by).bind(reason);
+                pause.execute(&mut transaction).await?;
+            }
+            Some(Pausing::GoOn) => {
+                let go_on = query(
+                    "UPDATE repos SET paused = FALSE, paused_at = NULL, paused_by = NULL, paused_why = NULL WHERE repo = $1",
+                );
+                go_on.bind(repo).execute(&mut transaction).await?;
+            }
+            None => {}
+        }
         self.changed(&mut transaction, repo).await?;
-        transaction.commit().await
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Forgets a repo: that it was added, and what holds for it. Its runs stay; the next one makes it known again. Nothing is done while runs
+    /// of it are in the queue.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn remove_repo(&self, repo: &str, known: &KnownAs) -> Result<Removal> {
+        let mut transaction = self.begin().await?;
+        if !self.lock_repo(&mut transaction, repo).await? {
+            return Ok(Removal::Unknown);
+        }
+        let row = query(ONE).bind(repo).one(&mut transaction).await?;
+        if !known.is(&RepoRow::from_row(&row)?) {
+            return Ok(Removal::Changed);
+        }
+        let queued = query("SELECT COUNT(*) AS runs FROM queue WHERE repo = $1").bind(repo);
+        match queued.one(&mut transaction).await?.count("runs")? {
+            0 => {}
+            runs => return Ok(Removal::InQueue(runs)),
+        }
+        query("DELETE FROM repos WHERE repo = $1").bind(repo).execute(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(Removal::Done)
     }
 
     /// A repo; `None` where it was never added and there are no runs of it.
@@ -113,11 +222,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn repo(&self, repo: &str) -> Result<Option<RepoRow>> {
-        let row = query(
-            "SELECT repos.*, (SELECT COUNT(*) FROM queue WHERE queue.repo = repos.repo AND state <> 'running') AS queued, \
-             (SELECT COUNT(*) FROM runs WHERE runs.repo = repos.repo AND status = 'waiting') AS waiting \
-             FROM repos WHERE repo = $1",
-        );
+        let row = query(ONE);
         row.bind(repo).first(self).await?.as_ref().map(RepoRow::from_row).transpose()
     }
 
@@ -127,7 +232,7 @@ impl Store {
     /// Where the database fails.
     pub async fn repos(&self, after: Option<&str>, text: Option<&str>, limit: u32) -> Result<Vec<RepoRow>> {
         let rows = query(
-            "SELECT repos.*, (SELECT COUNT(*) FROM queue WHERE queue.repo = repos.repo AND state <> 'running') AS queued, \
+            "SELECT @columns(repos), (SELECT COUNT(*) FROM queue WHERE queue.repo = repos.repo AND state <> 'running') AS queued, \
              (SELECT COUNT(*) FROM runs WHERE runs.repo = repos.repo AND status = 'waiting') AS waiting \
              FROM repos WHERE ($1 IS NULL OR repo > $1) AND ($2 IS NULL OR LOWER(repo) LIKE LOWER($2) ESCAPE '\\') \
              ORDER BY repo LIMIT $3",
@@ -155,7 +260,7 @@ impl Store {
     /// Where the database fails.
     pub async fn runs_of(&self, repo: &str, limit: u32) -> Result<Vec<RunRow>> {
         let rows = query(
-            "SELECT * FROM runs WHERE repo = $1 AND trigger <> 'subtask' ORDER BY created_at DESC, id DESC LIMIT $2",
+            "SELECT @columns(runs) FROM runs WHERE repo = $1 AND trigger <> 'subtask' ORDER BY created_at DESC, id DESC LIMIT $2",
         );
         let rows = rows.bind(repo).bind(i64::from(limit)).all(self).await?;
         rows.iter().map(RunRow::from_row).collect()
@@ -174,6 +279,13 @@ impl Store {
 }
 
 impl RepoRow {
+    /// A short name for what people set for the repo: another one as soon as any of that changes, whatever its runs do.
+    pub fn version(&self) -> String {
+        let set = (&self.repo, self.concurrency, &self.paused, self.added_at);
+        let text = serde_json::to_string(&set).unwrap_or_default();
+        hex::encode(&Sha256::digest(text)[..8])
+    }
+
     fn from_row(row: &Row) -> Result<Self> {
         let paused = match row.get::<bool>("paused")? {
             false => None,

@@ -16,6 +16,8 @@ pub enum Part {
     Events,
     /// All events of runs that landed something, and of tickets with their sub-tasks: they cannot be rolled back any more.
     Landings,
+    /// What checks printed, in the bucket that machines share.
+    Bucket,
 }
 
 /// A run with something to remove.
@@ -58,6 +60,10 @@ const LANDINGS: &str = "SELECT id, updated_at, (SELECT CAST(COALESCE(SUM(LENGTH(
      AND (landed IS NOT NULL OR trigger IN ('ticket', 'subtask')) \
      AND updated_at < $1 AND (updated_at > $2 OR (updated_at = $2 AND id > $3)) ORDER BY updated_at, id LIMIT $4";
 
+const BUCKET: &str = "SELECT id, updated_at, CAST(0 AS BIGINT) AS bytes FROM runs \
+     WHERE status = 'finished' AND bucket_emptied_at IS NULL \
+     AND updated_at < $1 AND (updated_at > $2 OR (updated_at = $2 AND id > $3)) ORDER BY updated_at, id LIMIT $4";
+
 impl Store {
     /// At most `limit` runs whose last event was before `before` and that still have this part, the oldest first, after the one that was told last.
     ///
@@ -74,6 +80,7 @@ impl Store {
             Part::Prompts => PROMPTS,
             Part::Events => EVENTS,
             Part::Landings => LANDINGS,
+            Part::Bucket => BUCKET,
         };
         let rows = query(text)
             .bind(moment(before))
@@ -162,6 +169,17 @@ impl Store {
             .await?;
         self.close_up(transaction, run).await?;
         Ok(true)
+    }
+
+    /// Notes that nothing of a run lies in the bucket any more, unless it went on since it was last changed before `before`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn note_bucket_emptied(&self, run: &str, before: Timestamp) -> Result<()> {
+        let noted = query(
+            "UPDATE runs SET bucket_emptied_at = $2 WHERE id = $1 AND status = 'finished' AND updated_at < $3",
+        );
+        noted.bind(run).bind(moment(self.now())).bind(moment(before)).execute(self).await.map(drop)
     }
 
     /// Removes the places of events before `before` from the feed, those of removed runs among them. The last place of all stays. How many that were.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::approvals::Voice;
+use super::incidents::IncidentPatch;
 use super::proposals::ProposalPatch;
 use super::queue::Priority;
 use super::sql::{Row, Transaction, query, signed};
@@ -229,8 +230,8 @@ pub struct Projection {
     pub called: Option<Called>,
     /// Whether the run came further than a worker can come again and again: the deaths before it count no more.
     pub advances: bool,
-    /// Whether a run that came through the queue goes on there.
-    pub comes_back: bool,
+    /// The run that goes on in the queue, if it came through there: this one, or the ticket's of a sub-task.
+    pub comes_back: Option<String>,
     /// Whether a call is over, so that nothing is set aside for it any more.
     pub settles: bool,
     /// Why what looked like a success was none: the attempts so far that count as one count no more.
@@ -239,6 +240,8 @@ pub struct Projection {
     pub voice: Option<Voice>,
     /// What it means for the proposal that the run is for.
     pub proposal: Option<ProposalPatch>,
+    /// What it means for the incident that the run is for.
+    pub incident: Option<IncidentPatch>,
 }
 
 impl Projection {
@@ -254,7 +257,7 @@ impl Projection {
             "UPDATE runs SET status = COALESCE($2, status), outcome = COALESCE($3, outcome), \
              exit = COALESCE($4, exit), summary = COALESCE($5, summary), base = COALESCE($6, base), \
              landed = COALESCE($7, landed), cost_micro_usd = cost_micro_usd + $8, attempts = attempts + $9, \
-             updated_at = $10 WHERE id = $1",
+             bucket_emptied_at = CASE WHEN $2 = 'running' THEN NULL ELSE bucket_emptied_at END, updated_at = $10 WHERE id = $1",
         )
         .bind(run)
         .bind(self.run.status.map(Status::as_str))
@@ -300,6 +303,9 @@ impl Projection {
         }
         if let Some(attempt) = &self.attempt {
             attempt.insert(transaction, run, now).await?;
+        }
+        if let Some(incident) = &self.incident {
+            incident.write(transaction, run, now).await?;
         }
         match &self.proposal {
             Some(proposal) => proposal.write(transaction, run, now).await,

@@ -2,7 +2,8 @@
 //!
 //! What differs is written as a word with an at sign: `@now` is the database's own clock in milliseconds since 1970, `@lock` keeps the rows
 //! that were read from others until the transaction ends, `@skip` also passes over those that others keep, `@age` numbers the rows
-//! of `runs` in the order in which they were made. SQLite needs neither lock: there is one writer at a time.
+//! of `runs` in the order in which they were made. SQLite needs neither lock: there is one writer at a time. `@columns(table)` are the
+//! columns of a table (`columns.rs`).
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use sqlx::query::Query as Statement;
 use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Decode, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, Type};
 
+use super::columns;
 use super::database::explain;
 
 /// The connections to the one or the other.
@@ -102,6 +104,8 @@ pub(crate) struct Query {
 
 /// A statement; its values are `$1`, `$2`, … in the order in which they are bound.
 pub(crate) fn query(text: &'static str) -> Query {
+    let names_columns = !["SELECT *", "RETURNING *", ".*"].iter().any(|all| text.contains(all));
+    debug_assert!(names_columns, "columns that another Regreen adds must not turn up: {text}");
     Query { text, values: Vec::new() }
 }
 
@@ -170,14 +174,14 @@ impl Query {
         if self.text.contains('@') {
             // Bound and not written out, so that the text stays the same and is prepared once.
             let place = format!("${}", self.values.len() + 1);
-            let written = self.text.replace("@lock", "").replace("@skip", "").replace("@age", "rowid");
+            let written = columns::spelt_out(self.text);
+            let written = written.replace("@lock", "").replace("@skip", "").replace("@age", "rowid");
             if written.contains("@now") {
                 self.values.push(Value::Number(Some(now.as_millisecond())));
             }
             text = AssertSqlSafe(written.replace("@now", &place)).into_sql_str();
         }
-        let lasts = lasts(self.text);
-        self.values.into_iter().fold(sqlx::query(text).persistent(lasts), |statement, value| match value {
+        self.values.into_iter().fold(sqlx::query(text), |statement, value| match value {
             Value::Text(text) => statement.bind(text),
             Value::Number(number) => statement.bind(number),
             Value::Flag(flag) => statement.bind(flag),
@@ -186,8 +190,7 @@ impl Query {
 
     fn postgres(self) -> Statement<'static, Postgres, PgArguments> {
         let text = spelt_for_postgres(self.text);
-        let lasts = lasts(self.text);
-        self.values.into_iter().fold(sqlx::query(text).persistent(lasts), |statement, value| match value {
+        self.values.into_iter().fold(sqlx::query(text), |statement, value| match value {
             // What tools print may hold any character; PostgreSQL's texts hold all but one.
             Value::Text(text) => statement.bind(text.map(|text| text.replace('\0', "\u{fffd}"))),
             Value::Number(number) => statement.bind(number),
@@ -196,17 +199,11 @@ impl Query {
     }
 }
 
-/// Whether a statement may be kept prepared. What was prepared for all columns is of no use any more once a newer Regreen added one: PostgreSQL
-/// refuses it, and sqlx looks for the new column in vain among those of SQLite that it remembers.
-fn lasts(text: &str) -> bool {
-    !text.contains("SELECT *")
-}
-
 fn spelt_for_postgres(text: &'static str) -> SqlStr {
     if !text.contains('@') {
         return text.into_sql_str();
     }
-    let written = text
+    let written = columns::spelt_out(text)
         .replace("@lock", "FOR UPDATE")
         .replace("@skip", "FOR UPDATE SKIP LOCKED")
         .replace("@age", "number")

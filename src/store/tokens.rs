@@ -92,7 +92,8 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>> {
-        let rows = query("SELECT * FROM tokens ORDER BY created_at DESC, id").all(self).await?;
+        let rows =
+            query("SELECT @columns(tokens) FROM tokens ORDER BY created_at DESC, id").all(self).await?;
         rows.iter().map(TokenRow::from_row).collect()
     }
 
@@ -101,7 +102,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn token(&self, id: &str) -> Result<Option<TokenRow>> {
-        let row = query("SELECT * FROM tokens WHERE id = $1").bind(id).first(self).await?;
+        let row = query("SELECT @columns(tokens) FROM tokens WHERE id = $1").bind(id).first(self).await?;
         row.as_ref().map(TokenRow::from_row).transpose()
     }
 
@@ -129,7 +130,7 @@ impl Store {
     pub async fn revoke_token(&self, name: &str) -> Result<Option<TokenRow>> {
         let mut transaction = self.begin().await?;
         let row = query(
-            "UPDATE tokens SET revoked_at = $2 WHERE (id = $1 OR name = $1) AND revoked_at IS NULL RETURNING *",
+            "UPDATE tokens SET revoked_at = $2 WHERE (id = $1 OR name = $1) AND revoked_at IS NULL RETURNING @columns(tokens)",
         )
         .bind(name)
         .bind(moment(self.now()))
@@ -167,7 +168,7 @@ impl Store {
     /// Where the database fails.
     pub async fn session_token(&self, hash: &str) -> Result<Option<TokenRow>> {
         let row = query(
-            "SELECT tokens.* FROM sessions JOIN tokens ON tokens.id = sessions.token \
+            "SELECT @columns(tokens) FROM sessions JOIN tokens ON tokens.id = sessions.token \
              WHERE sessions.hash = $1 AND sessions.expires_at > $2",
         )
         .bind(hash)

@@ -82,6 +82,7 @@ pub(super) fn phase_name(phase: Phase) -> &'static str {
         Phase::Base => "base",
         Phase::Baseline => "baseline",
         Phase::Attempt => "attempt",
+        Phase::Reproduce => "reproduce",
         Phase::Minimise => "minimise",
         Phase::Proof => "proof",
     }
@@ -100,5 +101,6 @@ pub(super) fn trigger_name(trigger: &Trigger) -> &'static str {
         Trigger::Ticket { .. } => "ticket",
         Trigger::Subtask { .. } => "subtask",
         Trigger::Proposal { .. } => "proposal",
+        Trigger::Incident { .. } => "incident",
     }
 }

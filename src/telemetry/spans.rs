@@ -237,7 +237,9 @@ fn whole(record: &Record, run: &Run, exit: Exit) -> Over {
 fn check(record: &Record, run: &Run, phase: Phase, outcome: &Outcome, round: u32) -> Over {
     let parent = match phase {
         Phase::Setup | Phase::Base | Phase::Baseline => Step::Baseline,
-        Phase::Attempt => Step::Attempt(run.attempts.last().map_or(0, |attempt| attempt.attempt)),
+        Phase::Attempt | Phase::Reproduce => {
+            Step::Attempt(run.attempts.last().map_or(0, |attempt| attempt.attempt))
+        }
         Phase::Minimise | Phase::Proof => prove(run),
     };
     let verdict = match outcome.verdict {

@@ -149,6 +149,10 @@ pub(crate) async fn dressed(request: Request, next: Next) -> Response {
     response
 }
 
+/// A part of an answer's tag that stays the same while the contents change by themselves: what a later call may insist on (`If-Match`).
+#[derive(Debug, Clone)]
+pub(crate) struct Version(pub(crate) String);
+
 /// Gives an answer a tag by its contents, and leaves the contents out where the caller has them.
 pub(crate) async fn tagged(request: Request, next: Next) -> Response {
     let wanted = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -162,7 +166,9 @@ pub(crate) async fn tagged(request: Request, next: Next) -> Response {
     }
     let (mut parts, body) = response.into_parts();
     let Ok(bytes) = to_bytes(body, TAGGED).await else { return Problem::internal().into_response() };
-    let tag = format!("\"{}\"", &hex::encode(Sha256::digest(&bytes))[..32]);
+    let version = parts.extensions.get::<Version>();
+    let version = version.map(|Version(name)| format!("{name}.")).unwrap_or_default();
+    let tag = format!("\"{version}{}\"", &hex::encode(Sha256::digest(&bytes))[..32]);
     let same = known.is_some_and(|known| matches(&known, &tag));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         parts.headers.insert(header::ETAG, tag);

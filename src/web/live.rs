@@ -1,7 +1,7 @@
 //! Events as they happen, by server-sent events: a client that comes back goes on behind the last one it saw.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,6 +11,8 @@ use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 
+use super::Shared;
+use super::access::Caller;
 use super::problem::Problem;
 use crate::store::Store;
 
@@ -111,20 +113,87 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn place(item: &Self::Item) -> u64;
 }
 
-/// The answer that follows `source` from behind `after`, until the client goes or the service ends.
-pub(crate) fn follow<S: Source>(pulse: &Pulse, source: S, after: u64) -> Response {
+/// Streams that one token may have open: each keeps a connection.
+const STREAMS_OF_ONE: usize = 64;
+/// Streams of all, of the connections that there are.
+const STREAMS: usize = 512;
+
+/// How many streams each token has open.
+#[derive(Default)]
+pub(crate) struct Streams(Mutex<HashMap<String, usize>>);
+
+impl Streams {
+    /// A place for one more stream of a token, until it is dropped.
+    ///
+    /// # Errors
+    /// Where the token, or all together, have as many as may be.
+    fn place(self: &Arc<Self>, token: &str) -> Result<Open, Problem> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, own) = (open.values().sum::<usize>(), open.get(token).copied().unwrap_or_default());
+        if own >= STREAMS_OF_ONE || all >= STREAMS {
+            let problem = Problem::too_many(ALIVE.as_secs());
+            return Err(problem.hint("close streams that nobody reads; one shows the events of all runs"));
+        }
+        open.insert(token.to_owned(), own + 1);
+        Ok(Open { streams: self.clone(), token: token.to_owned() })
+    }
+}
+
+/// The place of one stream.
+struct Open {
+    streams: Arc<Streams>,
+    token: String,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut open = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = open.get_mut(&self.token) {
+            *own -= 1;
+            if *own == 0 {
+                open.remove(&self.token);
+            }
+        }
+    }
+}
+
+/// Whom a stream is for: it ends with the token.
+struct Reader {
+    shared: Arc<Shared>,
+    place: Open,
+}
+
+impl Reader {
+    async fn may_read(&self) -> anyhow::Result<bool> {
+        let row = self.shared.store.token(&self.place.token).await?;
+        Ok(row.is_some_and(|row| row.is_valid(self.shared.clock.now())))
+    }
+}
+
+/// The answer that follows `source` from behind `after` for `caller`, until the client goes, the caller may read no more, or the service ends.
+///
+/// # Errors
+/// Where too many streams are open.
+pub(crate) fn follow<S: Source>(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    source: S,
+    after: u64,
+) -> Result<Response, Problem> {
     struct Following<S: Source> {
         source: S,
+        reader: Reader,
         pulse: watch::Receiver<u64>,
         after: u64,
         waiting: VecDeque<S::Item>,
     }
-    let wanted = &pulse.wanted;
-    let mut pulse = pulse.hear.clone();
+    let reader = Reader { shared: shared.clone(), place: shared.streams.place(&caller.token)? };
+    let wanted = &shared.pulse.wanted;
+    let mut pulse = shared.pulse.hear.clone();
     wanted.notify_one();
     // What happened until here is read before anything is waited for.
     pulse.mark_changed();
-    let state = Following { source, pulse, after, waiting: VecDeque::new() };
+    let state = Following { source, reader, pulse, after, waiting: VecDeque::new() };
     let events = stream::unfold(state, |mut state| async move {
         loop {
             if let Some(item) = state.waiting.pop_front() {
@@ -133,7 +202,12 @@ pub(crate) fn follow<S: Source>(pulse: &Pulse, source: S, after: u64) -> Respons
             }
             // Asked for before the store is read: what is written after the reading changes it again.
             state.pulse.changed().await.ok()?;
-            match state.source.after(state.after, BATCH).await {
+            let told = match state.reader.may_read().await {
+                Ok(true) => state.source.after(state.after, BATCH).await,
+                Ok(false) => return None,
+                Err(error) => Err(error),
+            };
+            match told {
                 Ok(told) if told.is_empty() => {}
                 Ok(told) => {
                     state.waiting.extend(told);
@@ -148,7 +222,7 @@ pub(crate) fn follow<S: Source>(pulse: &Pulse, source: S, after: u64) -> Respons
             }
         }
     });
-    Stream::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
+    Ok(Stream::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
 }
 
 /// The place that a client comes back from (the header Last-Event-ID), or asks for.

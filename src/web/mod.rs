@@ -17,6 +17,7 @@ mod operators;
 mod pages;
 mod problem;
 mod repeat;
+mod sentry;
 mod server;
 mod standing;
 mod story;
@@ -26,17 +27,19 @@ use std::sync::Arc;
 use anyhow::Result;
 use async_trait::async_trait;
 use axum::Router;
+use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 
-pub use access::{Scope, mint};
+pub use access::{Scope, mint, mint_key};
 pub use door::Hosts;
 pub use operators::{Watched, serve_operators};
 pub use server::serve;
 
 use crate::clock::Clock;
-use crate::config::Effective;
+use crate::config::{Effective, Environment, IncidentRules};
 use crate::objects::Objects;
 use crate::redact::Redactor;
 use crate::repos::Look;
@@ -158,6 +161,10 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// Takes secrets out of what is shown.
     pub redactor: Redactor,
+    /// What the process was started with: git runs by it.
+    pub environment: Environment,
+    /// What is done about incidents by itself.
+    pub incidents: IncidentRules,
     /// What is in force, for people.
     pub settings: Vec<Effective>,
     /// What can be done to runs.
@@ -174,7 +181,9 @@ pub struct Service {
 pub(crate) struct Shared {
     service: Service,
     limits: access::Limits,
+    sentry: sentry::Limits,
     pulse: live::Pulse,
+    streams: Arc<live::Streams>,
     /// What operators are told.
     watched: Watched,
     /// The API's description, as it is served.
@@ -190,16 +199,33 @@ impl std::ops::Deref for Shared {
 
 pub(crate) type App = axum::extract::State<Arc<Shared>>;
 
+/// A path that is none: programs are told as programs are, people as people.
+async fn nowhere(uri: Uri) -> Response {
+    match uri.path().starts_with("/api/") {
+        true => api::nowhere().into_response(),
+        false => pages::nowhere(uri).await.into_response(),
+    }
+}
+
 /// All routes with everything that stands before them.
 fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
     let (api, document) = api::routes();
     let limits = access::Limits::new(service.rate);
+    let sentry = sentry::Limits::new(service.rate);
     let watched = Watched {
         metrics: service.metrics.clone(),
         store: service.store.clone(),
         state: service.objects.path(""),
     };
-    let shared = Arc::new(Shared { limits, pulse, watched, document: document.to_pretty_json()?, service });
+    let shared = Arc::new(Shared {
+        limits,
+        sentry,
+        pulse,
+        streams: Arc::default(),
+        watched,
+        document: document.to_pretty_json()?,
+        service,
+    });
     let pages = pages::routes()
         .layer(from_fn_with_state(shared.clone(), access::recorded))
         .layer(from_fn_with_state(shared.clone(), access::in_browser));
@@ -207,7 +233,10 @@ fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
         .layer(from_fn_with_state(shared.clone(), repeat::once))
         .layer(from_fn_with_state(shared.clone(), access::recorded))
         .layer(from_fn_with_state(shared.clone(), access::by_token));
-    let open = api::open_routes().merge(pages::open_routes()).merge(operators::routes(&shared));
+    let open = api::open_routes()
+        .merge(pages::open_routes())
+        .merge(operators::routes(&shared))
+        .merge(sentry::routes());
     let mut csrf = CsrfLayer::new().with_rejection_response(problem::cross_site);
     if let Some(origin) = shared.hosts.origin() {
         csrf = csrf.add_trusted_origin(origin)?;
@@ -216,7 +245,7 @@ fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
         .merge(pages)
         .merge(api)
         .merge(open)
-        .fallback(pages::nowhere)
+        .fallback(nowhere)
         .method_not_allowed_fallback(problem::wrong_method);
     Ok(all
         .layer(from_fn(door::tagged))

@@ -68,6 +68,13 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", "It does not fit how things stand", detail)
     }
 
+    /// It stands otherwise than the caller knows (412).
+    pub(crate) fn changed() -> Self {
+        let detail = "it was changed since it was read with the tag of If-Match";
+        Self::new(StatusCode::PRECONDITION_FAILED, "changed", "It stands otherwise by now", detail)
+            .hint("read it again, and decide anew")
+    }
+
     /// It was meant for somebody else (421).
     pub(crate) fn misdirected(detail: impl Into<String>) -> Self {
         Self::new(

@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use crate::run::Run;
-use crate::run::events::{Event, Record, Trigger};
+use crate::run::events::{Event, Record};
+use crate::run::proposal::is_for_one;
 use crate::store::{Queued, RunRow, Standing, Status, Store};
 
 /// Whether a run waits for a person.
@@ -20,8 +21,12 @@ pub(crate) fn begun(records: &[Record]) -> Result<Option<Run>> {
 /// What can be done with a run as it stands; `run` is `None` where it has not begun.
 pub(crate) fn actions(run: Option<&Run>, row: &RunRow, queued: Option<&Queued>) -> Vec<&'static str> {
     let mut actions = Vec::new();
-    if run.is_some_and(waits) {
-        actions.extend(["approve", "reject"]);
+    if let Some(run) = run.filter(|run| waits(run)) {
+        // A proposal's run is approved and applied with the proposal.
+        if !is_for_one(run) {
+            actions.push("approve");
+        }
+        actions.push("reject");
     }
     if queued.is_some_and(|queued| !queued.cancelled) {
         actions.push("cancel");
@@ -47,12 +52,4 @@ pub(crate) fn actions(run: Option<&Run>, row: &RunRow, queued: Option<&Queued>) 
 pub(crate) async fn cut_off(store: &Store, run: &RunRow) -> Result<bool> {
     let running = run.status == Status::Running;
     Ok(running && !store.is_held(&run.id).await? && store.queued(&run.id).await?.is_none())
-}
-
-/// The ticket's run of a sub-task's.
-pub(crate) fn parent(run: &Run) -> Option<&str> {
-    match &run.spec.trigger {
-        Trigger::Subtask { ticket, .. } => Some(ticket),
-        _ => None,
-    }
 }

@@ -86,7 +86,32 @@ async fn answer(
         return say(StatusCode::FORBIDDEN, Vec::new());
     }
     let key = uri.path().to_owned();
+    let asked: BTreeMap<String, String> =
+        serde_urlencoded::from_str(uri.query().unwrap_or_default()).expect("a query");
     match method {
+        Method::GET if asked.contains_key("list-type") => {
+            let prefix = format!("{}/{}", key.trim_end_matches('/'), asked.get("prefix").map_or("", |it| it));
+            let found = shelf.objects.iter().filter(|(name, _)| name.starts_with(&prefix));
+            let entries: String = found
+                .map(|(name, bytes)| {
+                    let name = name.trim_start_matches(&format!("{}/", key.trim_end_matches('/')));
+                    format!("<Contents><Key>{name}</Key><LastModified>2026-11-21T00:00:00.000Z</LastModified><ETag>\"e\"</ETag><Size>{}</Size></Contents>", bytes.len())
+                })
+                .collect();
+            let list =
+                format!("<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>");
+            say(StatusCode::OK, list.into_bytes())
+        }
+        Method::POST if asked.contains_key("delete") => {
+            let body = String::from_utf8_lossy(&body).into_owned();
+            let names = body.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+            let mut gone = String::new();
+            for (name, _) in names {
+                shelf.objects.remove(&format!("{}/{name}", key.trim_end_matches('/')));
+                gone += &format!("<Deleted><Key>{name}</Key></Deleted>");
+            }
+            say(StatusCode::OK, format!("<DeleteResult>{gone}</DeleteResult>").into_bytes())
+        }
         Method::PUT => {
             shelf.objects.insert(key, body.to_vec());
             say(StatusCode::OK, Vec::new())
@@ -134,8 +159,9 @@ fn verified(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Res
     for name in &signed {
         lines += &format!("{name}:{}\n", header(name)?.trim());
     }
-    let mut query: Vec<&str> =
-        uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty()).collect();
+    let parts = uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty());
+    let whole = |part: &str| if part.contains('=') { part.to_owned() } else { format!("{part}=") };
+    let mut query: Vec<String> = parts.map(whole).collect();
     query.sort_unstable();
     let canonical =
         format!("{method}\n{}\n{}\n{lines}\n{}\n{payload}", uri.path(), query.join("&"), signed.join(";"));

@@ -7,9 +7,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::durability::gone;
+use crate::faults::supervised::{self, Fault, Meanwhile, Moment};
 use crate::postgres::Server;
 use crate::project::{Project, Ran};
 use crate::service::{Served, id_of, token};
+use crate::tickets::{BRANCH, calculator, multiply, plan, subjects, subtract};
+use crate::vendor::{Anthropic, Reply};
 
 const HEAL: &[&str] = &["heal", "--no-model", "--json", "--", "python3", "-m", "unittest"];
 /// A check that does not end by itself.
@@ -122,6 +125,52 @@ fn a_question_that_is_over_is_asked_again() {
     assert!(rows.contains("\"waiting\""), "{rows}");
     project.regreen(&["reject", &run, "--reason", "too late"]).expect(0);
     assert_eq!(event(&events(&project, &run), "rejected")["reason"], "too late");
+}
+
+#[test]
+fn what_became_stricter_meanwhile_holds_for_a_run_that_waits() {
+    let project = Project::agenda();
+    project.configure(&in_production(""));
+    let before = project.everything();
+    let run = id_of(&project.regreen(HEAL).expect(3));
+    // Two have to agree by now, and one of them is somebody else.
+    project.configure(&in_production("people = 2\nother_person = true"));
+    let again = project.regreen(&["approve", &run, "--json"]).expect(3);
+    let asked = event(&again, "approval-needed");
+    assert_eq!(asked["question"]["people"], 2, "{asked}");
+    assert!(!asked["question"]["except"].is_null(), "{asked}");
+    assert_eq!(project.everything(), before);
+    // What is looser meanwhile does not hold.
+    project.configure("");
+    let own = project.regreen(&["approve", &run]).expect(3);
+    assert!(own.stderr.contains("asked for this run"), "{}", own.stderr);
+    let denies = in_production("[governance.production]\nyellow = \"deny\"");
+    project.configure(&in_production(""));
+    let other = id_of(&project.regreen(HEAL).expect(3));
+    project.configure(&denies);
+    let denied = project.regreen(&["approve", &other, "--json"]).expect(3);
+    assert_eq!(event(&denied, "stopped")["rule"], "denied");
+    assert_eq!(project.everything(), before);
+    let kinds = events(&project, &other).kinds();
+    assert!(!kinds.contains(&"landed".to_owned()), "{kinds:?}");
+}
+
+#[test]
+fn who_agreed_to_a_file_is_asked_again_where_policy_asks_by_now() {
+    let project = Project::agenda();
+    project.configure("[guards]\nprotected = [\"agenda/**\"]\n");
+    let before = project.everything();
+    let first = project.regreen(HEAL).expect(3);
+    assert_eq!(event(&first, "assessed")["terms"]["ruling"], "auto");
+    let run = id_of(&first);
+    project.configure(&in_production(""));
+    let again = project.regreen(&["approve", &run, "--json"]).expect(3);
+    assert_eq!(event(&again, "assessed")["terms"]["ruling"], "approve");
+    let reasons = event(&again, "approval-needed")["reasons"].to_string();
+    assert!(reasons.contains("in production") && reasons.contains("people plan by it"), "{reasons}");
+    assert_eq!(project.everything(), before);
+    project.regreen(&["approve", &run]).expect(0);
+    assert!(project.everything() != before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -325,4 +374,72 @@ fn a_halt_stops_what_is_driven_by_hand(kind: Kind) {
     again.end();
     gone(&project);
     project.regreen(&["heal", "--no-model", "--", "true"]).expect(0);
+}
+
+/// At which of the events that a repair tells of it is about to land.
+fn landing_starts() -> usize {
+    let kinds = Project::agenda().regreen(HEAL).expect(0).kinds();
+    kinds.iter().position(|kind| kind == "landing-started").expect("it lands") + 1
+}
+
+#[test]
+fn a_landing_that_a_halt_meets_is_completed() {
+    let at = landing_starts();
+    for (words, begun) in [(HEAL, 0), (&["worker", "--once", "--json"], 1)] {
+        let project = std::rc::Rc::new(Project::agenda());
+        if begun > 0 {
+            project.regreen(&[&["submit"], &HEAL[1..2], &HEAL[3..]].concat()).expect(0);
+        }
+        let halting = project.clone();
+        let halt = move || drop(halting.regreen(&["halt", "--reason", "in the middle of it"]).expect(0));
+        let meets = (Moment::Event(at), Fault::Meanwhile(Meanwhile(std::rc::Rc::new(halt))));
+        let ended = supervised::run(project.command(words), &[meets], &[]);
+        assert_eq!((ended.code, ended.met.len()), (Some(0), 1), "{}", ended.stderr);
+        let run = project.regreen(&["runs", "--json"]).expect(0).stdout;
+        let run: Value = serde_json::from_str(run.lines().next().expect("a run")).expect("a row");
+        let id = run["id"].as_str().expect("an id");
+        let kinds = events(&project, id).kinds();
+        let count = |kind: &str| kinds.iter().filter(|one| *one == kind).count();
+        assert_eq!(count("landed"), 1, "{kinds:?}");
+        // Whatever was left is done once that is lifted, and nothing lands again.
+        project.regreen(&["unhalt"]).expect(0);
+        project.regreen(&["worker", "--once"]).expect(0);
+        let kinds = events(&project, id).kinds();
+        let count = |kind: &str| kinds.iter().filter(|one| *one == kind).count();
+        assert_eq!((count("landed"), count("finished"), count("stopped")), (1, 1, 0), "{kinds:?}");
+        let rows = project.regreen(&["runs", "--json"]).expect(0).stdout;
+        assert!(rows.contains("\"healed\""), "{rows}");
+        gone(&project);
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_that_a_halt_stops_goes_on_in_its_sub_task_once_it_is_lifted() {
+    let answers = [Reply::Text(plan()), Reply::Hang, Reply::Text(subtract()), Reply::Text(multiply())];
+    let vendor = Anthropic::start(answers).await;
+    let project = calculator().anthropic(&vendor);
+    let ticket = project.regreen(&["submit", "ticket.md"]).expect(0).stdout.trim().to_owned();
+    let mut worker = Working::start(&project, &["worker"], &[]);
+    // The model of the first sub-task is being asked.
+    while vendor.requests().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    project.regreen(&["halt", "--reason", "not today"]).expect(0);
+    assert_eq!(worker.until("halted")["run"], ticket);
+    kill_process(Pid::from_child(&worker.child), Signal::TERM).expect("it lives");
+    assert_eq!(worker.end(), Some(0));
+    gone(&project);
+    project.regreen(&["worker", "--once"]).expect(0);
+    assert_eq!(vendor.requests().len(), 2, "nobody is asked while it is halted");
+    assert_eq!(project.git(&["branch", "--list", BRANCH]), "");
+    project.regreen(&["unhalt"]).expect(0);
+    project.regreen(&["worker", "--once"]).expect(0);
+    assert_eq!(subjects(&project, BRANCH).len(), 2);
+    let kinds = events(&project, &ticket).kinds();
+    let count = |kind: &str| kinds.iter().filter(|one| *one == kind).count();
+    assert_eq!((count("halted"), count("planned"), count("finished")), (1, 1, 1), "{kinds:?}");
+    let runs = project.regreen(&["runs", "-n", "100", "--json"]).expect(0).stdout;
+    assert_eq!(runs.lines().filter(|run| run.contains("\"subtask\"")).count(), 2, "{runs}");
+    assert_eq!(vendor.requests().len(), 4, "only what was cut off is asked again");
+    gone(&project);
 }

@@ -11,7 +11,7 @@ use crate::postgres::Server;
 use crate::project::Project;
 use crate::proxy::Proxy;
 use crate::tickets::{BRANCH, calculator, multiply, plan, subjects, subtract};
-use crate::vendor::{Anthropic, Reply};
+use crate::vendor::{Anthropic, Reply, Vendor};
 
 const BROKEN: &str = "def total(prices):\n    amount = 0\n    for price in prices:\n        amount += price\n    return amonut\n";
 const RIGHT: &str = "def total(prices):\n    amount = 0\n    for price in prices:\n        amount += price\n    return amount";
@@ -290,6 +290,71 @@ async fn a_ticket_is_submitted_and_done_by_a_worker() {
     assert_eq!(row(&project, &id)["outcome"], "implemented");
     assert_eq!(subjects(&project, BRANCH).len(), 2);
     assert_eq!(count(&project, &id, "subtask-done"), 2);
+}
+
+/// A ticket in the queue whose first sub-task waits for a person, and the runs of both.
+async fn waits(kind: Kind, answers: [String; 3]) -> (Vendor, Project, String, String) {
+    let vendor = Anthropic::start(answers.map(Reply::Text)).await;
+    let mut project = calculator();
+    if kind == Kind::Postgres {
+        project.env.insert("REGREEN_DATABASE_URL".into(), Server::shared().database());
+    }
+    let project = project.anthropic(&vendor);
+    project.configure("[governance]\nenvironment = \"staging\"\n[governance.staging]\ngreen = \"approve\"\n[[ladder]]\nfixer = \"model\"\nprovider = \"anthropic\"\nmodel = \"claude-sonnet-5-5\"\n");
+    let ticket = submit(&project, &[], &["ticket.md"]);
+    project.regreen(&["worker", "--once"]).expect(0);
+    assert_eq!(row(&project, &ticket)["status"], "waiting");
+    let child = waiting_child(&project).expect("a sub-task waits");
+    (vendor, project, ticket, child)
+}
+
+fn waiting_child(project: &Project) -> Option<String> {
+    let rows = project.regreen(&["runs", "-n", "100", "--json"]).expect(0).stdout;
+    let mut rows = rows.lines().map(|row| serde_json::from_str::<serde_json::Value>(row).expect("a row"));
+    let row = rows.find(|row| row["trigger"] == "subtask" && row["status"] == "waiting")?;
+    row["id"].as_str().map(str::to_owned)
+}
+
+async fn a_ticket_goes_on_by_itself_once_its_sub_task_is_approved(kind: Kind) {
+    let (vendor, project, ticket, child) = waits(kind, [plan(), subtract(), multiply()]).await;
+    // Nobody goes on as long as nobody looked.
+    project.regreen(&["worker", "--once"]).expect(0);
+    assert_eq!((row(&project, &ticket)["status"].as_str(), vendor.requests().len()), (Some("waiting"), 2));
+    let told = project.regreen(&["approve", &child]).expect(0).stderr;
+    assert!(told.contains("a worker lands it") && told.contains(&ticket[ticket.len() - 8..]), "{told}");
+    assert_eq!(row(&project, &ticket)["status"], "queued");
+    assert_eq!(project.git(&["branch", "--list", BRANCH]), "", "a worker lands it");
+    project.regreen(&["worker", "--once"]).expect(0);
+    assert_eq!(subjects(&project, BRANCH).len(), 1);
+    let second = waiting_child(&project).expect("the second one waits, too");
+    assert_ne!(second, child);
+    project.regreen(&["approve", &second]).expect(0);
+    project.regreen(&["worker", "--once"]).expect(0);
+    assert_eq!(row(&project, &ticket)["outcome"], "implemented");
+    assert_eq!(subjects(&project, BRANCH).len(), 2);
+    assert_eq!(vendor.requests().len(), 3, "nothing was done again");
+    assert_eq!(count(&project, &ticket, "subtask-done"), 2);
+}
+
+#[tokio::test]
+async fn on_sqlite_a_ticket_goes_on_by_itself_once_its_sub_task_is_approved() {
+    a_ticket_goes_on_by_itself_once_its_sub_task_is_approved(Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn on_a_server_a_ticket_goes_on_by_itself_once_its_sub_task_is_approved() {
+    a_ticket_goes_on_by_itself_once_its_sub_task_is_approved(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_ticket_whose_sub_task_is_rejected_ends_with_that() {
+    let (vendor, project, ticket, child) = waits(Kind::Sqlite, [plan(), subtract(), multiply()]).await;
+    project.regreen(&["reject", &child, "--reason", "we do not subtract"]).expect(0);
+    project.regreen(&["worker", "--once"]).expect(0);
+    let over = row(&project, &ticket);
+    assert_eq!((&over["status"], &over["outcome"]), (&"finished".into(), &"refused".into()), "{over}");
+    assert!(over["summary"].as_str().expect("why").contains("we do not subtract"), "{over}");
+    assert_eq!(vendor.requests().len(), 2, "nobody tries again by himself");
 }
 
 #[test]

@@ -131,6 +131,11 @@ pub(super) fn pyproject(delta: &Delta<'_>, found: &mut Findings) {
     let (mut was, mut now) = (Vec::new(), Vec::new());
     flat(&tool(&old), "", &mut was);
     flat(&tool(&new), "", &mut now);
+    let plugins = |table: &toml::Table| table.get("project")?.get("entry-points")?.get("pytest11").cloned();
+    if plugins(&old) != plugins(&new) {
+        let reason = "the package becomes a part of pytest; that needs an approval";
+        found.approval("config", delta.path, line("[project.entry-points.pytest11"), reason);
+    }
     const TOOLS: &[&str] = &[
         "pytest.",
         "ruff.",

@@ -24,7 +24,17 @@ struct Files {
     starts: Vec<String>,
     folders: Vec<String>,
     shadows: Vec<String>,
+    linked: Vec<String>,
+    registers: Vec<Registers>,
     looser: Vec<Looser>,
+}
+
+/// Lines of a build file that say which tests there are.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Registers {
+    ends: String,
+    pattern: String,
 }
 
 /// Lines that loosen.
@@ -45,7 +55,34 @@ static LOOSER: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
     FILES.looser.iter().map(looser).collect()
 });
 
+static REGISTERS: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
+    let rows = FILES.registers.iter();
+    rows.map(|row| (row.ends.as_str(), Regex::new(&row.pattern).expect("constant pattern"))).collect()
+});
+
+/// Whether the lines of a build file that say which tests there are change.
+fn registers(delta: &Delta<'_>) -> Option<usize> {
+    let (_, pattern) = REGISTERS.iter().find(|(ends, _)| delta.old_path().as_str().ends_with(ends))?;
+    fn lines<'t>(pattern: &Regex, text: Option<&'t str>) -> Vec<(usize, &'t str)> {
+        let lines = text.unwrap_or_default().lines().enumerate();
+        lines.filter(|(_, line)| pattern.is_match(line)).map(|(at, line)| (at + 1, line.trim())).collect()
+    }
+    let (was, now) = (lines(pattern, delta.before), lines(pattern, delta.after));
+    let new = now.iter().find(|(_, line)| !was.iter().any(|(_, old)| old == line));
+    let gone = was.iter().find(|(_, line)| !now.iter().any(|(_, new)| new == line));
+    new.or(gone).map(|(at, _)| *at).filter(|_| delta.existed)
+}
+
 pub(super) fn check(proposed: &Proposed<'_>, delta: &Delta<'_>, found: &mut Findings) {
+    if let Some(line) = registers(delta) {
+        let reason = "the file says which tests there are; that needs an approval";
+        found.approval("config", delta.path, Some(line), reason);
+    }
+    if delta.exists && delta.path.extension().is_some_and(|end| FILES.linked.iter().any(|known| known == end))
+    {
+        let reason = "the file is run as it is, and nobody reads it here; that needs an approval";
+        found.approval("config", delta.path, None, reason);
+    }
     let name = delta.old_path().file_name();
     match name {
         "package.json" => return scripts::package(delta, found),
@@ -165,6 +202,7 @@ pub(super) fn concerns(delta: &Delta<'_>) -> bool {
     matches!(name, "package.json" | "Cargo.toml" | "pyproject.toml")
         || is_compiler(name)
         || sets_up(delta)
+        || registers(delta).is_some()
         || super::dependencies::concerns(name)
 }
 

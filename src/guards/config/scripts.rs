@@ -53,6 +53,11 @@ pub(super) fn package(delta: &Delta<'_>, found: &mut Findings) {
     let (Some(old), Some(new)) = (old.or_else(|| (!delta.existed).then_some(Value::Null)), new) else {
         return;
     };
+    let leads = ["main", "module", "exports", "imports", "browser", "type"];
+    if !delta.existed && delta.path.parent().is_some() && leads.iter().any(|key| new.get(key).is_some()) {
+        let reason = "a new manifest says what the names of its folder lead to; that needs an approval";
+        found.approval("config", delta.path, None, reason);
+    }
     let scripts = |json: &Value| json.get("scripts").and_then(Value::as_object).cloned().unwrap_or_default();
     let (was, now) = (scripts(&old), scripts(&new));
     for (name, command) in &was {
@@ -118,8 +123,13 @@ pub(super) fn package(delta: &Delta<'_>, found: &mut Findings) {
 }
 
 /// Tables of a manifest that set up the checks, or say what a name leads to.
-const TOOLS: [&str; 20] = [
+const TOOLS: [&str; 25] = [
     "main",
+    "module",
+    "browser",
+    "type",
+    "packageManager",
+    "pnpm",
     "exports",
     "imports",
     "workspaces",
@@ -231,6 +241,16 @@ pub(super) fn compiler(delta: &Delta<'_>, found: &mut Findings) {
         paths(&old).iter().find(|(alias, target)| now.get(*alias).is_some_and(|new| new != *target))
     {
         let reason = format!("the alias {alias:?} leads elsewhere; that needs an approval");
+        found.approval("config", delta.path, line(alias), reason);
+    }
+    // Names that are something already, without an alias.
+    static TAKEN: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^(?:node:.*|(?:assert|fs|path|test|util|process|chai|expect|sinon|mocha|jest|vitest|@jest|@vitest)(?:/.*)?)$")
+            .expect("constant pattern")
+    });
+    let was = paths(&old);
+    if let Some(alias) = now.keys().find(|alias| !was.contains_key(*alias) && TAKEN.is_match(alias)) {
+        let reason = format!("the name {alias:?} leads elsewhere; that needs an approval");
         found.approval("config", delta.path, line(alias), reason);
     }
     for key in ["include", "exclude", "files", "extends", "references"] {

@@ -149,8 +149,9 @@ fn emptied(delta: &Delta<'_>, lang: Lang, found: &mut Findings) {
     let product = !is_test_path(delta.path) && delta.path.extension() != Some("pyi");
     for (name, body) in &new {
         let Some(was) = old.get(name) else {
-            if body.alike {
-                found.approval("danger", delta.path, Some(body.line), ALIKE);
+            if body.alike || (product && body.compares) {
+                let reason = if body.alike { ALIKE } else { COMPARES };
+                found.approval("danger", delta.path, Some(body.line), reason);
             } else if product && delta.existed && body.stub {
                 let reason =
                     format!("{name} is new and does nothing with what it is given; that needs an approval");
@@ -160,6 +161,8 @@ fn emptied(delta: &Delta<'_>, lang: Lang, found: &mut Findings) {
         };
         if body.alike && !was.alike {
             found.approval("danger", delta.path, Some(body.line), ALIKE);
+        } else if product && body.compares && body.text != was.text {
+            found.approval("danger", delta.path, Some(body.line), COMPARES);
         }
         if body.placeholder && !was.placeholder && was.statements > 0 {
             let reason = format!("a placeholder takes the place of what {name} did; that needs an approval");
@@ -185,11 +188,17 @@ struct Body {
     placeholder: bool,
     /// It takes something, does nothing with it, and nothing above it (a trait, a base class) asks for that.
     stub: bool,
-    /// It compares an object with another and looks at nothing of the other but its kind.
+    /// It says whether two objects are equal.
+    compares: bool,
+    /// It does, and looks at nothing of one of them but its kind.
     alike: bool,
+    /// Its words, without the space between them.
+    text: String,
 }
 
-const ALIKE: &str = "an object equals all others of its kind, whatever they hold; that needs an approval";
+const COMPARES: &str = "what an object is equal to is newly told by its own code; that needs an approval";
+
+const ALIKE: &str = "an object equals others whatever the two hold; that needs an approval";
 
 static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
@@ -246,13 +255,21 @@ fn functions(lang: Lang, text: &str) -> BTreeMap<String, Body> {
                 constant,
                 placeholder,
                 stub,
-                alike: compares(lang, name) && alike(node, text),
+                compares: compares(lang, name),
+                alike: compares(lang, name) && alike(lang, node, text),
+                text: if compares(lang, name) {
+                    said(body).split_whitespace().collect()
+                } else {
+                    String::new()
+                },
             };
             // A method's name alone says too little: its class or impl block belongs to it.
             let receiver = node.child_by_field_name("receiver").map(said);
             let owner = std::iter::successors(node.parent(), Node::parent).find_map(|above| {
                 let name = above.child_by_field_name("type").or_else(|| above.child_by_field_name("name"))?;
-                text.get(name.byte_range())
+                // One type may be told equal to several: the trait belongs to it.
+                let first = above.child_by_field_name("trait").unwrap_or(name);
+                text.get(first.start_byte().min(name.start_byte())..name.end_byte())
             });
             let name = receiver.or(owner).map_or_else(|| name.to_owned(), |owner| format!("{owner}.{name}"));
             if all.insert(name.clone(), found).is_some() {
@@ -316,19 +333,36 @@ fn compares(lang: Lang, name: &str) -> bool {
         Lang::Rust => matches!(name, "eq" | "ne" | "cmp" | "partial_cmp"),
         Lang::Python => matches!(name, "__eq__" | "__ne__"),
         Lang::Java => matches!(name, "equals" | "compareTo"),
-        Lang::Go => matches!(name, "Equal" | "Equals"),
+        Lang::Go => matches!(name, "Equal" | "Equals" | "Is"),
         Lang::TypeScript | Lang::Tsx | Lang::JavaScript => matches!(name, "equals" | "isEqual"),
     }
 }
 
-/// Whether a comparison looks at nothing of the other object but its kind. One that ends in an error compares nothing.
-fn alike(node: Node<'_>, text: &str) -> bool {
-    // What asks for the kind, or for whether there is one at all, or puts it aside.
+/// Whether a comparison says nothing of the two objects: it looks at nothing of the other one but its kind, or at nothing of its own, or takes
+/// over what it is compared with. One that ends in an error compares nothing.
+fn alike(lang: Lang, node: Node<'_>, text: &str) -> bool {
+    // What asks for the kind, or for whether there is one at all, or puts it aside, or compares it with itself.
     static KIND: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(concat!(
-            r"isinstance\s*\(\s*OTHER\s*,[^()]*(?:\([^()]*\))?\s*\)|\bOTHER\s+instanceof\s+[\w.]+(?:<[^<>]*>)?\s*(?:[);&|?:]|$)",
-            r"|\b(?:type|typeof|TypeId::of_val)\s*\(?\s*&?OTHER\s*\)?|\bOTHER\s*\.\s*(?:getClass\s*\(\s*\)|__class__|constructor|type_id\s*\(\s*\))",
-            r"|\bOTHER\s*(?:===?|!==?|is(?:\s+not)?)\s*(?:null|nil|None|undefined)\b|\b(?:let\s+_|_)\s*=\s*&?OTHER\b|\bdrop\s*\(\s*OTHER\s*\)",
+            r"isinstance\s*\(\s*OTHER\s*,[^()]*(?:\([^()]*\))?\s*\)|\bOTHER\s+instanceof\s+[\w.]+(?:<[^<>]*>)?\s*(?:OTHER\b|[);&|?:]|$)",
+            r"|\b(?:type|typeof|TypeId::of_val)\s*\(?\s*&?OTHER\s*\)?|\bOTHER\s*\.\s*(?:(?:getClass|hashCode)\s*\(\s*\)|__class__|constructor|type_id\s*\(\s*\))",
+            r"|\bOTHER\s*(?:===?|!==?|is(?:\s+not)?)\s*(?:null|nil|None|undefined|OTHER)\b|\b(?:let\s+_|_)\s*=\s*&?OTHER\b|\bdrop\s*\(\s*OTHER\s*\)",
+            r"|\bOTHER\s*\.\s*(?:equals|compareTo|eq|cmp|Equal)\s*\(\s*&?OTHER\s*\)|\bOTHER\s*=\s*\([\w.]+(?:<[^<>]*>)?\)\s*OTHER\b",
+        ))
+        .expect("constant pattern")
+    });
+    // The other one under a second name, of its own kind.
+    static CAST: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\bOTHER\s+instanceof\s+[\w.]+(?:<[^<>]*>)?\s+(\w+)|\b(\w+)\s*=\s*\([\w.]+(?:<[^<>]*>)?\)\s*OTHER\b")
+            .expect("constant pattern")
+    });
+    static FAILS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\b(?:raise|throw|panic|unreachable|unimplemented|todo)\b").expect("constant pattern")
+    });
+    static TAKES: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(concat!(
+            r"(?m)(?:^|[;{(]|\b(?:let|mut)\s)\s*\*?(?:OWN|OTHER)(?:\.\w+)*\s*(?::?=)\s*[^=\s]",
+            r"|\bOWN\b[^;\n]*\.(?:set|replace|store|swap|borrow_mut|get_mut|update|assign)\s*\("
         ))
         .expect("constant pattern")
     });
@@ -339,33 +373,49 @@ fn alike(node: Node<'_>, text: &str) -> bool {
         return false;
     };
     let mut cursor = parameters.walk();
-    let other = parameters
+    let named: Vec<Node<'_>> = parameters
         .named_children(&mut cursor)
         .filter(|parameter| {
-            parameter.kind() != "self_parameter"
-                && !parameter.kind().ends_with("comment")
-                && !parameter.kind().ends_with("annotation")
-                && !matches!(said(*parameter), "self" | "cls")
+            !parameter.kind().ends_with("comment") && !parameter.kind().ends_with("annotation")
         })
-        .last()
-        .and_then(|parameter| {
-            let field = |name: &str| parameter.child_by_field_name(name);
-            field("pattern").or_else(|| field("name")).or(Some(parameter))
-        });
-    let Some(other) = other
-        .map(said)
-        .filter(|other| !other.is_empty() && other.chars().all(|c| c.is_alphanumeric() || c == '_'))
-    else {
+        .collect();
+    let name = |parameter: Node<'_>| {
+        let field = |name: &str| parameter.child_by_field_name(name);
+        said(field("pattern").or_else(|| field("name")).unwrap_or(parameter))
+    };
+    let plain = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let own = match lang {
+        Lang::Python => named.first().map(|own| name(*own)),
+        Lang::Rust => Some("self"),
+        Lang::Go => node.child_by_field_name("receiver").and_then(|list| list.named_child(0)).map(name),
+        // Java's fields need no `this`.
+        _ => Some("this"),
+    };
+    let other = named.last().filter(|other| other.kind() != "self_parameter").map(|other| name(*other));
+    let (Some(own), Some(other)) = (own.filter(|own| plain(own)), other.filter(|other| plain(other))) else {
         return false;
     };
-    static FAILS: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"\b(?:raise|throw|panic|unreachable|unimplemented|todo)\b").expect("constant pattern")
-    });
-    let code = said(body);
-    // In the patterns `OTHER` stands for whatever it is called.
-    let marked =
-        Regex::new(&format!(r"\b{other}\b")).map(|word| word.replace_all(code, "OTHER").into_owned());
-    let Ok(marked) = marked else { return false };
+    let as_word = |code: &str, word: &str, stands: &str| match Regex::new(&format!(r"\b{word}\b")) {
+        Ok(word) => word.replace_all(code, stands).into_owned(),
+        Err(_) => code.to_owned(),
+    };
+    // In the patterns `OTHER` and `OWN` stand for whatever they are called.
+    let mut marked = as_word(&as_word(said(body), other, "OTHER"), own, "OWN");
+    let casts: Vec<String> = CAST
+        .captures_iter(&marked)
+        .filter_map(|found| Some(found.get(1).or_else(|| found.get(2))?.as_str().to_owned()))
+        .collect();
+    for cast in casts {
+        marked = as_word(&marked, &cast, "OTHER");
+    }
+    if FAILS.is_match(&marked) || own == other {
+        return false;
+    }
     let rest = KIND.replace_all(&marked, " ");
-    !FAILS.is_match(code) && !rest.contains("OTHER")
+    // A kind of error is told by what it is compared with, by nothing of its own.
+    let nothing_own = !matches!(lang, Lang::Java)
+        && node.child_by_field_name("name").is_none_or(|name| said(name) != "Is")
+        && !rest.contains("OWN")
+        && !rest.contains("super");
+    !rest.contains("OTHER") || nothing_own || (lang != Lang::Java && TAKES.is_match(&marked))
 }

@@ -8,14 +8,12 @@ use super::super::delta::{Delta, line_at};
 use super::super::syntax::{Lang, masked};
 use super::super::tests_kept::is_test_path;
 use super::super::{Findings, Proposed, before};
-use crate::patch::{RelPath, Tree};
+use super::sources;
+use crate::patch::Tree;
 
 /// A literal, as it stands in code.
 const LITERAL: &str = r#"-?\b\d[\w.]*|"[^"\n]{0,200}"|'[^'\n]{0,200}'|`[^`\n]{0,200}`"#;
 
-/// Entries of the tree that are looked at for tests, and the largest test that is read, in bytes.
-const MOST_ENTRIES: usize = 5_000;
-const LARGEST_TEST: u64 = 256 << 10;
 /// Input and result stand within so many lines of a test.
 const WINDOW: usize = 3;
 /// Entries of one table are within so many lines.
@@ -53,7 +51,7 @@ pub(super) fn check(proposed: &Proposed<'_>, delta: &Delta<'_>, lang: Lang, foun
     }
     let all = proposed.tree.patch.then(proposed.patch);
     let tree = Tree { root: proposed.tree.root, patch: &all };
-    let mut texts = tests(&tree);
+    let mut texts = sources::read(&tree, is_test_path);
     if lang == Lang::Rust {
         // Its own tests stand below.
         texts.push((
@@ -157,32 +155,4 @@ impl Special {
             has(&window, &self.result) && self.inputs.iter().all(|input| has(&window, input))
         })
     }
-}
-
-/// The tests of the tree.
-fn tests(tree: &Tree<'_>) -> Vec<(RelPath, String)> {
-    let walk = ignore::WalkBuilder::new(tree.root)
-        .hidden(true)
-        .git_global(false)
-        .git_exclude(false)
-        .parents(false)
-        .build();
-    let mut all = Vec::new();
-    for entry in walk.flatten().take(MOST_ENTRIES) {
-        let small = entry.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= LARGEST_TEST);
-        let path =
-            entry.path().strip_prefix(tree.root).ok().and_then(|path| RelPath::new(path.to_str()?).ok());
-        if let Some(path) = path.filter(|path| small && Lang::of(path).is_some() && is_test_path(path))
-            && let Some(text) = tree.read_text(&path)
-        {
-            all.push((path, text));
-        }
-    }
-    let new =
-        tree.patch.iter().filter(|(path, _)| is_test_path(path) && !all.iter().any(|(had, _)| had == *path));
-    let new: Vec<_> = new
-        .filter_map(|(path, change)| Some((path.clone(), change.after.as_ref()?.as_text()?.to_owned())))
-        .collect();
-    all.extend(new);
-    all
 }

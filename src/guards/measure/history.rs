@@ -5,7 +5,7 @@ use regex::Regex;
 use serde::Serialize;
 
 use super::Verdict;
-use crate::git::{Past, Repo, Scene};
+use crate::git::{Missing, Past, Repo, Scene};
 use crate::guards::dependencies::is_lock;
 use crate::guards::syntax::Lang;
 use crate::guards::tests_kept::{Touched, touched};
@@ -48,6 +48,15 @@ pub struct Commit {
     pub findings: Vec<Finding>,
 }
 
+/// A project's past.
+#[derive(Debug, Default, Serialize)]
+pub struct History {
+    /// The commits that were judged, the newest first.
+    pub commits: Vec<Commit>,
+    /// Commits that were passed over because the clone does not have all of their files.
+    pub missing: usize,
+}
+
 /// Judges the newest `most` commits with one parent whose subject matches and that change code, within the ordinary limits of size. What the
 /// commit's lock files say counts as written by their tool.
 ///
@@ -58,27 +67,43 @@ pub async fn measure(
     most: usize,
     subject: &Regex,
     see: &mut dyn FnMut(&Commit),
-) -> Result<Vec<Commit>> {
+) -> Result<History> {
     let mut scene = Scene::new(repo)?;
-    let mut all = Vec::new();
-    let limits = Limits::default();
-    let Some(head) = repo.head().await? else { return Ok(all) };
+    let mut history = History::default();
+    let Some(head) = repo.head().await? else { return Ok(history) };
     for past in repo.past(&head).await?.into_iter().filter(|past| subject.is_match(&past.subject)) {
-        if all.len() == most {
+        if history.commits.len() == most {
             break;
         }
-        let Some(patch) = repo.patch_of(&past, limits.files).await? else { continue };
-        let stat = patch.stat();
-        let code = patch.iter().any(|(path, _)| Lang::of(path).is_some());
-        if !code || stat.added + stat.removed > limits.lines {
-            continue;
-        }
-        scene.show(&past.parent).await?;
+        let patch = match staged(repo, &past, &mut scene).await {
+            Ok(Some(patch)) => patch,
+            Ok(None) => continue,
+            Err(error) if error.is::<Missing>() => {
+                history.missing += 1;
+                // Half of a commit may stand there.
+                scene = Scene::new(repo)?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let commit = judge(past, &patch, &scene);
         see(&commit);
-        all.push(commit);
+        history.commits.push(commit);
     }
-    Ok(all)
+    Ok(history)
+}
+
+/// What a commit changes, with the tree that it changes on the scene; `None` where it is not to be judged.
+async fn staged(repo: &Repo, past: &Past, scene: &mut Scene<'_>) -> Result<Option<Patch>> {
+    let limits = Limits::default();
+    let Some(patch) = repo.patch_of(past, limits.files).await? else { return Ok(None) };
+    let stat = patch.stat();
+    let code = patch.iter().any(|(path, _)| Lang::of(path).is_some());
+    if !code || stat.added + stat.removed > limits.lines {
+        return Ok(None);
+    }
+    scene.show(&past.parent).await?;
+    Ok(Some(patch))
 }
 
 fn judge(past: Past, patch: &Patch, scene: &Scene<'_>) -> Commit {
@@ -129,7 +154,7 @@ mod tests {
         let repo =
             Repo::discover_with(&field.root, &field.environment()).await.expect("git").expect("a repo");
         let fixes = Regex::new("Fix").expect("a pattern");
-        let all = measure(&repo, 10, &fixes, &mut |_| {}).await.expect("a history");
+        let all = measure(&repo, 10, &fixes, &mut |_| {}).await.expect("a history").commits;
         let told: Vec<_> =
             all.iter().map(|commit| (commit.subject.as_str(), commit.touches, commit.verdict)).collect();
         assert_eq!(
@@ -142,6 +167,29 @@ mod tests {
         );
         // The import that leads nowhere is what refuses the first.
         assert!(all[0].findings.iter().any(|finding| finding.guard == "imports"), "{:?}", all[0].findings);
-        assert_eq!(measure(&repo, 1, &fixes, &mut |_| {}).await.expect("a history").len(), 1);
+        assert_eq!(measure(&repo, 1, &fixes, &mut |_| {}).await.expect("a history").commits.len(), 1);
+    }
+
+    /// A clone that has not all files, as partial ones have not.
+    #[tokio::test]
+    async fn commits_whose_files_are_not_there_are_counted_and_passed_over() {
+        let field = Field::with(&[("app.py", "A = 1\n"), ("data.txt", "one\n")]).await;
+        for (path, text) in
+            [("app.py", "A = 2\n"), ("data.txt", "two\n"), ("app.py", "A = 3\n"), ("app.py", "A = 4\n")]
+        {
+            field.write(path, text);
+            field.git(&["commit", "-qam", &format!("Fix {text}")]).await;
+        }
+        let gone = field.git(&["rev-parse", "HEAD~1:app.py"]).await;
+        let (folder, name) = gone.split_at(2);
+        std::fs::remove_file(field.root.join(".git/objects").join(folder).join(name))
+            .expect("a loose object");
+
+        let repo =
+            Repo::discover_with(&field.root, &field.environment()).await.expect("git").expect("a repo");
+        let fixes = Regex::new("Fix").expect("a pattern");
+        let history = measure(&repo, 10, &fixes, &mut |_| {}).await.expect("a history");
+        let judged: Vec<_> = history.commits.iter().map(|commit| commit.subject.trim()).collect();
+        assert_eq!((judged.as_slice(), history.missing), (["Fix A = 2"].as_slice(), 2));
     }
 }

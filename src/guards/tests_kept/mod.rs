@@ -28,7 +28,7 @@ use crate::patch::{Change, FileState, Patch, RelPath};
 const GUARD: &str = "tests";
 
 /// Whether a path is a test's by the habits of the languages.
-pub(super) fn is_test_path(path: &RelPath) -> bool {
+pub fn is_test_path(path: &RelPath) -> bool {
     let text = path.as_str();
     let folder = text.split('/').rev().skip(1).any(|part| {
         matches!(

@@ -91,6 +91,8 @@ pub struct Submission {
     pub delay: Duration,
     /// What it is to a proposal, if it is for one.
     pub proposes: Option<Proposes>,
+    /// The incident that the run takes up.
+    pub heals: Option<String>,
 }
 
 /// What became of a submission.

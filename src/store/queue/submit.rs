@@ -31,6 +31,9 @@ impl Store {
         if let Some(proposes) = &submission.proposes {
             self.propose(&mut transaction, proposes, run, first.at).await?;
         }
+        if let Some(incident) = &submission.heals {
+            self.take_up(&mut transaction, incident, &run.id, first.at).await?;
+        }
         self.push(&mut transaction, None, &run.id, 0, first).await?;
         self.line_up(&mut transaction, &run.id, &run.repo, submission.priority, submission.delay).await?;
         self.changed(&mut transaction, &run.repo).await?;
@@ -62,6 +65,11 @@ impl Store {
         let (repo, priority): (String, String) = (row.get("repo")?, row.get("priority")?);
         self.know(transaction, &repo).await?;
         self.line_up(transaction, run, &repo, Priority::parse(&priority)?, Duration::ZERO).await?;
+        // A ticket's run, which has no event of its own when its sub-task goes on.
+        query("UPDATE runs SET status = 'queued' WHERE id = $1 AND status = 'waiting'")
+            .bind(run)
+            .execute(&mut *transaction)
+            .await?;
         self.changed(transaction, &repo).await
     }
 

@@ -11,7 +11,14 @@ fn content() -> Content {
 
 fn submission(run: &str, proposes: Proposes) -> Submission {
     let run = NewRun { trigger: "proposal".into(), status: Status::Queued, ..new_run(run) };
-    Submission { run, priority: Priority::Normal, key: None, delay: Duration::ZERO, proposes: Some(proposes) }
+    Submission {
+        run,
+        priority: Priority::Normal,
+        key: None,
+        delay: Duration::ZERO,
+        proposes: Some(proposes),
+        heals: None,
+    }
 }
 
 fn new(id: &str, title: &str) -> Proposes {

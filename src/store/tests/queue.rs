@@ -8,7 +8,7 @@ use super::*;
 
 fn submission(id: &str, repo: &str, priority: Priority) -> Submission {
     let run = NewRun { repo: repo.to_owned(), status: Status::Queued, ..new_run(id) };
-    Submission { run, priority, key: None, delay: Duration::ZERO, proposes: None }
+    Submission { run, priority, key: None, delay: Duration::ZERO, proposes: None, heals: None }
 }
 
 async fn submit(store: &Store, id: &str, repo: &str, priority: Priority) {
@@ -319,7 +319,7 @@ async fn the_last_event_takes_a_run_out_of_the_queue(place: Place) {
     let next = claim(&store).await.unwrap();
     assert_eq!(next.run, "r2");
     // Approved, it comes back, and who had it before does not take it out any more.
-    let approved = Projection { comes_back: true, ..Projection::default() };
+    let approved = Projection { comes_back: Some("r1".to_owned()), ..Projection::default() };
     for seq in [3, 4] {
         let event = NewEvent::new(store.now(), "approved", json!(0)).with(approved.clone());
         store.append(None, "r1", seq, &event).await.unwrap();

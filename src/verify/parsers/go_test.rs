@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::diagnostic::Category;
 use crate::outcome::{TestStatus, is_of};
+use crate::trace::go;
 
 use super::{Draft, Found, Input, join, number};
 
@@ -19,9 +20,6 @@ static PACKAGE: LazyLock<Regex> = LazyLock::new(|| {
 });
 static AT: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^\s+(\S+\.go):(\d+): ?(.*)$").expect("a constant pattern"));
-static FRAME: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^\t(\S+\.go):(\d+)(?: \+0x[0-9a-f]+)?$").expect("a constant pattern"));
-
 /// The most lines of one failure.
 const BLOCK: usize = 200;
 
@@ -179,7 +177,7 @@ fn file_of(file: &str, package: &str, input: &Input<'_>) -> String {
 fn panic(at: usize, package: &str, input: &Input<'_>, found: &mut Found) {
     let end = (at + BLOCK).min(input.lines.len());
     let place = (at + 1..end).find_map(|i| {
-        let captures = FRAME.captures(input.line(i))?;
+        let captures = go::place(input.line(i))?;
         let file = input.paths.relative(&captures[1]);
         input.paths.is_own(&file).then(|| (file, number(Some(&captures[2]))))
     });

@@ -5,15 +5,12 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::diagnostic::{Category, Diagnostic};
+use crate::trace::node;
 
 use super::{Draft, Found, Input, join, number};
 
 static HEAD: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^(?:Uncaught |Unhandled )?([A-Z]\w*(?:Error|Exception|Warning)|Error|AssertionError)(?: \[(\w+)\])?(?:: (.*))?$")
-        .expect("a constant pattern")
-});
-static FRAME: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^\s*(?:at |❯ )(?:async )?(?:.*? ?\()?((?:file://|node:)?[^\s():]*[^\s()]*?):(\d+):(\d+)\)?(?:\s*\{)?$")
         .expect("a constant pattern")
 });
 static BARE_FRAME: LazyLock<Regex> = LazyLock::new(|| {
@@ -38,7 +35,10 @@ pub fn head(line: &str) -> Option<(&str, Option<&str>, &str)> {
 
 /// The place of a stack's line.
 pub fn frame(line: &str, input: &Input<'_>) -> Option<(String, u32, u32)> {
-    let captures = FRAME.captures(line).or_else(|| BARE_FRAME.captures(line))?;
+    if let Some(found) = node::frame(line) {
+        return Some((input.paths.relative(&found[2]), number(Some(&found[3])), number(Some(&found[4]))));
+    }
+    let captures = BARE_FRAME.captures(line)?;
     Some((input.paths.relative(&captures[1]), number(Some(&captures[2])), number(Some(&captures[3]))))
 }
 
@@ -122,7 +122,7 @@ fn scan(input: &Input<'_>, found: &mut Found) -> bool {
             continue;
         };
         let end = stack_end(input, at);
-        let stacked = (at + 1..end).any(|i| is_script_frame(input.line(i)));
+        let stacked = (at + 1..end).any(|i| node::is_script_frame(input.line(i)));
         let quoted = at >= 2 && (at.saturating_sub(6)..at).any(|i| SOURCE.is_match(input.line(i)));
         if stacked || quoted {
             add(name, code, rest, at, end, input, found);
@@ -133,13 +133,6 @@ fn scan(input: &Input<'_>, found: &mut Found) -> bool {
         }
     }
     any
-}
-
-/// Other languages print `at …` too: a frame of a script names a script, or node itself.
-fn is_script_frame(line: &str) -> bool {
-    let Some(rest) = line.trim_start().strip_prefix("at ") else { return false };
-    const MARKS: &[&str] = &["node:", "file://", "<anonymous>", "js:", "ts:", "jsx:", "tsx:"];
-    rest.ends_with("(native)") || MARKS.iter().any(|mark| rest.contains(mark))
 }
 
 /// Where the stack under an error's first line ends.

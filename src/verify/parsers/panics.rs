@@ -6,19 +6,13 @@ use regex::Regex;
 
 use crate::diagnostic::Category;
 use crate::outcome::TestStatus;
+use crate::trace::rust;
 
 use super::libtest::Binary;
 use super::{Draft, Found, Input, join, nextest, number};
 
-static PANIC: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^\s*thread '([^']*)'(?: \(\d+\))? (?:\(\d+\) )?panicked at (?:'(.*)', )?([^\s'][^']*?):(\d+):(\d+):?$")
-        .expect("a constant pattern")
-});
 static SECTION: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^---- (.+) (?:stdout|stderr) ----$").expect("a constant pattern"));
-static FRAME: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^\s+at (.+):(\d+):(\d+)$").expect("a constant pattern"));
-
 /// The most lines of one panic.
 const BLOCK: usize = 120;
 
@@ -52,7 +46,7 @@ pub fn parse(input: &Input<'_>, found: &mut Found) {
             section = Some(name);
         } else if line.trim_end() == "  stderr ───" && next {
             plain_failure(input, at, section.as_deref(), tool, found);
-        } else if let Some(captures) = PANIC.captures(line) {
+        } else if let Some(captures) = rust::panic(line) {
             let test = section.clone().or_else(|| by_thread(&captures[1], &binary, found));
             at = panic(&captures, test.as_deref(), tool, at, input, found);
             continue;
@@ -79,7 +73,7 @@ fn panic(
     let end = (at + 1..(at + BLOCK).min(input.lines.len()))
         .find(|i| {
             let line = input.line(*i).trim();
-            PANIC.is_match(input.line(*i))
+            rust::panic(input.line(*i)).is_some()
                 || line.starts_with("note: ")
                 || SECTION.is_match(line)
                 || line == "failures:"
@@ -111,9 +105,12 @@ fn panic(
 }
 
 fn own_frame(line: &str, input: &Input<'_>) -> Option<(String, u32, u32)> {
-    let captures = FRAME.captures(line)?;
+    let captures = rust::place(line)?;
     let file = input.paths.relative(&captures[1]);
-    input.paths.is_own(&file).then(|| (file, number(Some(&captures[2])), number(Some(&captures[3]))))
+    input
+        .paths
+        .is_own(&file)
+        .then(|| (file, number(Some(&captures[2])), number(captures.get(3).map(|c| c.as_str()))))
 }
 
 /// A test that failed by returning an error, or by not panicking, says so in its section without any place.

@@ -95,7 +95,7 @@ pub(super) async fn list(State(shared): App, Query(which): Query<Which>) -> Resu
     post, path = "/alerts/{alert}/acknowledge", tag = "service", security(("token" = ["approve"])),
     params(
         ("alert" = String, Path, description = "The alert"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     responses((status = 200, description = "It is known", body = Alert))
 )]

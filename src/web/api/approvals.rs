@@ -94,7 +94,7 @@ pub(super) struct Approval {
 #[serde(deny_unknown_fields)]
 pub(super) struct Rejection {
     /// Why.
-    #[schema(min_length = 1, max_length = 2000)]
+    #[schema(min_length = 1, max_length = 2000, pattern = "\\S")]
     pub(super) reason: String,
 }
 
@@ -143,7 +143,7 @@ pub(super) async fn list(State(shared): App) -> Result<Json<AllWaiting>, Problem
     post, path = "/runs/{run}/approve", tag = "approvals", security(("token" = ["approve"])),
     params(
         ("run" = String, Path, description = "The run"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     request_body = Approval,
     responses((status = 202, description = "Agreed; it lands now, or waits for others to agree", body = Done))
@@ -154,8 +154,7 @@ pub(super) async fn approve(
     Path(run): Path<String>,
     Body(approval): Body<Approval>,
 ) -> Result<(StatusCode, Json<Done>), Problem> {
-    let remark = approval.remark.as_deref().map(|remark| said(remark, "remark")).transpose()?;
-    let remark = remark.map(str::to_owned);
+    let remark = remarked(approval.remark.as_deref())?.map(str::to_owned);
     let answered = Answer::Approve { patch: Which::Digest(approval.patch), remark };
     let (run, came) = answer(&shared, &caller, &run, answered).await?;
     Ok((StatusCode::ACCEPTED, Json(Done { run, done: came.told() })))
@@ -166,7 +165,7 @@ pub(super) async fn approve(
     post, path = "/runs/{run}/reject", tag = "approvals", security(("token" = ["approve"])),
     params(
         ("run" = String, Path, description = "The run"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     request_body = Rejection,
     responses((status = 200, description = "Refused", body = Done))
@@ -200,7 +199,7 @@ pub(crate) async fn answer(
     post, path = "/runs/{run}/rollback", tag = "runs", security(("token" = ["approve"])),
     params(
         ("run" = String, Path, description = "The run"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     request_body = TakeBack,
     responses((status = 200, description = "Taken back", body = Done))
@@ -217,6 +216,11 @@ pub(super) async fn roll_back(
 
 /// The most characters of what a person says.
 pub(crate) const SAID: usize = 2000;
+
+/// What a person remarks, if that is anything.
+pub(crate) fn remarked(text: Option<&str>) -> Result<Option<&str>, Problem> {
+    text.filter(|text| !text.trim().is_empty()).map(|text| said(text, "remark")).transpose()
+}
 
 /// What a person says: not nothing, and no book.
 pub(crate) fn said<'t>(text: &'t str, what: &str) -> Result<&'t str, Problem> {

@@ -112,7 +112,7 @@ pub(super) struct FixStatus {
         ("proposal" = String, Path, description = "The proposal"),
         Patience,
         ("Prefer" = Option<String>, Header, description = "`wait=N`: seconds that the answer may take"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     request_body = Option<FixOrder>,
     responses(
@@ -137,7 +137,7 @@ pub(super) async fn post(
         ("proposal" = String, Path, description = "The proposal"),
         Patience,
         ("Prefer" = Option<String>, Header, description = "`wait=N`: seconds that the answer may take"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     request_body = Option<FixOrder>,
     responses(

@@ -1,5 +1,7 @@
 //! What happens, as it happens.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -9,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use super::super::access::Caller;
 use super::super::live::{self, Source};
 use super::super::problem::Problem;
 use super::super::{App, Shared, log};
@@ -22,6 +25,7 @@ use crate::store::{Fed, Store};
 #[into_params(parameter_in = Query)]
 pub(super) struct From {
     /// Only what came after this: a `position` of all events, a `seq` of a run's.
+    #[param(maximum = 9_223_372_036_854_775_807i64)]
     after: Option<u64>,
     /// The most that are given (a stream has no end).
     #[param(minimum = 1, maximum = 500, default = 100)]
@@ -91,16 +95,19 @@ pub(super) struct Record {
 )]
 pub(super) async fn of_all(
     State(shared): App,
+    caller: Caller,
     headers: HeaderMap,
     Query(from): Query<From>,
 ) -> Result<Response, Problem> {
     let store = shared.store.clone();
-    answer(&shared, &headers, &from, All(store.clone()), || async move { store.feed_end().await }).await
+    answer(&shared, &caller, &headers, &from, All(store.clone()), || async move { store.feed_end().await })
+        .await
 }
 
 /// Events from `source`: a page of them, or all from where the client is, or else from `begin`, as they come.
 async fn answer<S: Source, F: Future<Output = anyhow::Result<u64>>>(
-    shared: &Shared,
+    shared: &Arc<Shared>,
+    caller: &Caller,
     headers: &HeaderMap,
     from: &From,
     source: S,
@@ -111,9 +118,12 @@ async fn answer<S: Source, F: Future<Output = anyhow::Result<u64>>>(
             Some(after) => after,
             None => begin().await?,
         };
-        return Ok(live::follow(&shared.pulse, source, after));
+        return live::follow(shared, caller, source, after);
     }
     let after = from.after.unwrap_or(0);
+    if i64::try_from(after).is_err() {
+        return Err(Problem::bad_request("no event has such a number"));
+    }
     let items = source.after(after, from.limit()?).await?;
     let next = items.last().map_or(after, S::place);
     Ok(Json(Events { items, next }).into_response())
@@ -132,13 +142,14 @@ async fn answer<S: Source, F: Future<Output = anyhow::Result<u64>>>(
 )]
 pub(super) async fn of_run(
     State(shared): App,
+    caller: Caller,
     headers: HeaderMap,
     Path(run): Path<String>,
     Query(from): Query<From>,
 ) -> Result<Response, Problem> {
     let run = shared.store.run(&run).await.map_err(Problem::of_lookup)?.id;
     let source = One { store: shared.store.clone(), run, redactor: shared.redactor.clone() };
-    answer(&shared, &headers, &from, source, || async { Ok(0) }).await
+    answer(&shared, &caller, &headers, &from, source, || async { Ok(0) }).await
 }
 
 struct All(Store);

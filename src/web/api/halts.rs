@@ -48,7 +48,7 @@ pub(super) struct ToHalt {
     #[schema(example = "/srv/shop")]
     repo: Option<String>,
     /// Why, for those who find their runs stopped.
-    #[schema(min_length = 1, max_length = 2000)]
+    #[schema(min_length = 1, max_length = 2000, pattern = "\\S")]
     reason: String,
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn list(State(shared): App) -> Result<Json<Halts>, Problem> {
 /// Halt a repo, or everything: no model is asked, no command runs and nothing lands until it is lifted. What is halted already stays as it is.
 #[utoipa::path(
     post, path = "/halts", tag = "service", security(("token" = ["admin"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again")),
     request_body = ToHalt,
     responses((status = 200, description = "What is halted now", body = Halts))
 )]
@@ -89,7 +89,7 @@ pub(super) async fn halt(
 /// Lift a halt: that of a repo, or that of everything.
 #[utoipa::path(
     post, path = "/halts/lift", tag = "service", security(("token" = ["admin"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again")),
     request_body = ToLift,
     responses((status = 200, description = "What is still halted", body = Halts))
 )]

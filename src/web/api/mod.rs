@@ -5,6 +5,7 @@ pub(super) mod approvals;
 mod auto_fix;
 mod events;
 pub(super) mod halts;
+pub(super) mod incidents;
 mod overview;
 pub(super) mod proposals;
 mod queue;
@@ -37,12 +38,20 @@ use super::problem::Problem;
         title = "Regreen",
         description = "Runs that turn red into green, and what people decide about them. Errors are problem details (RFC 9457)."
     ),
-    components(schemas(Problem, runs::Standing, queue::Priority, proposals::ProposalState)),
+    components(schemas(
+        Problem,
+        runs::Standing,
+        queue::Priority,
+        proposals::ProposalState,
+        proposals::Part,
+        incidents::IncidentState,
+    )),
     tags(
         (name = "runs", description = "What was run, and what can be done with it"),
         (name = "repos", description = "The repos that are looked after"),
         (name = "events", description = "What happens, as it happens"),
         (name = "proposals", description = "Changes that are suggested, tested, repaired, approved and applied"),
+        (name = "incidents", description = "What went wrong where programs really run"),
         (name = "approvals", description = "What waits for a person"),
         (name = "service", description = "The service itself"),
     )
@@ -83,6 +92,8 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(proposals::list))
         .routes(routes!(proposals::show))
         .routes(routes!(proposals::patch))
+        .routes(routes!(incidents::list))
+        .routes(routes!(incidents::show))
         .routes(routes!(auto_fix::status))
         .routes(routes!(auto_fix::older_status))
         .routes(routes!(queue::list))
@@ -100,6 +111,8 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(queue::retry))
         .routes(routes!(proposals::create))
         .routes(routes!(proposals::test))
+        .routes(routes!(incidents::report))
+        .routes(routes!(incidents::heal))
         .routes(routes!(auto_fix::post))
         .routes(routes!(auto_fix::older_post))
         .route_layer(from_fn_with_state(Scope::Submit, scoped));
@@ -111,11 +124,13 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(proposals::reject))
         .routes(routes!(proposals::apply))
         .routes(routes!(proposals::roll_back))
+        .routes(routes!(incidents::ignore))
+        .routes(routes!(incidents::open))
         .routes(routes!(alerts::acknowledge))
         .route_layer(from_fn_with_state(Scope::Approve, scoped));
     let admin = OpenApiRouter::new()
         .routes(routes!(repos::add))
-        .routes(routes!(repos::change))
+        .routes(routes!(repos::change, repos::remove))
         .routes(routes!(halts::halt))
         .routes(routes!(halts::unhalt))
         .routes(routes!(service::tokens))
@@ -143,7 +158,9 @@ fn complete(document: &mut utoipa::openapi::OpenApi) {
         .content("application/problem+json", problem)
         .build();
     for item in document.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.post, &mut item.patch].into_iter().flatten() {
+        for operation in
+            [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+        {
             let responses = &mut operation.responses.responses;
             responses.insert("default".to_owned(), RefOr::T(wrong.clone()));
         }
@@ -162,16 +179,15 @@ async fn scoped(
 
 /// The routes that need none.
 pub(super) fn open_routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/api/v1/openapi.json", get(description))
-        .route("/api/{*path}", axum::routing::any(nowhere))
+    Router::new().route("/api/v1/openapi.json", get(description))
 }
 
 async fn description(State(shared): super::App) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], shared.document.clone()).into_response()
 }
 
-async fn nowhere() -> Problem {
+/// A path of the API that is none.
+pub(super) fn nowhere() -> Problem {
     Problem::not_found("the API has no such path").hint("/api/v1/openapi.json lists them")
 }
 

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::access::{Caller, Scope};
 use super::super::problem::Problem;
 use super::super::{App, Came, Shared};
-use super::approvals::{Approval, Question, Rejection, TakeBack, said};
+use super::approvals::{Approval, Question, Rejection, TakeBack, remarked, said};
 use super::queue::{Check, Priority, checks, of_request};
 use super::runs::{cursor_of, mark};
 use super::{Body, Path, Query};
@@ -278,7 +278,7 @@ pub(super) struct Parts {
 /// Suggest a change. A worker tests it on its base.
 #[utoipa::path(
     post, path = "/proposals", tag = "proposals", security(("token" = ["submit"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again")),
     request_body = Suggestion,
     responses((status = 201, description = "It is proposed", body = ProposalItem))
 )]
@@ -507,7 +507,7 @@ pub(super) async fn patch(
     post, path = "/proposals/{proposal}/test", tag = "proposals", security(("token" = ["submit"])),
     params(
         ("proposal" = String, Path, description = "The proposal"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     responses((status = 202, description = "It is in the queue", body = ProposalDone))
 )]
@@ -547,7 +547,7 @@ async fn done(shared: &Shared, id: &str, what: &str) -> Result<Json<ProposalDone
     post, path = "/proposals/{proposal}/approve", tag = "proposals", security(("token" = ["approve"])),
     params(
         ("proposal" = String, Path, description = "The proposal"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     request_body = Approval,
     responses((status = 200, description = "Approved", body = ProposalDone))
@@ -559,7 +559,7 @@ pub(super) async fn approve(
     Body(approval): Body<Approval>,
 ) -> Result<Json<ProposalDone>, Problem> {
     let row = shared.store.proposal(&name).await.map_err(Problem::of_lookup)?;
-    let remark = approval.remark.as_deref().map(|remark| said(remark, "remark")).transpose()?;
+    let remark = remarked(approval.remark.as_deref())?;
     let approved = shared.actions.approve_proposal(&row, &caller.person(), &approval.patch, remark).await;
     let what = match approved.map_err(Problem::of_action)? {
         Came::Lands => "approved; it may be applied".to_owned(),
@@ -573,7 +573,7 @@ pub(super) async fn approve(
     post, path = "/proposals/{proposal}/reject", tag = "proposals", security(("token" = ["approve"])),
     params(
         ("proposal" = String, Path, description = "The proposal"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     request_body = Rejection,
     responses((status = 200, description = "Refused", body = ProposalDone))
@@ -595,7 +595,7 @@ pub(super) async fn reject(
     post, path = "/proposals/{proposal}/apply", tag = "proposals", security(("token" = ["approve"])),
     params(
         ("proposal" = String, Path, description = "The proposal"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     responses((status = 202, description = "A worker lands it", body = ProposalDone))
 )]
@@ -613,7 +613,7 @@ pub(super) async fn apply(
     post, path = "/proposals/{proposal}/rollback", tag = "proposals", security(("token" = ["approve"])),
     params(
         ("proposal" = String, Path, description = "The proposal"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     request_body = TakeBack,
     responses((status = 200, description = "Taken back", body = ProposalDone))

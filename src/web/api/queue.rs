@@ -155,7 +155,7 @@ pub(super) struct Queue {
 /// Put a run into the queue, for a worker to do.
 #[utoipa::path(
     post, path = "/runs", tag = "runs", security(("token" = ["submit"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again")),
     request_body = Submission,
     responses(
         (status = 201, description = "It is in the queue", body = Submitted),
@@ -281,7 +281,7 @@ pub(super) fn of_request(error: anyhow::Error) -> Problem {
     post, path = "/runs/{run}/cancel", tag = "runs", security(("token" = ["submit"])),
     params(
         ("run" = String, Path, description = "The run"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     responses((status = 200, description = "Called off", body = Done))
 )]
@@ -296,7 +296,7 @@ pub(super) async fn cancel(State(shared): App, Path(run): Path<String>) -> Resul
     post, path = "/runs/{run}/retry", tag = "runs", security(("token" = ["submit"])),
     params(
         ("run" = String, Path, description = "The run"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again"),
     ),
     responses((status = 200, description = "It is in the queue; the run that it is now", body = Done))
 )]

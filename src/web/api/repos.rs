@@ -1,8 +1,9 @@
 //! The repos: which there are, how they do, and what holds for them.
 
+use axum::Extension;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::access::{Caller, Noted};
+use super::super::door::Version;
 use super::super::problem::Problem;
 use super::super::{App, Shared};
 use super::approvals::said;
@@ -18,8 +20,8 @@ use super::queue::of_request;
 use super::runs::RunItem;
 use super::{Body, Path, Query};
 use crate::outcome::Check;
-use crate::repos::{Health, Look, Need, RECENT};
-use crate::store::{RepoRow, RunRow};
+use crate::repos::{Health, Look, Need, RECENT, kept};
+use crate::store::{KnownAs, Pausing, Removal, RepoChange, RepoRow, RunRow};
 use crate::usage::Money;
 
 /// Which repos, and how many.
@@ -209,7 +211,7 @@ pub(crate) struct Change {
     pub(crate) paused: Option<bool>,
     /// Why it is paused.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 2000)]
+    #[schema(min_length = 1, max_length = 2000, pattern = "\\S")]
     pub(crate) reason: Option<String>,
     /// How many of its runs may be under way at once.
     #[serde(default)]
@@ -309,39 +311,67 @@ fn at_once(asked: u32) -> Result<u32, Problem> {
     }
 }
 
-/// Changes what holds for a repo, and says what was changed.
+/// Changes what holds for a repo that stands as the caller knows it, and says what was changed.
 pub(crate) async fn change_to(
     shared: &Shared,
     caller: &Caller,
     repo: &str,
     change: &Change,
+    known: &KnownAs,
 ) -> Result<String, Problem> {
-    // All is looked at before anything is changed.
-    let most = change.concurrency.map(at_once).transpose()?;
-    let reason = match (change.paused, &change.reason) {
-        (Some(true), reason) => Some(said(reason.as_deref().unwrap_or_default(), "reason")?),
+    let concurrency = change.concurrency.map(at_once).transpose()?;
+    let pausing = match (change.paused, &change.reason) {
+        (Some(true), reason) => {
+            let reason = said(reason.as_deref().unwrap_or_default(), "reason")?;
+            Some(Pausing::Pause { by: &caller.name, reason })
+        }
         (_, Some(_)) => {
             return Err(Problem::bad_request("a reason is for a repo that is paused by this call"));
         }
-        (_, None) => None,
+        (Some(false), None) => Some(Pausing::GoOn),
+        (None, None) => None,
     };
+    if !shared.store.change_repo(repo, &RepoChange { concurrency, pausing }, known).await? {
+        return Err(Problem::changed());
+    }
     let mut done = Vec::new();
-    if let Some(most) = most {
-        shared.store.limit_repo(repo, most).await?;
-        done.push(format!("concurrency {most}"));
-    }
-    match (change.paused, reason) {
-        (Some(true), Some(reason)) => {
-            shared.store.pause(repo, &caller.name, reason).await?;
-            done.push(format!("paused: {reason}"));
-        }
-        (Some(false), _) => {
-            shared.store.unpause(repo).await?;
-            done.push("goes on".to_owned());
-        }
-        _ => {}
-    }
+    done.extend(concurrency.map(|most| format!("concurrency {most}")));
+    done.extend(pausing.map(|pausing| match pausing {
+        Pausing::Pause { reason, .. } => format!("paused: {reason}"),
+        Pausing::GoOn => "goes on".to_owned(),
+    }));
     Ok(format!("{repo}: {}", if done.is_empty() { "nothing".to_owned() } else { done.join(", ") }))
+}
+
+/// Removes a repo that stands as the caller knows it.
+pub(crate) async fn remove_named(shared: &Shared, repo: &str, known: &KnownAs) -> Result<(), Problem> {
+    let removal = shared.store.remove_repo(repo, known).await?;
+    match (removal, kept(removal)) {
+        (_, None) => Ok(()),
+        (Removal::Unknown, Some(fault)) => Err(Problem::not_found(fault.message)),
+        (Removal::Changed, _) => Err(Problem::changed()),
+        (Removal::InQueue(_), Some(fault)) => Err(Problem::of_action(fault.into())),
+        (Removal::Done, Some(_)) => Err(Problem::internal()),
+    }
+}
+
+/// How the caller of a call knows the repo to stand, by `If-Match`. Only the part of a tag counts that says what people set: runs that come and
+/// go are in nobody's way.
+fn known_as(headers: &HeaderMap) -> Result<KnownAs, Problem> {
+    let mut tags = Vec::new();
+    for value in headers.get_all(header::IF_MATCH) {
+        let value = value.to_str().map_err(|_| Problem::bad_request("If-Match is no list of tags"))?;
+        tags.extend(value.split(',').map(|tag| tag.trim().to_owned()));
+    }
+    if tags.is_empty() || tags.iter().any(|tag| tag == "*") {
+        return Ok(KnownAs::Anything);
+    }
+    // A weak tag never matches here (RFC 9110).
+    let version = |tag: &String| {
+        let (version, _) = tag.strip_prefix('"')?.strip_suffix('"')?.split_once('.')?;
+        Some(version.to_owned())
+    };
+    Ok(KnownAs::One(tags.iter().filter_map(version).collect()))
 }
 
 async fn item(shared: &Shared, repo: &str) -> Result<RepoItem, Problem> {
@@ -369,10 +399,14 @@ pub(super) async fn list(State(shared): App, Query(which): Query<Which>) -> Resu
     params(("repo" = String, Path, description = "The repo's `id`: its root in base64url")),
     responses((status = 200, description = "The repo", body = RepoDetail))
 )]
-pub(super) async fn show(State(shared): App, Path(id): Path<String>) -> Result<Json<RepoDetail>, Problem> {
+pub(super) async fn show(
+    State(shared): App,
+    Path(id): Path<String>,
+) -> Result<(Extension<Version>, Json<RepoDetail>), Problem> {
     let row = by_id(&shared, &id).await?;
     let Known { look, health, recent, cost } = known(&shared, &row.repo).await?;
-    Ok(Json(RepoDetail {
+    let version = Extension(Version(row.version()));
+    let detail = RepoDetail {
         repo: RepoItem::of(row, health),
         needs: look.needs.into_iter().map(NeedItem::from).collect(),
         checks: look.checks.into_iter().map(CheckItem::from).collect(),
@@ -381,13 +415,14 @@ pub(super) async fn show(State(shared): App, Path(id): Path<String>) -> Result<J
         notes: look.notes,
         cost_micro_usd_30_days: cost.0,
         recent: recent.into_iter().map(RunItem::from).collect(),
-    }))
+    };
+    Ok((version, Json(detail)))
 }
 
 /// Look after a repo: a git repository on the service's machine. Who may only submit can name it from then on.
 #[utoipa::path(
     post, path = "/repos", tag = "repos", security(("token" = ["admin"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names the call, so that it can be made again")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Names the call, so that it can be made again")),
     request_body = Addition,
     responses(
         (status = 201, description = "It is added", body = RepoItem),
@@ -410,17 +445,48 @@ pub(super) async fn add(
 /// Pause a repo, let it go on, or let more of its runs be under way at once.
 #[utoipa::path(
     patch, path = "/repos/{repo}", tag = "repos", security(("token" = ["admin"])),
-    params(("repo" = String, Path, description = "The repo's `id`: its root in base64url")),
+    params(
+        ("repo" = String, Path, description = "The repo's `id`: its root in base64url"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the repo as it was read: nothing is changed where somebody set something since"),
+    ),
     request_body = Change,
-    responses((status = 200, description = "How it stands now", body = RepoItem))
+    responses(
+        (status = 200, description = "How it stands now", body = RepoItem),
+        (status = 412, description = "It stands otherwise by now", body = Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn change(
     State(shared): App,
     caller: Caller,
     Path(id): Path<String>,
+    headers: HeaderMap,
     Body(change): Body<Change>,
 ) -> Result<Response, Problem> {
     let repo = by_id(&shared, &id).await?.repo;
-    let done = change_to(&shared, &caller, &repo, &change).await?;
+    let done = change_to(&shared, &caller, &repo, &change, &known_as(&headers)?).await?;
     Ok(Noted(done, Json(item(&shared, &repo).await?)).into_response())
+}
+
+/// Forget a repo, and what was set for it. Its runs stay, with what was remembered of them, and those that wait for a person can still be decided;
+/// the next run of it makes it known again. Refused while any of its runs is in the queue.
+#[utoipa::path(
+    delete, path = "/repos/{repo}", tag = "repos", security(("token" = ["admin"])),
+    params(
+        ("repo" = String, Path, description = "The repo's `id`: its root in base64url"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the repo as it was read: it stays where somebody set something since"),
+    ),
+    responses(
+        (status = 204, description = "It is removed"),
+        (status = 409, description = "Runs of it are in the queue", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It stands otherwise by now", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn remove(
+    State(shared): App,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let repo = by_id(&shared, &id).await?.repo;
+    remove_named(&shared, &repo, &known_as(&headers)?).await?;
+    Ok(Noted(format!("{repo}: removed"), StatusCode::NO_CONTENT).into_response())
 }

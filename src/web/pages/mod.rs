@@ -4,6 +4,7 @@
 
 mod approvals;
 mod assets;
+mod incidents;
 mod login;
 mod overview;
 mod proposal;
@@ -52,11 +53,17 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/proposals/{proposal}/apply", post(proposal::apply))
         .route("/proposals/{proposal}/rollback", post(proposal::roll_back))
         .route("/proposals/{proposal}/cancel", post(proposal::cancel))
+        .route("/incidents", get(incidents::page))
+        .route("/incidents/{incident}", get(incidents::one))
+        .route("/incidents/{incident}/heal", post(incidents::heal))
+        .route("/incidents/{incident}/ignore", post(incidents::ignore))
+        .route("/incidents/{incident}/open", post(incidents::open))
         .route("/repos", get(repos::list).post(repos::add))
         .route("/repos/{repo}", get(repos::one))
         .route("/repos/{repo}/pause", post(repos::pause))
         .route("/repos/{repo}/unpause", post(repos::unpause))
         .route("/repos/{repo}/concurrency", post(repos::limit))
+        .route("/repos/{repo}/remove", post(repos::remove))
         .route("/runs/{run}", get(run::page))
         .route("/runs/{run}/logs/{seq}", get(run::log))
         .route("/runs/{run}/approve", post(run::approve))
@@ -88,6 +95,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("run.html", include_str!("../../../assets/web/run.html")),
     ("proposals.html", include_str!("../../../assets/web/proposals.html")),
     ("proposal.html", include_str!("../../../assets/web/proposal.html")),
+    ("incidents.html", include_str!("../../../assets/web/incidents.html")),
+    ("incident.html", include_str!("../../../assets/web/incident.html")),
     ("repair.html", include_str!("../../../assets/web/repair.html")),
     ("queued.html", include_str!("../../../assets/web/queued.html")),
     ("log.html", include_str!("../../../assets/web/log.html")),

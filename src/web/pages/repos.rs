@@ -8,9 +8,11 @@ use serde::Deserialize;
 use super::{Broken, Nothing, Sealed, page as respond, shown};
 use crate::clock::human;
 use crate::repos::Health;
-use crate::store::RepoRow;
+use crate::store::{KnownAs, RepoRow};
 use crate::web::access::{Caller, Noted, Scope};
-use crate::web::api::repos::{AT_ONCE, Change, Known, add_named, by_id, change_to, id_of, known, page};
+use crate::web::api::repos::{
+    AT_ONCE, Change, Known, add_named, by_id, change_to, id_of, known, page, remove_named,
+};
 use crate::web::api::{Path, Query};
 use crate::web::{App, standing};
 
@@ -24,6 +26,9 @@ pub(super) struct Filter {
     text: String,
     #[serde(default)]
     cursor: String,
+    /// What was just done.
+    #[serde(default)]
+    done: String,
 }
 
 /// What was just done, for the line that says so.
@@ -47,6 +52,7 @@ pub(super) async fn list(
     let values = context! {
         repos, text => filter.text, next => next.map(|cursor| format!("/repos?{query}&cursor={cursor}")),
         admin => caller.may(Scope::Admin),
+        done => if filter.done == "removed" { "The repo is removed. Its runs stay." } else { "" },
     };
     respond(&shared, &caller, "repos.html", values).await
 }
@@ -172,6 +178,18 @@ pub(super) async fn limit(
     changed(shared, &caller, &id, &change, "changed").await
 }
 
+/// Forgets it.
+pub(super) async fn remove(
+    State(shared): App,
+    Path(id): Path<String>,
+    Sealed { caller, .. }: Sealed<Nothing>,
+) -> Result<Response, Broken> {
+    caller.needs(Scope::Admin)?;
+    let repo = by_id(&shared, &id).await?.repo;
+    remove_named(&shared, &repo, &KnownAs::Anything).await?;
+    Ok(Noted(format!("{repo}: removed"), Redirect::to("/repos?done=removed")).into_response())
+}
+
 async fn changed(
     shared: std::sync::Arc<crate::web::Shared>,
     caller: &Caller,
@@ -181,6 +199,6 @@ async fn changed(
 ) -> Result<Response, Broken> {
     caller.needs(Scope::Admin)?;
     let repo = by_id(&shared, id).await?.repo;
-    let note = change_to(&shared, caller, &repo, change).await?;
+    let note = change_to(&shared, caller, &repo, change, &KnownAs::Anything).await?;
     Ok(back(note, &repo, done))
 }

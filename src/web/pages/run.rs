@@ -10,7 +10,7 @@ use crate::clock::human;
 use crate::patch::RelPath;
 use crate::policy::{Assessment, Reason, Risk, Terms};
 use crate::run::Run;
-use crate::run::journal::records;
+use crate::run::journal::{records, ticket_of};
 use crate::store::{Standing, Status};
 use crate::web::access::{Caller, Scope};
 use crate::web::api::approvals::{answer as answered, said};
@@ -80,7 +80,7 @@ pub(super) async fn page(
         budget => run.spec.budget.0, cost => run.own.0, complaints => run.complaints(),
         reasons => if standing::waits(&run) { run.approval.clone() } else { Vec::new() },
         question => question(&shared, &run), risk => run.assessed.as_ref().map(risk),
-        patch => run.result().digest(), parent => standing::parent(&run),
+        patch => run.result().digest(), parent => ticket_of(&run),
         stopped => run.stopped.as_ref().map(|(_, why, look_at)| context! { why, look_at }),
         warnings => run.warnings, rolled_back => run.rolled_back,
         credited => run.credited(), subtasks => run.subtasks,

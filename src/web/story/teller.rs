@@ -229,7 +229,7 @@ impl<'r> Teller<'r> {
                 self.red.push(outcome.clone());
             }
         }
-        if let (Phase::Attempt, Some((story, ..))) = (phase, &mut self.open) {
+        if let (Phase::Attempt | Phase::Reproduce, Some((story, ..))) = (phase, &mut self.open) {
             story.checks.push(line);
             return;
         }
@@ -239,6 +239,7 @@ impl<'r> Teller<'r> {
             Phase::Baseline if self.run.proposed().is_some() => "Proposal",
             Phase::Baseline => "Baseline",
             Phase::Attempt => "Verification",
+            Phase::Reproduce => "Reproduction",
             Phase::Minimise => "Minimising",
             Phase::Proof => "Proof",
         };
@@ -284,6 +285,7 @@ fn doing(phase: Phase) -> &'static str {
         Phase::Base => "base",
         Phase::Baseline => "baseline",
         Phase::Attempt => "verifying",
+        Phase::Reproduce => "reproducing",
         Phase::Minimise => "minimising",
         Phase::Proof => "proving",
     }

@@ -6,7 +6,7 @@
 
 mod plan;
 mod relay;
-mod supervised;
+pub mod supervised;
 mod trial;
 
 use std::collections::BTreeMap;

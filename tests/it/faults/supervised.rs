@@ -43,6 +43,18 @@ pub enum Fault {
     HangUp,
     /// Somebody writes a file.
     Edit { path: PathBuf, text: String },
+    /// Somebody does something else; the program is held until that is done.
+    Meanwhile(Meanwhile),
+}
+
+/// What somebody does.
+#[derive(Clone)]
+pub struct Meanwhile(pub std::rc::Rc<dyn Fn()>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
 }
 
 /// How a supervised program ended.
@@ -350,6 +362,7 @@ impl<'a> Watch<'a> {
                 }
                 Fault::HangUp => self.told.shutdown(std::net::Shutdown::Both).expect("the socket closes"),
                 Fault::Edit { path, text } => std::fs::write(path, text).expect("an edit"),
+                Fault::Meanwhile(Meanwhile(what)) => what(),
             }
         }
         if error.is_none() && SYNCS.contains(&call) && !self.synced.is_empty() {

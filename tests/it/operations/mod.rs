@@ -1,6 +1,7 @@
 //! What operators do: keep copies, remove what is old, look at what goes on.
 
 mod backup;
+mod killed;
 mod retention;
 mod traces;
 

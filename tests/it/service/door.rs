@@ -179,3 +179,60 @@ async fn it_ends_when_it_is_asked_to_and_takes_its_token_along() {
     let listed = project.regreen(&["token", "list"]).expect(0).stdout;
     assert!(listed.contains("no tokens"), "{listed}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_streams_of_one_token_keep_nobody_else_out() {
+    let project = empty();
+    let [greedy, other] = ["greedy", "other"].map(|name| token(&project, name, "read"));
+    let served = Served::start(&project, &[]);
+    let client = client();
+    let open = async |token: &str| {
+        let stream = client.get(format!("{}/api/v1/events", served.url)).bearer_auth(token);
+        stream.header("accept", "text/event-stream").send().await.expect("an answer")
+    };
+    let mut held = Vec::new();
+    let refused = loop {
+        let stream = open(&greedy).await;
+        if stream.status() != 200 {
+            break stream;
+        }
+        held.push(stream);
+        assert!(held.len() < 200, "one token has {} streams", held.len());
+    };
+    assert_eq!(refused.status().as_u16(), 429);
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    assert!(refused.headers().contains_key("retry-after"));
+    // It may do everything else, and others may follow.
+    served.send(Method::GET, "/api/v1/me", Some(&greedy), None).await.expect(200);
+    assert_eq!(open(&other).await.status(), 200);
+    // Who closes one may open one: the service sees it when it next has something to say there.
+    drop(held);
+    while open(&greedy).await.status() != 200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_its_token() {
+    let project = Project::agenda();
+    let anna = token(&project, "anna", "read");
+    let served = Served::start(&project, &[]);
+    let stream = client().get(format!("{}/api/v1/events", served.url)).bearer_auth(&anna);
+    let stream = stream.header("accept", "text/event-stream").send().await.expect("a stream");
+    assert_eq!(stream.status().as_u16(), 200);
+    project.regreen(&["token", "revoke", "anna"]).expect(0);
+    super::heal(&project, false);
+    let told = stream.text().await.expect("it ends whole");
+    assert!(!told.contains("data:"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_down_of_a_call_is_no_longer_than_it_has_to_be() {
+    let project = empty();
+    let reader = token(&project, "reader", "read");
+    let served = Served::start(&project, &[]);
+    let path = format!("/api/v1/runs/{}/cancel", "x".repeat(40_000));
+    served.send(Method::POST, &path, Some(&reader), Some(&json!({}))).await.expect(403);
+    let audit = served.get("/api/v1/audit?limit=10").await.expect(200);
+    assert!(audit.text.contains("reader") && audit.text.len() < 10_000, "{}", audit.text.len());
+}

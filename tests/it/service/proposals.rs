@@ -146,6 +146,21 @@ async fn what_a_proposal_broke_mechanically_is_repaired_approved_applied_and_tak
     let waiting = shown(&served, &id).await;
     let digest = waiting["waiting"]["patch"].as_str().expect("a digest").to_owned();
     served.post(&format!("{at}/approve"), &json!({ "patch": "0".repeat(64) })).await.expect(409);
+    // Its run cannot be landed around it.
+    let run = waiting["run"].as_str().expect("a run").to_owned();
+    let around = format!("/api/v1/runs/{run}/approve");
+    let around = served.post(&around, &json!({ "patch": digest })).await.expect(409);
+    assert_eq!(around.header("content-type"), "application/problem+json");
+    let hint = around.json()["hint"].as_str().expect("a hint").to_owned();
+    assert!(hint.contains("proposal approve"), "{}", around.text);
+    let told = project.regreen(&["approve", &run]).expect(2).stderr;
+    assert!(told.contains("regreen proposal approve"), "{told}");
+    let seen = served.get(&format!("/api/v1/runs/{run}")).await.expect(200).json();
+    assert_eq!(seen["actions"], json!(["reject"]), "{seen}");
+    let page = served.page(&format!("/runs/{run}"), &served.enter().await).await.expect(200).text;
+    assert!(!page.contains("Approve and land") && !page.contains("Choose candidate"), "{page}");
+    assert!(page.contains(&format!("href=\"/proposals/{id}#decide\"")), "{page}");
+    assert_eq!(shown(&served, &id).await["state"], "tests_passed");
     let agreed = served.post(&format!("{at}/approve"), &json!({ "patch": digest })).await.expect(200).json();
     assert_eq!(agreed["state"], "approved", "{agreed}");
     served.post(&format!("{at}/approve"), &json!({ "patch": digest })).await.expect(409);

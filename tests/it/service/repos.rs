@@ -63,6 +63,74 @@ async fn a_repo_is_added_by_an_administrator_and_named_by_others_from_then_on() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_changes_or_removes_a_repo_that_somebody_else_changed_meanwhile() {
+    let project = Project::agenda();
+    let served = Served::start(&project, &[]);
+    let body = json!({ "repo": project.root });
+    let added = served.post("/api/v1/repos", &body).await.expect(201).json();
+    let path = format!("/api/v1/repos/{}", added["id"].as_str().expect("an id"));
+    let tag = served.get(&path).await.expect(200).header("etag").to_owned();
+    let call = async |method: Method, tag: &str, body: Option<&serde_json::Value>| {
+        let mut call = client().request(method, format!("{}{path}", served.url)).bearer_auth(&served.token);
+        if !tag.is_empty() {
+            call = call.header("if-match", tag);
+        }
+        if let Some(body) = body {
+            call = call.header("content-type", "application/json").body(body.to_string());
+        }
+        answer(call).await
+    };
+    // Runs that come and go change what is shown, and nothing that anybody set.
+    project.regreen(&["heal", "--no-model", "--", "true"]).expect(0);
+    let other = served.get(&path).await.expect(200).header("etag").to_owned();
+    assert_ne!(other, tag);
+    let twice = json!({ "concurrency": 2 });
+    call(Method::PATCH, &tag, Some(&twice)).await.expect(200);
+    let late = call(Method::PATCH, &tag, Some(&json!({ "concurrency": 3 }))).await.expect(412);
+    assert_eq!(late.header("content-type"), "application/problem+json");
+    assert_eq!(late.json()["type"], "urn:regreen:problem:changed");
+    for never in [&tag, &format!("W/{}", served.get(&path).await.header("etag")), "\"\"", "nonsense"] {
+        call(Method::PATCH, never, Some(&json!({ "concurrency": 3 }))).await.expect(412);
+        call(Method::DELETE, never, None).await.expect(412);
+    }
+    assert_eq!(served.get(&path).await.json()["concurrency"], 2);
+    let fresh = format!("\"x\", {}", served.get(&path).await.header("etag"));
+    call(Method::PATCH, &fresh, Some(&json!({ "concurrency": 3 }))).await.expect(200);
+    call(Method::PATCH, "*", Some(&twice)).await.expect(200);
+
+    // It stays as long as anything of it is in the queue; what was done stays for ever.
+    let run = project.regreen(&["submit", "--no-model", "--", "true"]).expect(0).stdout.trim().to_owned();
+    let kept = call(Method::DELETE, "", None).await.expect(409);
+    assert!(kept.text.contains("in the queue") && kept.text.contains("regreen cancel"), "{}", kept.text);
+    let said = project.regreen(&["repo", "remove"]).expect(3).stderr;
+    assert!(said.contains("in the queue"), "{said}");
+    project.regreen(&["cancel", &run]).expect(0);
+    let ci = token(&project, "ci", "submit");
+    served.send(Method::DELETE, &path, Some(&ci), None).await.expect(403);
+    let tag = served.get(&path).await.header("etag").to_owned();
+    call(Method::DELETE, &tag, None).await.expect(204);
+    served.get(&path).await.expect(404);
+    let listed = served.get("/api/v1/runs").await.expect(200).json();
+    assert_eq!(listed["items"].as_array().expect("runs").len(), 2, "{listed}");
+    let submission = json!({ "repo": project.root, "command": ["true"] });
+    served.send(Method::POST, "/api/v1/runs", Some(&ci), Some(&submission)).await.expect(403);
+    // The next run of it makes it known again, with nothing of what was set.
+    project.regreen(&["submit", "--no-model", "--", "true"]).expect(0);
+    project.regreen(&["worker", "--once"]).expect(0);
+    assert_eq!(served.get(&path).await.expect(200).json()["concurrency"], 1);
+
+    let cookie = served.enter().await;
+    let page = served.page(&path.replace("/api/v1", ""), &cookie).await.expect(200).text;
+    let seal = page.split("name=\"seal\" value=\"").nth(1).expect("a seal").split('"').next().expect("it");
+    let remove = client().post(format!("{}{}/remove", served.url, path.replace("/api/v1", "")));
+    let gone = answer(form(remove.header("cookie", &cookie), &[("seal", seal)])).await.expect(303);
+    let told = served.page(gone.header("location"), &cookie).await.expect(200).text;
+    assert!(told.contains("The repo is removed"), "{told}");
+    let audit = served.get("/api/v1/audit?limit=50").await.expect(200).text;
+    assert!(audit.contains(": removed"), "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_name_is_text_wherever_the_repo_is_shown() {
     let project = Project::new(&[("a.txt", "a\n")]);
     let root = hostile(&project);
