@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::Pid;
 
@@ -111,14 +112,23 @@ pub(super) fn reap(wait: bool) -> io::Result<Option<(i32, i32)>> {
 
 /// CPU time of all children waited for, in microseconds.
 pub(super) fn children_cpu() -> u64 {
+    cpu(libc::RUSAGE_CHILDREN).as_micros() as u64
+}
+
+/// CPU time of this process so far. Unlike the time on the clock it says what something cost, however busy the machine is.
+pub(super) fn own_cpu() -> Duration {
+    cpu(libc::RUSAGE_SELF)
+}
+
+fn cpu(whose: libc::c_int) -> Duration {
     // SAFETY: fills a plain structure that outlives the call.
     let usage = unsafe {
         let mut usage = std::mem::zeroed::<libc::rusage>();
-        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        libc::getrusage(whose, &raw mut usage);
         usage
     };
     let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
-    micros(usage.ru_utime) + micros(usage.ru_stime)
+    Duration::from_micros(micros(usage.ru_utime) + micros(usage.ru_stime))
 }
 
 /// Brings the loopback interface of this network namespace up.

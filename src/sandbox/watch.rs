@@ -12,13 +12,16 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use super::spec::{Limit, Watched};
+use super::sys::own_cpu;
 use disk::Disk;
 use memory::Memory;
 
 /// How often is looked, at most.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
-/// Looking at memory, and at the disk, takes this part of the time each, at most.
+/// Looking at memory, and at the disk, takes this part of a processor each, or a little more where [`REST`] ends sooner.
 const SHARE: u32 = 30;
+/// The longest that nobody looks.
+const REST: Duration = Duration::from_secs(10);
 
 /// Which processes belong to the job.
 #[derive(Debug, Clone, Copy)]
@@ -66,14 +69,14 @@ impl Watch {
 
     /// The limit that the job is found to have passed. To be called often: it looks when it is time.
     pub(super) fn over(&mut self) -> Option<Limit> {
-        let begun = Instant::now();
         if let Some(memory) = &self.memory
-            && begun >= self.memory_next
+            && Instant::now() >= self.memory_next
         {
+            let before = own_cpu();
             if memory.is_over() {
                 return Some(Limit::Memory);
             }
-            self.memory_next = Instant::now() + LOOK.max(begun.elapsed() * SHARE);
+            self.memory_next = Instant::now() + rest(own_cpu().saturating_sub(before)).max(LOOK);
         }
         if Instant::now() >= self.disk_next {
             if self.disk.is_over() {
@@ -83,4 +86,9 @@ impl Watch {
         }
         None
     }
+}
+
+/// How long not to look after a look that cost that much of a processor.
+fn rest(cost: Duration) -> Duration {
+    (cost * SHARE).min(REST)
 }

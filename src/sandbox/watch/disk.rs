@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
-use super::{SHARE, Whose};
+use super::{Whose, rest};
 use crate::sandbox::spec::Watched;
+use crate::sandbox::sys::own_cpu;
 
 /// What a file, a folder or a link counts as at least, in bytes: an empty one takes room, too.
 const LEAST: u64 = 4 << 10;
@@ -48,7 +49,8 @@ struct Pass {
     open: Vec<Dir>,
     linked: HashSet<(u64, u64)>,
     bytes: u64,
-    spent: Duration,
+    /// Of a processor.
+    cost: Duration,
 }
 
 impl Disk {
@@ -82,11 +84,11 @@ impl Disk {
         let done = self.pass.step(&self.folders, TURN);
         let mut bytes = self.pass.bytes.saturating_sub(self.before);
         if done {
-            let begun = Instant::now();
+            let before = own_cpu();
             bytes = bytes.saturating_add(nameless(&self.whose.pids()));
-            let spent = self.pass.spent + begun.elapsed();
+            let cost = self.pass.cost + own_cpu().saturating_sub(before);
             self.pass = Pass::default();
-            self.next = Instant::now() + spent * SHARE;
+            self.next = Instant::now() + rest(cost);
         }
         bytes > self.limit
     }
@@ -97,7 +99,7 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOF
 impl Pass {
     /// Goes on for a while; whether it has seen everything.
     fn step(&mut self, folders: &[Folder], turn: Duration) -> bool {
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), own_cpu());
         let mut count = 0u32;
         let done = loop {
             count += 1;
@@ -129,7 +131,7 @@ impl Pass {
             }
             self.open.extend(inner.and_then(Result::ok));
         };
-        self.spent += begun.elapsed();
+        self.cost += own_cpu().saturating_sub(before);
         done
     }
 }
