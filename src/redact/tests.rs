@@ -490,10 +490,10 @@ fn what_lies_beside_the_sources_is_known() {
     }
 }
 
-/// Ways to encode anything, also what another one made.
 /// A way to write bytes, by its name.
 type Encoder = (&'static str, fn(&[u8]) -> Vec<u8>);
 
+/// Ways to encode anything, also what another one made.
 fn encoders() -> Vec<Encoder> {
     fn each(bytes: &[u8], between: &str, one: fn(u8) -> String) -> Vec<u8> {
         bytes.iter().map(|b| one(*b)).collect::<Vec<_>>().join(between).into_bytes()
