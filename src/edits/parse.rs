@@ -188,9 +188,10 @@ impl<'a> Reader<'a> {
 /// The two names of a renaming. Between back quotes an arrow is part of a name.
 fn renaming(rest: &str) -> Option<(&str, &str)> {
     const ARROWS: [&str; 3] = ["->", "→", "=>"];
-    let quoted = rest.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
-    let quoted =
-        quoted.and_then(|names| ARROWS.iter().find_map(|arrow| names.split_once(&format!("` {arrow} `"))));
+    let quoted = ARROWS.iter().filter(|_| rest.starts_with('`')).find_map(|arrow| {
+        let closing = rest.find(&format!("` {arrow} `"))?;
+        Some((&rest[..=closing], &rest[closing + arrow.len() + 3..]))
+    });
     quoted.or_else(|| ARROWS.iter().find_map(|arrow| rest.split_once(arrow)))
 }
 
