@@ -1,31 +1,8 @@
 //! What checks printed, and events, without secrets.
 
-use serde_json::Value;
-
 use super::Shared;
 use super::problem::Problem;
-use crate::redact::Redactor;
 use crate::run::events::Event;
-
-/// Keys of events under which whole files lie: taking something out of them would make them other files.
-const FILES: &[&str] = &["patch", "alternatives", "base", "record"];
-
-/// Takes secrets out of the texts of an event, but for those of files.
-pub(crate) fn redact(redactor: &Redactor, value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if let std::borrow::Cow::Owned(clean) = redactor.redact(text) {
-                *text = clean;
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| redact(redactor, item)),
-        Value::Object(fields) => {
-            let texts = fields.iter_mut().filter(|(key, _)| !FILES.contains(&key.as_str()));
-            texts.for_each(|(_, value)| redact(redactor, value));
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
 
 /// What a check printed.
 pub(crate) struct Log {

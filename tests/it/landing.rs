@@ -118,6 +118,8 @@ fn a_clone_without_its_packages_replays_a_proof() {
 #[test]
 fn verify_names_the_commands_the_tree_and_what_was_not_proven() {
     let project = Project::rust(MISSPELT);
+    project.write(&[("regreen.toml", "[checks.build]\nrun = \"cargo build --offline\"\n")]);
+    project.commit("Name a check");
     project
         .regreen(&["heal", "--no-model", "--land", "commit", "--", "cargo", "test", "--offline"])
         .expect(0);
@@ -130,7 +132,7 @@ fn verify_names_the_commands_the_tree_and_what_was_not_proven() {
     // The same proof on a commit whose project asks for more, and for something else under a name of the proof.
     let note = project.git(&["notes", "--ref=regreen", "show", "HEAD"]);
     project.git(&["reset", "-q", "--soft", "HEAD^"]);
-    let asks = "[checks.goal]\nrun = \"cargo test --offline --all-features\"\n[checks.lint]\nrun = \"cargo clippy\"\n";
+    let asks = "[checks.build]\nrun = \"cargo build --offline --all-features\"\n[checks.lint]\nrun = \"cargo clippy\"\n";
     project.write(&[("regreen.toml", asks)]);
     project.commit("Ask for more");
     project.git(&["notes", "--ref=regreen", "add", "-m", &note, "HEAD"]);
@@ -138,7 +140,7 @@ fn verify_names_the_commands_the_tree_and_what_was_not_proven() {
     let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("an object");
     let missing = told["not_proven"].to_string();
     assert!(
-        missing.contains("goal: the project says `cargo test --offline --all-features`, proven is"),
+        missing.contains("build: the project says `cargo build --offline --all-features`, proven is"),
         "{told}"
     );
     assert!(missing.contains("lint: `cargo clippy` is a check of the project"), "{told}");

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::access::Caller;
 use super::super::live::{self, Source};
 use super::super::problem::Problem;
-use super::super::{App, Shared, log};
+use super::super::{App, Shared};
 use super::{Path, Query};
 use crate::redact::Redactor;
 use crate::store::{Fed, Store};
@@ -180,7 +180,7 @@ impl Source for One {
     async fn after(&self, after: u64, limit: u32) -> anyhow::Result<Vec<Record>> {
         let events = self.store.events_page(&self.run, after, limit).await?;
         let record = |mut event: crate::store::Event| {
-            log::redact(&self.redactor, &mut event.payload);
+            self.redactor.redact_json(&mut event.payload, &|_| false);
             Record { run: self.run.clone(), seq: event.seq, at: event.at, payload: event.payload }
         };
         Ok(events.into_iter().map(record).collect())

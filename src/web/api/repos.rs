@@ -414,7 +414,7 @@ pub(super) async fn show(
         setup: look.setup.map(|setup| setup.run.display()),
         notes: look.notes,
         cost_micro_usd_30_days: cost.0,
-        recent: recent.into_iter().map(RunItem::from).collect(),
+        recent: recent.into_iter().map(|row| RunItem::of(row, &shared.redactor)).collect(),
     };
     Ok((version, Json(detail)))
 }

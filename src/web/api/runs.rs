@@ -17,6 +17,7 @@ use super::approvals::Question;
 use super::queue::Priority as Urgency;
 use super::{Path, Query};
 use crate::policy::{self, Assessment, Terms};
+use crate::redact::Redactor;
 use crate::run::AttemptState;
 use crate::run::journal::records;
 use crate::store::{self, Listing, Mark, RunRow};
@@ -115,14 +116,15 @@ pub(crate) struct RunItem {
     updated_at: Timestamp,
 }
 
-impl From<RunRow> for RunItem {
-    fn from(row: RunRow) -> Self {
+impl RunItem {
+    /// As callers get it: a command is kept as it was given, and told without what `redactor` knows.
+    pub(crate) fn of(row: RunRow, redactor: &Redactor) -> Self {
         Self {
             id: row.id,
             repo: row.repo,
             trigger: row.trigger,
             priority: row.priority.map(|priority| priority.as_str().to_owned()),
-            goal: row.goal,
+            goal: redactor.redact(&row.goal).into_owned(),
             status: row.status.as_str().to_owned(),
             outcome: row.outcome,
             exit: row.exit,
@@ -402,7 +404,10 @@ pub(super) async fn list(State(shared): App, Query(which): Query<Which>) -> Resu
         wanting: false,
     };
     let (rows, next) = page(&shared, &listing, which.cursor.as_deref(), limit).await?;
-    Ok(Json(RunPage { items: rows.into_iter().map(RunItem::from).collect(), next }))
+    Ok(Json(RunPage {
+        items: rows.into_iter().map(|row| RunItem::of(row, &shared.redactor)).collect(),
+        next,
+    }))
 }
 
 /// All that is known of a run, but for its events.
@@ -422,7 +427,7 @@ pub(super) async fn show(State(shared): App, Path(run): Path<String>) -> Result<
         actions: standing::actions(None, &row, queued.as_ref()).into_iter().map(str::to_owned).collect(),
         queue: queued.as_ref().map(|queued| queued.standing.as_str().to_owned()),
         queue_reason: queued.as_ref().and_then(|queued| queued.reason.clone()),
-        run: row.clone().into(),
+        run: RunItem::of(row.clone(), &shared.redactor),
         ladder: Vec::new(),
         budget_micro_usd: None,
         baseline: None,

@@ -17,7 +17,7 @@ pub(super) async fn page(State(shared): App, caller: Caller) -> Result<Response,
         let Ok(run) = load(&shared.store, &asked.run).await else { continue };
         let stat = run.result().stat();
         items.push(context! {
-            proposal => run.proposed().and(shared.store.proposal_of(&row.id).await?), id => row.id, goal => row.goal, repo => row.repo, action => asked.action, reason => asked.reason,
+            proposal => run.proposed().and(shared.store.proposal_of(&row.id).await?), id => row.id, goal => shared.redactor.redact(&row.goal), repo => row.repo, action => asked.action, reason => asked.reason,
             at => asked.requested_at.to_string(), reasons => run.approval, files => stat.files,
             people => asked.people, agreed => asked.agreed.len(),
             risk => run.assessed.as_ref().map(|(found, _)| found.risk.as_str()),

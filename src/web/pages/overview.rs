@@ -41,7 +41,7 @@ pub(super) async fn page(
     let mut needs = Vec::new();
     for row in shared.store.list(&listing, None, NEEDS).await? {
         let cut_off = standing::cut_off(&shared.store, &row).await?;
-        needs.push(shown::row(&row, cut_off));
+        needs.push(shown::row(&row, cut_off, &shared.redactor));
     }
     let alerts = shared.store.alerts(true, ALERTS).await?;
     let may = caller.may(Scope::Approve);

@@ -88,7 +88,7 @@ pub(super) async fn one(
     let Known { look, health, recent, cost } = known(&shared, &row.repo).await?;
     let mut runs = Vec::with_capacity(recent.len());
     for run in &recent {
-        runs.push(shown::row(run, standing::cut_off(&shared.store, run).await?));
+        runs.push(shown::row(run, standing::cut_off(&shared.store, run).await?, &shared.redactor));
     }
     let needs = look.needs.into_iter().map(|need| {
         context! { name => need.name, works => need.works, detail => need.detail, advice => need.advice }

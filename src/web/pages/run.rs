@@ -59,7 +59,7 @@ pub(super) async fn page(
     let common = context! {
         proposal => shared.store.proposal_of(&row.id).await?,
         paused => paused.map(|pause| context! { reason => pause.reason, by => pause.by }),
-        run => shown::row(&row, cut_off), word, tone, done, actions, cut_off,
+        run => shown::row(&row, cut_off, &shared.redactor), word, tone, done, actions, cut_off,
         finished => row.status == Status::Finished,
         queued => queued.map(|queued| context! {
             state => queued.standing.as_str(), priority => queued.priority.as_str(), reason => queued.reason,
@@ -163,7 +163,7 @@ pub(super) async fn log(
     let left_out = found.saturating_sub(LINES);
     lines.drain(..left_out);
     let values = context! {
-        id => row.id, goal => row.goal, seq, check => log.check, only_end => log.only_end, lines, q => search.q,
+        id => row.id, goal => shared.redactor.redact(&row.goal), seq, check => log.check, only_end => log.only_end, lines, q => search.q,
         found, left_out,
     };
     respond(&shared, &caller, "log.html", values).await

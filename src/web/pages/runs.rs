@@ -70,7 +70,7 @@ pub(super) async fn page(
     let mut shown_rows: Vec<Value> = Vec::new();
     for row in &rows {
         let cut_off = standing::cut_off(&shared.store, row).await?;
-        shown_rows.push(shown::row(row, cut_off));
+        shown_rows.push(shown::row(row, cut_off, &shared.redactor));
     }
     let standings = shared.store.standings().await?;
     let depth = shared.store.depth().await?;

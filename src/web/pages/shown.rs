@@ -7,6 +7,7 @@ use minijinja::{Environment, Value};
 
 use crate::clock::human;
 use crate::proposal::State;
+use crate::redact::Redactor;
 use crate::store::{RunRow, short};
 use crate::usage::Money;
 use crate::web::api::repos::id_of;
@@ -71,12 +72,12 @@ pub(super) fn proposal(state: State) -> (String, &'static str) {
     (state.words(), tone)
 }
 
-/// A run in a list, as templates read it.
-pub(super) fn row(row: &RunRow, cut_off: bool) -> Value {
+/// A run in a list, as templates read it: its command without what `redactor` knows.
+pub(super) fn row(row: &RunRow, cut_off: bool, redactor: &Redactor) -> Value {
     let (word, tone) = standing(row, cut_off);
     let took = row.updated_at.duration_since(row.created_at).unsigned_abs();
     minijinja::context! {
-        id => row.id, repo => row.repo, repo_id => id_of(&row.repo), trigger => row.trigger, goal => row.goal, word, tone,
+        id => row.id, repo => row.repo, repo_id => id_of(&row.repo), trigger => row.trigger, goal => redactor.redact(&row.goal), word, tone,
         summary => row.summary, landed => row.landed, priority => row.priority.map(|priority| priority.as_str()), cost => row.cost.0,
         created_at => row.created_at.to_string(), took => human(took),
     }

@@ -105,7 +105,9 @@ impl CheckLine {
                 _ => "",
             },
             name: outcome.check.clone(),
-            command: known.map(|check| check.run.display()).unwrap_or_default(),
+            command: known
+                .map(|check| redactor.redact(&check.run.display()).into_owned())
+                .unwrap_or_default(),
             word,
             tone,
             took: human(outcome.duration),

@@ -165,7 +165,13 @@ fn proven(run: &Run, proof: &crate::run::events::Proof) -> ProofStory {
     let check = |one: &crate::run::events::Proven| {
         let name =
             if one.check.name == run.spec.goal.name { "goal".to_owned() } else { one.check.name.clone() };
-        (name, one.check.run.display(), one.green, human(one.duration), one.tests)
+        (
+            name,
+            redactor.redact(&one.check.run.display()).into_owned(),
+            one.green,
+            human(one.duration),
+            one.tests,
+        )
     };
     ProofStory {
         checks: proof.checks.iter().map(check).collect(),
