@@ -156,12 +156,12 @@ pub(crate) fn tell(run: &Run, records: &[Record], redactor: &Redactor) -> Story 
         diff: result,
         candidates,
         stat: (stat.files, stat.added, stat.removed),
-        proof: run.proof.as_ref().map(|proof| proven(run, proof)),
+        proof: run.proof.as_ref().map(|proof| proven(run, proof, redactor)),
         usage,
     }
 }
 
-fn proven(run: &Run, proof: &crate::run::events::Proof) -> ProofStory {
+fn proven(run: &Run, proof: &crate::run::events::Proof, redactor: &Redactor) -> ProofStory {
     let check = |one: &crate::run::events::Proven| {
         let name =
             if one.check.name == run.spec.goal.name { "goal".to_owned() } else { one.check.name.clone() };
