@@ -1,7 +1,7 @@
 //! What an incident is: something that went wrong where a program really runs, and how far it has come.
 //!
 //! Reports of the same failure are one incident, told apart by its [`print()`]. [`blame()`] says whether the fault lies in this codebase,
-//! [`class`] what kind of fault it is, and [`State::after`] which moves there are.
+//! [`class()`] what kind of fault it is, and [`State::after`] which moves there are.
 
 mod blame;
 mod class;
