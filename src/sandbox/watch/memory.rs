@@ -49,8 +49,13 @@ impl Memory {
         self.inside = Some(Inside { filesystems, sockets });
     }
 
-    /// Whether the job has more than it may.
+    /// Whether the job has more than it may. Processes are read one after the other, and one that ends meanwhile leaves its share of what they
+    /// have in common to those that are read later: only what two looks find is so.
     pub(super) fn is_over(&self) -> bool {
+        self.looks_over() && self.looks_over()
+    }
+
+    fn looks_over(&self) -> bool {
         let mut total = self.inside.as_ref().map_or(0, Inside::used);
         let mut processes: Vec<Process> = self.whose.pids().into_iter().filter_map(process).collect();
         total = processes.iter().fold(total, |total, one| total.saturating_add(one.most()));
@@ -60,7 +65,8 @@ impl Memory {
             if total <= self.limit {
                 return false;
             }
-            let exact = self.exact(&one).unwrap_or(one.most());
+            // One that is gone by now has nothing.
+            let exact = self.exact(&one).or_else(|| process(one.pid).map(|now| now.most())).unwrap_or(0);
             total = total.saturating_sub(one.most()).saturating_add(exact);
         }
         total > self.limit
