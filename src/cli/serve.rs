@@ -16,6 +16,7 @@ use super::session::{FLUSH, Session};
 use crate::fault::{Exit, Fault};
 use crate::repos::{self, Look, Need};
 use crate::store::ProposalRow;
+use crate::triggers::{self, Hooks};
 use crate::web::{self, Actions, Answer, Came, Hosts, LOCAL, Scope, Service};
 
 /// Serve the API and the dashboard.
@@ -65,6 +66,13 @@ impl Serve {
             say(&format!("  metrics at {}", paint(NAME, format!("http://{address}/metrics"))));
         }
         observe::keep_tidy(&session);
+        let hooks = Hooks::of(
+            &session.settings.user,
+            &session.environment,
+            session.store.clone(),
+            session.redactor(),
+        )?;
+        let bell = hooks.bell();
         let service = Service {
             store: session.store.clone(),
             objects: session.objects.clone(),
@@ -72,6 +80,7 @@ impl Serve {
             redactor: session.redactor(),
             environment: session.environment.clone(),
             incidents: session.settings.user.incidents,
+            hooks,
             settings: session.settings.effective(),
             actions: Arc::new(Hands { session: session.clone(), machine: OnceLock::new() }),
             hosts,
@@ -79,6 +88,7 @@ impl Serve {
             metrics,
         };
         let mut chores = session.chores();
+        chores.spawn(triggers::work(session.store.clone(), bell, Vec::new()));
         web::serve(listener, service, signals.next()).await?;
         chores.shutdown().await;
         session.objects.flush(FLUSH).await;

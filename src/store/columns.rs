@@ -18,6 +18,10 @@ const COLUMNS: &[(&str, &str)] = &[
     ),
     ("audit", "id at actor token action target remote status detail"),
     (
+        "deliveries",
+        "source id label event payload state detail tries not_before received_at settled_at",
+    ),
+    (
         "fix_attempts",
         "run attempt fixer model_used category fingerprint succeeded result input_tokens cache_read_tokens \
          cache_write_tokens output_tokens cost_micro_usd duration_ms at",

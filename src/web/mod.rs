@@ -11,6 +11,7 @@ mod colour;
 mod diff;
 mod door;
 mod figures;
+mod hooks;
 mod live;
 mod log;
 mod operators;
@@ -45,6 +46,7 @@ use crate::redact::Redactor;
 use crate::repos::Look;
 use crate::store::{ProposalRow, Store};
 use crate::telemetry::Metrics;
+use crate::triggers::Hooks;
 
 /// What the names of tokens begin with that `regreen serve` makes and prints by itself, for this machine only.
 pub const LOCAL: &str = "printed at ";
@@ -165,6 +167,8 @@ pub struct Service {
     pub environment: Environment,
     /// What is done about incidents by itself.
     pub incidents: IncidentRules,
+    /// What forges and trackers may deliver.
+    pub hooks: Hooks,
     /// What is in force, for people.
     pub settings: Vec<Effective>,
     /// What can be done to runs.
@@ -236,7 +240,8 @@ fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
     let open = api::open_routes()
         .merge(pages::open_routes())
         .merge(operators::routes(&shared))
-        .merge(sentry::routes());
+        .merge(sentry::routes())
+        .merge(hooks::routes());
     let mut csrf = CsrfLayer::new().with_rejection_response(problem::cross_site);
     if let Some(origin) = shared.hosts.origin() {
         csrf = csrf.add_trusted_origin(origin)?;
