@@ -59,9 +59,23 @@ pub struct Publication {
     /// Whether it is a draft.
     #[serde(default)]
     pub draft: bool,
+    /// Whether nothing more is to come.
+    #[serde(default)]
+    pub complete: bool,
     /// What did not work and is no reason to stop.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+impl Publication {
+    /// The same for people: `pull request https://…/7, a draft`, `regreen/x at https://…`.
+    pub fn told(&self) -> String {
+        match &self.url {
+            Some(url) if self.draft => format!("{url}, a draft"),
+            Some(url) => url.clone(),
+            None => format!("{} at {}", self.branch, self.remote),
+        }
+    }
 }
 
 impl Outlet {
@@ -170,6 +184,7 @@ impl Outlet {
             request: None,
             url: None,
             draft: false,
+            complete: wanted.complete,
             warnings: Vec::new(),
         };
         let Some((forge, full)) = self.forge() else { return Ok(done) };

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::rows::{maybe, time};
 use super::queue::millis;
-use super::sql::{Row, query};
+use super::sql::{Row, query, signed};
 use super::{Store, moment};
 
 /// A delivery as it comes in.
@@ -176,18 +176,26 @@ impl Store {
         .map(drop)
     }
 
-    /// Has a delivery wait, because of `why`.
+    /// Has a delivery wait, because of `why`; it counts as tried so often.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn put_off_delivery(&self, delivery: &Delivery, wait: Duration, why: &str) -> Result<()> {
+    pub async fn put_off_delivery(
+        &self,
+        delivery: &Delivery,
+        wait: Duration,
+        why: &str,
+        tries: u64,
+    ) -> Result<()> {
         query(
-            "UPDATE deliveries SET not_before = @now + $3, detail = $4 WHERE source = $1 AND id = $2 AND state = 'waiting'",
+            "UPDATE deliveries SET not_before = @now + $3, detail = $4, tries = $5 \
+             WHERE source = $1 AND id = $2 AND state = 'waiting'",
         )
         .bind(&delivery.source)
         .bind(&delivery.id)
         .bind(millis(wait))
         .bind(why)
+        .bind(signed(tries))
         .execute(self)
         .await
         .map(drop)

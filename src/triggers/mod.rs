@@ -6,6 +6,7 @@
 //! it.
 
 mod command;
+pub mod forges;
 pub mod github;
 pub mod gitlab;
 mod seal;
@@ -25,6 +26,7 @@ pub use command::{Command, Happening};
 pub use seal::{same, signed};
 
 use crate::config::{Environment, ForgeKind, UserConfig};
+use crate::forge::Limited;
 use crate::redact::Redactor;
 use crate::store::{Delivery, NewDelivery, Settled, Store, Turn};
 
@@ -100,7 +102,35 @@ pub trait Reaction: Send + Sync {
     ///
     /// # Errors
     /// Where that is not known: it is tried again later.
-    async fn react(&self, delivery: &Delivery) -> Result<Settled>;
+    async fn react(&self, delivery: &Delivery) -> Result<Reacted>;
+}
+
+/// What came of a delivery when it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reacted {
+    /// That is all.
+    Settled(Settled),
+    /// What it began is under way: it is looked at again after this time. What is said of it comes back as its detail.
+    Later(Duration, String),
+}
+
+impl Reacted {
+    /// Something was done: what.
+    pub fn done(what: impl Into<String>) -> Self {
+        Self::Settled(Settled::Done(what.into()))
+    }
+
+    /// Nothing had to be done: why.
+    pub fn ignored(why: impl Into<String>) -> Self {
+        Self::Settled(Settled::Ignored(why.into()))
+    }
+}
+
+/// What is done to runs by who commands. The command line has the tools for it.
+#[async_trait]
+pub trait Orders: Send + Sync {
+    /// Calls a run of the queue off, and says what was done.
+    async fn cancel(&self, run: &str) -> Result<String>;
 }
 
 /// The hooks that are configured, and the inbox behind them.
@@ -223,7 +253,8 @@ async fn work_off(store: Store, bell: Arc<Notify>, reaction: Arc<dyn Reaction>) 
 async fn next(store: &Store, reaction: &dyn Reaction) -> Result<bool> {
     let Some(delivery) = store.next_delivery(reaction.source(), HOLD).await? else { return Ok(false) };
     match reaction.react(&delivery).await {
-        Ok(settled) => {
+        Ok(Reacted::Later(wait, why)) => store.put_off_delivery(&delivery, wait, &why, 0).await?,
+        Ok(Reacted::Settled(settled)) => {
             tracing::info!(source = delivery.source, label = delivery.label, ?settled, "a delivery is settled");
             store.settle_delivery(&delivery, &settled).await?;
         }
@@ -232,8 +263,10 @@ async fn next(store: &Store, reaction: &dyn Reaction) -> Result<bool> {
             store.settle_delivery(&delivery, &Settled::Failed(format!("{error:#}"))).await?;
         }
         Err(error) => {
-            let doubled = WAITS.0.saturating_mul(1 << delivery.tries.min(16));
-            store.put_off_delivery(&delivery, doubled.min(WAITS.1), &format!("{error:#}")).await?;
+            let doubled = WAITS.0.saturating_mul(1 << delivery.tries.min(16)).min(WAITS.1);
+            let asked = error.downcast_ref::<Limited>().map(|limited| limited.after);
+            let wait = asked.map_or(doubled, |asked| asked.max(doubled));
+            store.put_off_delivery(&delivery, wait, &format!("{error:#}"), delivery.tries).await?;
         }
     }
     Ok(true)
