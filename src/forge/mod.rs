@@ -28,10 +28,13 @@ pub const MARK: &str = "<!-- regreen:";
 
 /// The line by which a text of ours is found again: about `what`, such as `run=0198…`.
 pub fn mark(what: &str) -> String {
-    let plain: String =
+    let mut plain: String =
         what.chars().filter(|c| c.is_ascii_alphanumeric() || "=/_.#:-".contains(*c)).collect();
     // Two hyphens would end the comment.
-    format!("{MARK}{} -->", plain.replace("--", "-"))
+    while plain.contains("--") {
+        plain = plain.replace("--", "-");
+    }
+    format!("{MARK}{plain} -->")
 }
 
 /// A repo at a forge.
@@ -228,4 +231,13 @@ pub fn connect(
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_ends_where_we_end_it() {
+        assert_eq!(mark("thread=github:o/r#12"), "<!-- regreen:thread=github:o/r#12 -->");
+        assert_eq!(mark("x --> <script>--y\n"), "<!-- regreen:x-script-y -->");
+        assert!(!mark("a------b").contains("--b"));
+    }
+}

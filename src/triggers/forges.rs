@@ -282,8 +282,8 @@ impl Forges {
         if branch.starts_with("regreen/") {
             return Ok(Reacted::ignored("it is a branch of ours: people look at it"));
         }
-        let prefix = format!("{}:{full}/ci/{commit}", self.config.kind.as_str());
-        let run = match self.store.runs_of_key(&prefix, 1).await?.into_iter().next() {
+        let key = format!("{}:{full}/ci/{commit}", self.config.kind.as_str());
+        let run = match self.store.run_of_key(&key).await? {
             Some(row) => row.id,
             None => {
                 let now = self.forge.build(full, build).await?;
@@ -296,7 +296,7 @@ impl Forges {
                 }
                 let log = self.forge.failed_log(full, build).await?;
                 let job = Job {
-                    key: prefix,
+                    key,
                     work: Work::Command(self.goal(repo, &log)?),
                     land: "pr",
                     origin: Origin {
@@ -366,10 +366,8 @@ impl Forges {
 
     /// Puts a job into the queue, once for its key, and gives its run.
     async fn put(&self, full: &str, job: &Job, by: &str, delivery: &Delivery) -> Result<String> {
-        if let Some(known) = self.store.runs_of_key(&job.key, 20).await?.into_iter().next_back()
-            && !job.key.ends_with('/')
-            && self.store.has_key(&known.id, &job.key).await?
-        {
+        // Its issue may have been given another title since, and it is the same run.
+        if let Some(known) = self.store.run_of_key(&job.key).await? {
             return Ok(known.id);
         }
         let action = format!("POST /hooks/{}", self.config.kind.as_str());

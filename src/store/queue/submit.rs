@@ -57,6 +57,15 @@ impl Store {
         rows.iter().map(RunRow::from_row).collect()
     }
 
+    /// The run that was submitted with exactly this key, if there is one.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn run_of_key(&self, key: &str) -> Result<Option<RunRow>> {
+        let row = query("SELECT @columns(runs) FROM runs WHERE key = $1").bind(key).first(self).await?;
+        row.as_ref().map(RunRow::from_row).transpose()
+    }
+
     /// The run that was submitted with this key before.
     async fn known(&self, submission: &Submission) -> Result<Submitted> {
         let (run, key) = (&submission.run, submission.key.as_deref().unwrap_or_default());
