@@ -50,8 +50,14 @@ impl RunTicket {
         }
         let (ticket, origin) = read(&self.ticket).await?;
         let json = self.shared.json;
-        let options =
-            Options { shared: self.shared, tries: self.tries, no_model: false, dry_run: false, by: None, origin };
+        let options = Options {
+            shared: self.shared,
+            tries: self.tries,
+            no_model: false,
+            dry_run: false,
+            by: None,
+            origin,
+        };
         let ground = Ground::find(&options, Want::Repository).await?;
         let ticket =
             ticket.without_secrets(&ground.session.redactor_of(&ground.root, ground.repo.as_ref()).await);
@@ -278,7 +284,12 @@ async fn publish(ground: &Ground, journal: &Journal, complete: bool) -> Result<(
     let wanted = Wanted {
         commit: &commit,
         branch,
-        onto: run.spec.origin.as_ref().and_then(|origin| origin.branch.as_deref()).or(here.filter(|_| !fetched)),
+        onto: run
+            .spec
+            .origin
+            .as_ref()
+            .and_then(|origin| origin.branch.as_deref())
+            .or(here.filter(|_| !fetched)),
         what: &format!("run={}", run.id),
         title: &title,
         body: &account::of_request(&run, &parts, complete),
@@ -315,7 +326,11 @@ async fn tell_issue(ground: &Ground, run: &Run) {
         crate::triggers::forges::tell(forge.as_ref(), &place, false, run, &parts).await
     };
     if let Err(error) = said.await {
-        say(&format!("{} the issue was told nothing: {}", paint(CARE, "●"), line(&format!("{error:#}"), 300)));
+        say(&format!(
+            "{} the issue was told nothing: {}",
+            paint(CARE, "●"),
+            line(&format!("{error:#}"), 300)
+        ));
     }
 }
 

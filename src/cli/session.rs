@@ -469,9 +469,8 @@ fn redactor_of(environment: &Environment, settings: &Settings) -> Redactor {
     let keys: Vec<String> = keys.chain(passed).map(|key| key.expose_secret().to_owned()).collect();
     let forges = settings.user.forges.iter();
     let forges = forges.flat_map(|forge| [&forge.token, &forge.secret].map(|key| key.read(environment)));
-    let keys = keys.into_iter().chain(
-        forges.filter_map(|key| Some(key.ok().flatten()?.expose_secret().to_owned())),
-    );
+    let keys =
+        keys.into_iter().chain(forges.filter_map(|key| Some(key.ok().flatten()?.expose_secret().to_owned())));
     let addresses: Vec<&str> = providers.filter_map(|provider| provider.base_url.as_deref()).collect();
     redactor.with_secrets(keys).with_urls(&addresses.join("\n"))
 }

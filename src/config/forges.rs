@@ -10,9 +10,7 @@ use super::user::encrypted;
 use crate::fault::Fault;
 
 /// Which kind of forge.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ForgeKind {
     /// GitHub, or GitHub Enterprise.

@@ -33,11 +33,7 @@ pub(super) struct Github {
 }
 
 impl Github {
-    pub(super) fn new(
-        config: &ForgeConfig,
-        environment: &Environment,
-        redactor: &Redactor,
-    ) -> Result<Self> {
+    pub(super) fn new(config: &ForgeConfig, environment: &Environment, redactor: &Redactor) -> Result<Self> {
         let identity = match &config.app {
             Some((id, key)) => {
                 let pem = key.read(environment)?.ok_or_else(|| no_token(config))?;
@@ -169,9 +165,8 @@ impl Forge for Github {
 
     async fn request_of(&self, repo: &str, head: &str) -> Result<Option<PullRequest>> {
         let owner = repo.split('/').next().unwrap_or_default();
-        let found = self
-            .list(repo, &format!("/pulls?state=open&head={}", part(&format!("{owner}:{head}"))))
-            .await?;
+        let found =
+            self.list(repo, &format!("/pulls?state=open&head={}", part(&format!("{owner}:{head}")))).await?;
         let mut found = found.iter().map(request).collect::<Result<Vec<_>>>()?.into_iter();
         Ok(found.find(|one| one.head == head && !one.from_fork))
     }
@@ -276,9 +271,8 @@ impl Forge for Github {
 
     async fn failed_log(&self, repo: &str, build: u64) -> Result<String> {
         let jobs = self.list(repo, &format!("/actions/runs/{build}/jobs?filter=latest")).await?;
-        let failed = jobs.iter().filter(|job| {
-            matches!(job["conclusion"].as_str(), Some("failure" | "timed_out"))
-        });
+        let failed =
+            jobs.iter().filter(|job| matches!(job["conclusion"].as_str(), Some("failure" | "timed_out")));
         let mut log = String::new();
         for id in failed.filter_map(|job| job["id"].as_u64()) {
             let path = format!("/repos/{}/actions/jobs/{id}/logs", parts(repo));

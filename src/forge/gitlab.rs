@@ -24,11 +24,7 @@ pub(super) struct Gitlab {
 }
 
 impl Gitlab {
-    pub(super) fn new(
-        config: &ForgeConfig,
-        environment: &Environment,
-        redactor: &Redactor,
-    ) -> Result<Self> {
+    pub(super) fn new(config: &ForgeConfig, environment: &Environment, redactor: &Redactor) -> Result<Self> {
         let token = config.token.read(environment)?.ok_or_else(|| no_token(config))?;
         Ok(Self { http: Http::new(ForgeKind::Gitlab, &config.base_url, redactor)?, token })
     }
@@ -179,7 +175,8 @@ impl Forge for Gitlab {
 
     async fn level(&self, repo: &str, person: &str) -> Result<Level> {
         let users = self.http.list(&self.proof(), &format!("/users?username={}", part(person))).await?;
-        let Some(id) = users.iter().find(|user| user["username"] == person).and_then(|user| user["id"].as_u64())
+        let Some(id) =
+            users.iter().find(|user| user["username"] == person).and_then(|user| user["id"].as_u64())
         else {
             return Ok(Level::None);
         };
@@ -211,13 +208,18 @@ impl Forge for Gitlab {
 
     async fn build(&self, repo: &str, build: u64) -> Result<Build> {
         let json = self.get(repo, &format!("/pipelines/{build}")).await?;
-        Ok(Build { failed: json["status"] == "failed", commit: text(&json["sha"]), branch: text(&json["ref"]) })
+        Ok(Build {
+            failed: json["status"] == "failed",
+            commit: text(&json["sha"]),
+            branch: text(&json["ref"]),
+        })
     }
 
     async fn failed_log(&self, repo: &str, build: u64) -> Result<String> {
         let jobs = self.list(repo, &format!("/pipelines/{build}/jobs?scope%5B%5D=failed")).await?;
         let mut log = String::new();
-        for id in jobs.iter().filter(|job| job["allow_failure"] != true).filter_map(|job| job["id"].as_u64()) {
+        for id in jobs.iter().filter(|job| job["allow_failure"] != true).filter_map(|job| job["id"].as_u64())
+        {
             let path = Self::path(repo, &format!("/jobs/{id}/trace"));
             log.push_str(&self.http.text(&self.proof(), &path).await?);
             log.push('\n');

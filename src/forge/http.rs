@@ -175,10 +175,15 @@ impl Http {
                 Value::Array(page) => all.extend(page),
                 // GitHub wraps some lists.
                 Value::Object(fields) => {
-                    all.extend(fields.into_iter().find_map(|(_, field)| match field {
-                        Value::Array(page) => Some(page),
-                        _ => None,
-                    }).unwrap_or_default());
+                    all.extend(
+                        fields
+                            .into_iter()
+                            .find_map(|(_, field)| match field {
+                                Value::Array(page) => Some(page),
+                                _ => None,
+                            })
+                            .unwrap_or_default(),
+                    );
                 }
                 _ => {}
             }
@@ -230,7 +235,8 @@ impl Http {
         allowed: &[u16],
     ) -> Result<Reply, Failure> {
         let reads = method == Method::GET;
-        let mut request = self.client.request(method, url).headers(self.headers(proof).map_err(Failure::Final)?);
+        let mut request =
+            self.client.request(method, url).headers(self.headers(proof).map_err(Failure::Final)?);
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -294,7 +300,8 @@ impl Http {
         if let Some(seconds) = number("retry-after") {
             return Some(Duration::from_secs(seconds.min(86_400)));
         }
-        let spent = ["x-ratelimit-remaining", "ratelimit-remaining"].iter().any(|name| number(name) == Some(0));
+        let spent =
+            ["x-ratelimit-remaining", "ratelimit-remaining"].iter().any(|name| number(name) == Some(0));
         let reset = number("x-ratelimit-reset").or_else(|| number("ratelimit-reset"));
         if let (true, Some(reset)) = (spent, reset) {
             let now = u64::try_from(self.clock.now().as_second()).unwrap_or(0);

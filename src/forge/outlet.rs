@@ -161,9 +161,12 @@ impl Outlet {
             protected |= forge.branch(full, wanted.branch).await?.is_some_and(|(_, protected)| protected);
         }
         if protected {
-            return Err(Fault::policy(format!("{} is the default branch there, or protected", wanted.branch))
-                .hint("nothing is pushed to such: choose another name with --land pr=NAME")
-                .into());
+            return Err(Fault::policy(format!(
+                "{} is the default branch there, or protected",
+                wanted.branch
+            ))
+            .hint("nothing is pushed to such: choose another name with --land pr=NAME")
+            .into());
         }
         match tips.at.as_deref() {
             Some(at) if at == wanted.commit => {}

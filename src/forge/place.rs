@@ -20,7 +20,9 @@ pub struct Place {
 impl Place {
     /// Whether `text` is meant to be one, right or wrong.
     pub fn is_meant(text: &str) -> bool {
-        ForgeKind::ALL.iter().any(|kind| text.strip_prefix(kind.as_str()).is_some_and(|rest| rest.starts_with(':')))
+        ForgeKind::ALL
+            .iter()
+            .any(|kind| text.strip_prefix(kind.as_str()).is_some_and(|rest| rest.starts_with(':')))
     }
 }
 

@@ -37,7 +37,8 @@ pub struct Remote<'r> {
     repo: &'r Repo,
     url: String,
     git: Git,
-    folder: TempDir,
+    /// Removed with the value.
+    _folder: TempDir,
 }
 
 /// Where an address leads.
@@ -72,7 +73,11 @@ impl Address {
         let path = path.strip_suffix(".git").unwrap_or(path).to_owned();
         let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
         let known = matches!(scheme, "https" | "http" | "ssh");
-        let good = known && !host.is_empty() && !host.starts_with('-') && host.chars().all(plain) && !path.is_empty();
+        let good = known
+            && !host.is_empty()
+            && !host.starts_with('-')
+            && host.chars().all(plain)
+            && !path.is_empty();
         good.then(|| Self { scheme: scheme.to_owned(), host: host.to_ascii_lowercase(), path })
     }
 
@@ -107,10 +112,18 @@ impl<'r> Remote<'r> {
                 .hint("set it to an address that begins with https:// or ssh://, or git@host:path: git remote set-url origin …")
                 .into());
         };
-        let folder = tempfile::Builder::new().prefix("remote-").tempdir().context("no private folder for git")?;
+        let folder =
+            tempfile::Builder::new().prefix("remote-").tempdir().context("no private folder for git")?;
         let mut git = Git::talking(environment, &address.scheme).at(folder.path())?;
-        git.text(&["init", "--quiet", "--bare", "--template=", &format!("--object-format={}", repo.format), "."])
-            .await?;
+        git.text(&[
+            "init",
+            "--quiet",
+            "--bare",
+            "--template=",
+            &format!("--object-format={}", repo.format),
+            ".",
+        ])
+        .await?;
         let own = |path: &Path| {
             path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
         };
@@ -132,7 +145,7 @@ impl<'r> Remote<'r> {
         if git.config("core.sshCommand").await?.is_none() && environment.get("GIT_SSH_COMMAND").is_none() {
             git = git.env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes");
         }
-        Ok(Self { repo, url: url.to_owned(), git, folder })
+        Ok(Self { repo, url: url.to_owned(), git, _folder: folder })
     }
 
     /// How `branch` and the default branch stand there.
@@ -163,8 +176,17 @@ impl<'r> Remote<'r> {
     /// A [`Fault`] where the remote refuses, cannot be reached, or lets us not in.
     pub async fn push(&self, commit: &str, branch: &str) -> Result<()> {
         let what = format!("{commit}:refs/heads/{branch}");
-        let words =
-            ["push", "--quiet", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no", "--", &self.url, &what];
+        let words = [
+            "push",
+            "--quiet",
+            "--porcelain",
+            "--no-verify",
+            "--no-signed",
+            "--recurse-submodules=no",
+            "--",
+            &self.url,
+            &what,
+        ];
         self.said(self.git.run(&words).await?).map(drop)
     }
 
@@ -178,19 +200,31 @@ impl<'r> Remote<'r> {
         let known = self
             .repo
             .git
-            .bytes(&["for-each-ref", "--sort=-committerdate", &format!("--count={MOST_TIPS}"), "--format=%(objectname)", "refs/heads", "refs/remotes", "refs/regreen"])
+            .bytes(&[
+                "for-each-ref",
+                "--sort=-committerdate",
+                &format!("--count={MOST_TIPS}"),
+                "--format=%(objectname)",
+                "refs/heads",
+                "refs/remotes",
+                "refs/regreen",
+            ])
             .await?;
         let known = String::from_utf8_lossy(&known).into_owned();
-        let have: String = known
-            .lines()
-            .enumerate()
-            .map(|(at, id)| format!("update refs/have/{at} {id}\n"))
-            .collect();
+        let have: String =
+            known.lines().enumerate().map(|(at, id)| format!("update refs/have/{at} {id}\n")).collect();
         self.git.text_from(&["update-ref", "--stdin"], have.as_bytes()).await?;
         let what = format!("+{reference}:{FETCHED}");
         let words = [
-            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--no-recurse-submodules", "--end-of-options",
-            &self.url, &what,
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-gc",
+            "--no-recurse-submodules",
+            "--end-of-options",
+            &self.url,
+            &what,
         ];
         self.said(self.git.run(&words).await?)?;
         let commit = self.git.text(&["rev-parse", "--verify", &format!("{FETCHED}^{{commit}}")]).await?;
@@ -206,11 +240,16 @@ impl<'r> Remote<'r> {
         if output.status == Some(0) {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let all = format!("{}\n{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        let all = format!(
+            "{}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
+        );
         let has = |words: &[&str]| words.iter().any(|word| all.contains(word));
-        let line = all.lines().map(str::trim).find(|line| {
-            ["fatal:", "error:", "remote:", "!"].iter().any(|start| line.starts_with(start))
-        });
+        let line = all
+            .lines()
+            .map(str::trim)
+            .find(|line| ["fatal:", "error:", "remote:", "!"].iter().any(|start| line.starts_with(start)));
         let line: String = line.unwrap_or("it said nothing").chars().take(300).collect();
         let told = crate::plain::plain(&without_user(&line));
         if has(&["Authentication failed", "could not read Username", "Permission denied", "403", "401"]) {
@@ -223,18 +262,18 @@ impl<'r> Remote<'r> {
                 .hint("nothing is forced: look at the branch there, and choose another name with --land pr=NAME")
                 .into());
         }
-        if has(&["Could not resolve", "unable to access", "Connection", "timed out", "Could not read from remote"]) {
+        if has(&[
+            "Could not resolve",
+            "unable to access",
+            "Connection",
+            "timed out",
+            "Could not read from remote",
+        ]) {
             return Err(Fault::cannot_judge(format!("the remote cannot be reached: {told}"))
                 .hint("`regreen resume` pushes what is here once it can be")
                 .into());
         }
         bail!("git could not talk to the remote: {told}")
-    }
-
-    /// The folder that git stands in, for tests.
-    #[cfg(test)]
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 
@@ -268,8 +307,16 @@ mod tests {
         assert_eq!(read("git@gitlab.com:g/s/r.git").as_deref(), Some("ssh gitlab.com g/s/r"));
         assert_eq!(read("ssh://git@host:2222/o/r").as_deref(), Some("ssh host:2222 o/r"));
         for no in [
-            "", "/srv/repo.git", "../repo", "file:///srv/repo", "ext::sh -c x", "git://host/o/r", "https://host",
-            "ssh://-oProxyCommand=x/o/r", "a/b:c", "-x:o/r",
+            "",
+            "/srv/repo.git",
+            "../repo",
+            "file:///srv/repo",
+            "ext::sh -c x",
+            "git://host/o/r",
+            "https://host",
+            "ssh://-oProxyCommand=x/o/r",
+            "a/b:c",
+            "-x:o/r",
         ] {
             assert_eq!(read(no), None, "{no}");
         }

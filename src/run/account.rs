@@ -55,7 +55,8 @@ pub fn of_request(run: &Run, parts: &[Run], complete: bool) -> String {
     let approved: Vec<&str> = all().flat_map(|run| &run.agreed).map(|(who, _)| who.as_str()).collect();
     let mark = |done: bool| if done { "x" } else { " " };
     text += "### Checklist\n\n";
-    text += &format!("- [{}] proven in a fresh workspace, the checks above run on exactly this\n", mark(proven));
+    text +=
+        &format!("- [{}] proven in a fresh workspace, the checks above run on exactly this\n", mark(proven));
     text += &format!("- [{}] nothing more is to come\n", mark(complete));
     if let Some(risk) = risk {
         let who = match approved.as_slice() {
@@ -99,12 +100,16 @@ pub fn of_comment(run: &Run, parts: &[Run]) -> String {
     let id = short(&run.id);
     let mut text = match run.finished {
         None => format!("**In work**: {goal}.\n\n"),
-        Some(Exit::Green) if run.baseline == Some(Baseline::Green) && run.landed.is_none() && parts.is_empty() => {
+        Some(Exit::Green)
+            if run.baseline == Some(Baseline::Green) && run.landed.is_none() && parts.is_empty() =>
+        {
             format!("**Green already**: {goal} passes here, so nothing was changed.\n\n")
         }
         Some(Exit::Green) => format!("**Done**: {goal} is green, proven in a fresh workspace.\n\n"),
         Some(Exit::Policy) if run.awaits_approval() => {
-            format!("**Waits for a person**: {goal} is proven, and has to be approved: `regreen approve {id}`.\n\n")
+            format!(
+                "**Waits for a person**: {goal} is proven, and has to be approved: `regreen approve {id}`.\n\n"
+            )
         }
         Some(Exit::Policy) => format!("**Not landed**: {goal}.\n\n"),
         Some(Exit::CannotJudge) => format!("**Cannot be judged**: {goal}.\n\n"),
@@ -163,7 +168,9 @@ fn failed(run: &Run, rule: StopRule, why: &str, look_at: &[String]) -> String {
     let mut text = format!("Why: {}\n\n", inline(why));
     if rule == StopRule::Questions {
         text += "Answer these in the issue, then ask again:\n\n";
-        return text + &look_at.iter().take(MOST).map(|what| format!("- {}\n", inline(what))).collect::<String>() + "\n";
+        return text
+            + &look_at.iter().take(MOST).map(|what| format!("- {}\n", inline(what))).collect::<String>()
+            + "\n";
     }
     let red = run.before.iter().filter(|outcome| !outcome.is_green());
     let said: Vec<String> = red
@@ -171,14 +178,21 @@ fn failed(run: &Run, rule: StopRule, why: &str, look_at: &[String]) -> String {
         .take(MOST)
         .map(|one| {
             let line = one.message.lines().next().unwrap_or_default();
-            format!("- {}\n", inline(&one.place().map_or(line.to_owned(), |place| format!("{place}: {line}"))))
+            format!(
+                "- {}\n",
+                inline(&one.place().map_or(line.to_owned(), |place| format!("{place}: {line}")))
+            )
         })
         .collect();
     if !said.is_empty() {
-        text += &format!("What fails:\n\n{}\n", without_places(&said.concat(), &run.spec.root.to_string_lossy()));
+        text +=
+            &format!("What fails:\n\n{}\n", without_places(&said.concat(), &run.spec.root.to_string_lossy()));
     }
-    let tried: Vec<&AttemptState> =
-        run.attempts.iter().filter(|tried| !matches!(tried.decision, Some((Decision::Pass, _)) | None)).collect();
+    let tried: Vec<&AttemptState> = run
+        .attempts
+        .iter()
+        .filter(|tried| !matches!(tried.decision, Some((Decision::Pass, _)) | None))
+        .collect();
     if !tried.is_empty() {
         text += "What was tried:\n\n";
         for tried in tried.iter().rev().take(MOST).rev() {
@@ -204,9 +218,14 @@ fn story(run: &Run) -> String {
         let said = cause.place().map_or(said.to_owned(), |place| format!("{place}: {said}"));
         text += &format!("What was wrong: {}\n\n", inline(&without_places(&said, &root)));
     }
-    let kept = run.attempts.iter().filter(|attempt| attempt.worked() && !attempt.explanation.trim().is_empty());
+    let kept =
+        run.attempts.iter().filter(|attempt| attempt.worked() && !attempt.explanation.trim().is_empty());
     for attempt in kept {
-        text += &format!("{} says:\n\n{}\n", inline(&attempt.fixer), block(&without_places(&attempt.explanation, &root)));
+        text += &format!(
+            "{} says:\n\n{}\n",
+            inline(&attempt.fixer),
+            block(&without_places(&attempt.explanation, &root))
+        );
     }
     text
 }
@@ -281,7 +300,10 @@ mod tests {
 
     #[test]
     fn what_strangers_say_calls_nobody() {
-        assert_eq!(inline("see @anna,\n`x` | <img src=y> closes #1"), "`see @anna, 'x' \\| <img src=y> closes #1`");
+        assert_eq!(
+            inline("see @anna,\n`x` | <img src=y> closes #1"),
+            "`see @anna, 'x' \\| <img src=y> closes #1`"
+        );
         assert_eq!(inline(" \n"), "(nothing)");
         assert_eq!(block("a ```` b\n@anna"), "`````text\na ```` b\n@anna\n`````\n");
         assert_eq!(block("x"), "```text\nx\n```\n");

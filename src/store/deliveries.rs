@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::rows::{maybe, time};
 use super::queue::millis;
+use super::rows::{maybe, time};
 use super::sql::{Row, query, signed};
 use super::{Store, moment};
 
@@ -145,12 +145,14 @@ impl Store {
         let mut transaction = self.begin().await?;
         let Some(row) = query(waiting).bind(source).first(&mut transaction).await? else { return Ok(None) };
         let mut delivery = Delivery::from_row(&row)?;
-        query("UPDATE deliveries SET tries = tries + 1, not_before = @now + $3 WHERE source = $1 AND id = $2")
-            .bind(source)
-            .bind(&delivery.id)
-            .bind(millis(hold))
-            .execute(&mut transaction)
-            .await?;
+        query(
+            "UPDATE deliveries SET tries = tries + 1, not_before = @now + $3 WHERE source = $1 AND id = $2",
+        )
+        .bind(source)
+        .bind(&delivery.id)
+        .bind(millis(hold))
+        .execute(&mut transaction)
+        .await?;
         transaction.commit().await?;
         delivery.tries += 1;
         Ok(Some(delivery))
@@ -206,10 +208,11 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn deliveries(&self, limit: u32) -> Result<Vec<Delivery>> {
-        let rows = query("SELECT @columns(deliveries) FROM deliveries ORDER BY received_at DESC, id LIMIT $1")
-            .bind(i64::from(limit))
-            .all(self)
-            .await?;
+        let rows =
+            query("SELECT @columns(deliveries) FROM deliveries ORDER BY received_at DESC, id LIMIT $1")
+                .bind(i64::from(limit))
+                .all(self)
+                .await?;
         rows.iter().map(Delivery::from_row).collect()
     }
 

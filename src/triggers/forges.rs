@@ -204,7 +204,8 @@ impl Forges {
                 }
                 None => {
                     let name = &self.config.name;
-                    self.say(asked, &format!("No run was begun for this. `@{name} fix` begins one.\n")).await?;
+                    self.say(asked, &format!("No run was begun for this. `@{name} fix` begins one.\n"))
+                        .await?;
                     Ok(Reacted::done("told that there is no run"))
                 }
             },
@@ -352,8 +353,7 @@ impl Forges {
     }
 
     fn checks(&self, root: &Path) -> Result<Vec<Check>> {
-        let settings =
-            crate::config::Settings::load(&self.environment, read_repo_file(root)?.as_deref())?;
+        let settings = crate::config::Settings::load(&self.environment, read_repo_file(root)?.as_deref())?;
         match settings.repo {
             Some(repo) if !repo.checks.is_empty() => Ok(repo.checks),
             _ => {
@@ -425,7 +425,8 @@ impl Forges {
             match self.orders.cancel(&row.id).await {
                 Ok(how) => stopped.push(how),
                 // It ended by itself meanwhile.
-                Err(error) if error.downcast_ref::<Fault>().is_some_and(|fault| fault.exit == Exit::Usage) => {}
+                Err(error)
+                    if error.downcast_ref::<Fault>().is_some_and(|fault| fault.exit == Exit::Usage) => {}
                 Err(error) => return Err(error),
             }
         }

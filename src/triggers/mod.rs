@@ -255,7 +255,12 @@ async fn next(store: &Store, reaction: &dyn Reaction) -> Result<bool> {
     match reaction.react(&delivery).await {
         Ok(Reacted::Later(wait, why)) => store.put_off_delivery(&delivery, wait, &why, 0).await?,
         Ok(Reacted::Settled(settled)) => {
-            tracing::info!(source = delivery.source, label = delivery.label, ?settled, "a delivery is settled");
+            tracing::info!(
+                source = delivery.source,
+                label = delivery.label,
+                ?settled,
+                "a delivery is settled"
+            );
             store.settle_delivery(&delivery, &settled).await?;
         }
         Err(error) if delivery.tries >= TRIES => {

@@ -43,9 +43,7 @@ async fn take(
     Err(match refused {
         Refused::Unknown => Problem::not_found("no webhook with a secret is configured here")
             .hint("docs/forges.md says how one is set up"),
-        Refused::Unreadable(why) => {
-            Problem::bad_request(why).hint("deliveries are sent as application/json")
-        }
+        Refused::Unreadable(why) => Problem::bad_request(why).hint("deliveries are sent as application/json"),
         Refused::Unsigned => shared
             .limits
             .stranger(from.ip(), "the delivery is not signed")

@@ -59,7 +59,9 @@ async fn what_is_settled_is_forgotten_in_time(place: Place) {
 
 async fn runs_are_found_by_the_beginning_of_their_key(place: Place) {
     let store = place.store().await;
-    for (id, key) in [("r1", "github:o/r#1/issue"), ("r2", "github:o/r#1/issue/7"), ("r3", "github:o/r#12/issue")] {
+    for (id, key) in
+        [("r1", "github:o/r#1/issue"), ("r2", "github:o/r#1/issue/7"), ("r3", "github:o/r#12/issue")]
+    {
         let run = NewRun {
             id: id.to_owned(),
             repo: "/r".to_owned(),

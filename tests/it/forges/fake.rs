@@ -97,8 +97,12 @@ impl Fake {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("a listener");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let inner =
-            Arc::new(Inner { kind, url: url.clone(), folder: folder.path().to_owned(), db: Mutex::default() });
+        let inner = Arc::new(Inner {
+            kind,
+            url: url.clone(),
+            folder: folder.path().to_owned(),
+            db: Mutex::default(),
+        });
         let app = Router::new()
             .fallback(answer)
             .layer(axum::extract::DefaultBodyLimit::disable())
@@ -202,7 +206,9 @@ async fn answer(
 ) -> Response {
     let path = uri.path().to_owned();
     let below = match inner.kind {
-        Kind::Github => path.strip_prefix("/api/v3").or(path.strip_prefix("/api").filter(|rest| *rest == "/graphql")),
+        Kind::Github => {
+            path.strip_prefix("/api/v3").or(path.strip_prefix("/api").filter(|rest| *rest == "/graphql"))
+        }
         Kind::Gitlab => path.strip_prefix("/api/v4"),
     };
     match below {
@@ -216,7 +222,14 @@ fn said(status: u16, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-fn api(inner: &Inner, method: &Method, path: &str, query: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+fn api(
+    inner: &Inner,
+    method: &Method,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Response {
     let mut db = inner.db.lock().expect("its books");
     db.calls.push(format!("{method} {path}"));
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -232,7 +245,8 @@ fn api(inner: &Inner, method: &Method, path: &str, query: &str, headers: &Header
         return said(403, &json!({}));
     }
     let query: Vec<(String, String)> = serde_urlencoded::from_str(query).expect("a query");
-    let json: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).unwrap_or_default() };
+    let json: Value =
+        if body.is_empty() { Value::Null } else { serde_json::from_slice(body).unwrap_or_default() };
     let calls = if inner.kind == Kind::Github { GITHUB } else { GITLAB };
     let (call, stars) = match check(calls, method.as_str(), path, &query, &json) {
         Ok(found) => found,
@@ -267,7 +281,11 @@ fn handle(
     json: &Value,
 ) -> Response {
     let github = inner.kind == Kind::Github;
-    let repo = if github { stars.iter().take(2).cloned().collect::<Vec<_>>().join("/") } else { stars.first().cloned().unwrap_or_default() };
+    let repo = if github {
+        stars.iter().take(2).cloned().collect::<Vec<_>>().join("/")
+    } else {
+        stars.first().cloned().unwrap_or_default()
+    };
     let stars = &stars[(if github { 2 } else { 1 }).min(stars.len())..];
     let about_repo = call.starts_with("/repos") || call.starts_with("/projects");
     if about_repo && repo != REPO {
@@ -278,14 +296,20 @@ fn handle(
     let none = || said(404, &json!({ "message": "Not Found" }));
     let asked = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     match (method.as_str(), call) {
-        ("GET", "/repos/*/*" | "/projects/*") => said(200, &json!({
-            "default_branch": "main", "permissions": {"push": true, "project_access": {"access_level": 30}, "group_access": null},
-        })),
+        ("GET", "/repos/*/*" | "/projects/*") => said(
+            200,
+            &json!({
+                "default_branch": "main", "permissions": {"push": true, "project_access": {"access_level": 30}, "group_access": null},
+            }),
+        ),
         ("GET", "/repos/*/*/branches/*" | "/projects/*/repository/branches/*") => {
             match tip(&bare, &format!("refs/heads/{}", stars[0])) {
                 Some(commit) => {
                     let protected = stars[0] == "main" || db.protected.contains(&stars[0]);
-                    said(200, &json!({"name": stars[0], "commit": {"sha": commit, "id": commit}, "protected": protected}))
+                    said(
+                        200,
+                        &json!({"name": stars[0], "commit": {"sha": commit, "id": commit}, "protected": protected}),
+                    )
                 }
                 None => none(),
             }
@@ -303,18 +327,35 @@ fn handle(
         }
         ("POST", "/repos/*/*/pulls" | "/projects/*/merge_requests") => {
             let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
-            let (head, base, body) =
-                if github { (text("head"), text("base"), text("body")) } else { (text("source_branch"), text("target_branch"), text("description")) };
-            if tip(&bare, &format!("refs/heads/{head}")).is_none() || tip(&bare, &format!("refs/heads/{base}")).is_none() {
+            let (head, base, body) = if github {
+                (text("head"), text("base"), text("body"))
+            } else {
+                (text("source_branch"), text("target_branch"), text("description"))
+            };
+            if tip(&bare, &format!("refs/heads/{head}")).is_none()
+                || tip(&bare, &format!("refs/heads/{base}")).is_none()
+            {
                 return said(422, &json!({ "message": "Validation Failed: no such branch" }));
             }
             if db.pulls.iter().any(|pull| pull.open && pull.head == head) {
-                return said(if github { 422 } else { 409 }, &json!({ "message": "A pull request already exists" }));
+                return said(
+                    if github { 422 } else { 409 },
+                    &json!({ "message": "A pull request already exists" }),
+                );
             }
             let title = text("title");
             let draft = if github { json["draft"] == true } else { title.starts_with("Draft: ") };
             let title = title.strip_prefix("Draft: ").unwrap_or(&title).to_owned();
-            let pull = Pull { number: 100 + db.pulls.len() as u64, title, body, head, base, draft, open: true, from_fork: false };
+            let pull = Pull {
+                number: 100 + db.pulls.len() as u64,
+                title,
+                body,
+                head,
+                base,
+                draft,
+                open: true,
+                from_fork: false,
+            };
             db.pulls.push(pull.clone());
             said(201, &pull_json(inner, &pull))
         }
@@ -342,14 +383,20 @@ fn handle(
             let asked = json["query"].as_str().unwrap_or_default();
             let node = json["variables"]["id"].as_str().unwrap_or_default();
             let Some(pull) = db.pulls.iter_mut().find(|pull| format!("PR_{}", pull.number) == node) else {
-                return said(200, &json!({"data": null, "errors": [{"message": "Could not resolve to a node"}]}));
+                return said(
+                    200,
+                    &json!({"data": null, "errors": [{"message": "Could not resolve to a node"}]}),
+                );
             };
             if !asked.contains("markPullRequestReadyForReview(input: {pullRequestId: $id})") {
                 db.wrong.push(format!("unknown GraphQL: {asked}"));
             } else {
                 pull.draft = false;
             }
-            said(200, &json!({"data": {"markPullRequestReadyForReview": {"pullRequest": {"isDraft": false}}}}))
+            said(
+                200,
+                &json!({"data": {"markPullRequestReadyForReview": {"pullRequest": {"isDraft": false}}}}),
+            )
         }
         ("POST", "/repos/*/*/statuses/*" | "/projects/*/statuses/*") => {
             let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
@@ -360,10 +407,16 @@ fn handle(
             Some(issue) => said(200, issue),
             None => none(),
         },
-        ("GET", "/repos/*/*/issues/*/comments" | "/projects/*/issues/*/notes" | "/projects/*/merge_requests/*/notes") => {
+        (
+            "GET",
+            "/repos/*/*/issues/*/comments"
+            | "/projects/*/issues/*/notes"
+            | "/projects/*/merge_requests/*/notes",
+        ) => {
             // Pages of two, so that following them is seen.
             let page: usize = asked("page").and_then(|page| page.parse().ok()).unwrap_or(1);
-            let all: Vec<Value> = db.said.iter().filter(|said| said.below == number()).map(comment_json).collect();
+            let all: Vec<Value> =
+                db.said.iter().filter(|said| said.below == number()).map(comment_json).collect();
             let some: Vec<&Value> = all.iter().skip((page - 1) * 2).take(2).collect();
             let mut response = said(200, &json!(some));
             if page * 2 < all.len() {
@@ -379,13 +432,28 @@ fn handle(
             }
             response
         }
-        ("POST", "/repos/*/*/issues/*/comments" | "/projects/*/issues/*/notes" | "/projects/*/merge_requests/*/notes") => {
+        (
+            "POST",
+            "/repos/*/*/issues/*/comments"
+            | "/projects/*/issues/*/notes"
+            | "/projects/*/merge_requests/*/notes",
+        ) => {
             db.next += 1;
-            let made = Said { below: number(), id: 9000 + db.next, author: "regreen".to_owned(), body: json["body"].as_str().unwrap_or_default().to_owned() };
+            let made = Said {
+                below: number(),
+                id: 9000 + db.next,
+                author: "regreen".to_owned(),
+                body: json["body"].as_str().unwrap_or_default().to_owned(),
+            };
             db.said.push(made.clone());
             said(201, &comment_json(&made))
         }
-        ("PATCH" | "PUT", "/repos/*/*/issues/comments/*" | "/projects/*/issues/*/notes/*" | "/projects/*/merge_requests/*/notes/*") => {
+        (
+            "PATCH" | "PUT",
+            "/repos/*/*/issues/comments/*"
+            | "/projects/*/issues/*/notes/*"
+            | "/projects/*/merge_requests/*/notes/*",
+        ) => {
             let id: u64 = stars.last().and_then(|id| id.parse().ok()).unwrap_or(0);
             let Some(said_before) = db.said.iter_mut().find(|said| said.id == id) else { return none() };
             said_before.body = json["body"].as_str().unwrap_or_default().to_owned();
@@ -399,32 +467,46 @@ fn handle(
         ("GET", "/users") => {
             let name = asked("username").unwrap_or_default();
             let at = db.levels.keys().position(|person| *person == name);
-            said(200, &json!(at.map(|at| json!({"id": at + 1, "username": name})).into_iter().collect::<Vec<_>>()))
+            said(
+                200,
+                &json!(at.map(|at| json!({"id": at + 1, "username": name})).into_iter().collect::<Vec<_>>()),
+            )
         }
         ("GET", "/projects/*/members/all/*") => {
             let level = db.levels.values().nth(number().saturating_sub(1) as usize);
             match level {
-                Some(level) => said(200, &json!({"state": "active", "access_level": if *level == "write" { 30 } else { 10 }})),
+                Some(level) => said(
+                    200,
+                    &json!({"state": "active", "access_level": if *level == "write" { 30 } else { 10 }}),
+                ),
                 None => none(),
             }
         }
         ("GET", "/repos/*/*/actions/runs/*" | "/projects/*/pipelines/*") => match db.builds.get(&number()) {
-            Some((branch, commit, failed, _)) => said(200, &json!({
-                "id": number(), "head_branch": branch, "head_sha": commit, "ref": branch, "sha": commit,
-                "conclusion": if *failed { "failure" } else { "success" }, "status": if *failed { "failed" } else { "success" },
-            })),
+            Some((branch, commit, failed, _)) => said(
+                200,
+                &json!({
+                    "id": number(), "head_branch": branch, "head_sha": commit, "ref": branch, "sha": commit,
+                    "conclusion": if *failed { "failure" } else { "success" }, "status": if *failed { "failed" } else { "success" },
+                }),
+            ),
             None => none(),
         },
-        ("GET", "/repos/*/*/actions/runs/*/jobs") => said(200, &json!({"total_count": 2, "jobs": [
-            {"id": 1, "conclusion": "success"}, {"id": number(), "conclusion": "failure"},
-        ]})),
+        ("GET", "/repos/*/*/actions/runs/*/jobs") => said(
+            200,
+            &json!({"total_count": 2, "jobs": [
+                {"id": 1, "conclusion": "success"}, {"id": number(), "conclusion": "failure"},
+            ]}),
+        ),
         ("GET", "/projects/*/pipelines/*/jobs") => {
             said(200, &json!([{"id": number(), "status": "failed", "allow_failure": false}]))
         }
-        ("GET", "/repos/*/*/actions/jobs/*/logs" | "/projects/*/jobs/*/trace") => match db.builds.get(&number()) {
-            Some((.., log)) => (StatusCode::OK, log.clone()).into_response(),
-            None => none(),
-        },
+        ("GET", "/repos/*/*/actions/jobs/*/logs" | "/projects/*/jobs/*/trace") => {
+            match db.builds.get(&number()) {
+                Some((.., log)) => (StatusCode::OK, log.clone()).into_response(),
+                None => none(),
+            }
+        }
         _ => said(501, &json!({ "message": format!("the fake does not do {method} {call}") })),
     }
 }
@@ -469,12 +551,14 @@ async fn serve_git(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Response {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let text =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let login = text("authorization");
     let shown = login.strip_prefix("Basic ").and_then(|basic| STANDARD.decode(basic).ok());
     let shown = shown.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     if shown.split_once(':').is_none_or(|(_, password)| password != TOKEN) {
-        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic realm=\"forge\"")], "").into_response();
+        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic realm=\"forge\"")], "")
+            .into_response();
     }
     inner.db.lock().expect("its books").logins.push(shown);
     let mut child = tokio::process::Command::new("git")

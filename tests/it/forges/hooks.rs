@@ -20,7 +20,8 @@ fn sealed(secret: &str, body: &[u8]) -> String {
 fn served(fake: &Fake, more: &str) -> (Project, Served) {
     let project = project(fake);
     let path = project.root.display();
-    project.configure(&fake.config(&format!("[{}.repos.\"{REPO}\"]\npath = \"{path}\"\n{more}", fake.name())));
+    project
+        .configure(&fake.config(&format!("[{}.repos.\"{REPO}\"]\npath = \"{path}\"\n{more}", fake.name())));
     let served = Served::start(&project, &[]);
     (project, served)
 }
@@ -44,7 +45,14 @@ async fn deliver(served: &Served, fake: &Fake, event: &str, number: usize, body:
     answer(request.body(text)).await
 }
 
-fn comment(fake: &Fake, number: u64, on_request: bool, id: u64, author: &str, text: &str) -> (&'static str, Value) {
+fn comment(
+    fake: &Fake,
+    number: u64,
+    on_request: bool,
+    id: u64,
+    author: &str,
+    text: &str,
+) -> (&'static str, Value) {
     match fake.name() {
         "github" => (
             "issue_comment",
@@ -98,7 +106,8 @@ fn rows(project: &Project, query: &str) -> Vec<Vec<String>> {
         .args(["-c", script, database.to_str().unwrap(), query])
         .output()
         .expect("python");
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// Waits until the query gives rows that are as wanted: the service works on its own.
@@ -145,12 +154,18 @@ async fn only_who_knows_the_secret_is_let_in() {
     let headers = [("x-hub-signature-256", signed.as_str()), ("x-github-event", "issue_comment")];
     send("/hooks/github", &headers, nonsense).await.expect(400);
     assert!(rows(&project, STATES).is_empty());
-    let headers = [("x-hub-signature-256", right.as_str()), ("x-github-event", "ping"), ("x-github-delivery", "1")];
+    let headers =
+        [("x-hub-signature-256", right.as_str()), ("x-github-event", "ping"), ("x-github-delivery", "1")];
     assert_eq!(send("/hooks/github", &headers, body.clone()).await.expect(202).json(), json!({"new": true}));
     // The same bytes are the same delivery, whatever number a replay gives them.
-    let headers = [("x-hub-signature-256", right.as_str()), ("x-github-event", "issue_comment"), ("x-github-delivery", "2")];
+    let headers = [
+        ("x-hub-signature-256", right.as_str()),
+        ("x-github-event", "issue_comment"),
+        ("x-github-delivery", "2"),
+    ];
     assert_ne!(send("/hooks/github", &headers, body.clone()).await.status.as_u16(), 500);
-    let headers = [("x-hub-signature-256", right.as_str()), ("x-github-event", "ping"), ("x-github-delivery", "3")];
+    let headers =
+        [("x-hub-signature-256", right.as_str()), ("x-github-event", "ping"), ("x-github-delivery", "3")];
     assert_eq!(send("/hooks/github", &headers, body).await.expect(202).json(), json!({"new": false}));
     let rows = rows(&project, STATES);
     assert_eq!(rows.len(), 1, "{rows:?}");
@@ -183,7 +198,10 @@ async fn only_people_who_may_write_command() {
 fn red_branch(fake: &Fake, project: &Project) -> String {
     let commit = fake.tip("main").expect("a commit");
     git(&fake.bare(), &["branch", "topic", &commit]);
-    project.write(&[("agenda/day.py", "from agenda.parsing import format_minute\n\n\ndef show(minute):\n    return format_minute(minute)\n")]);
+    project.write(&[(
+        "agenda/day.py",
+        "from agenda.parsing import format_minute\n\n\ndef show(minute):\n    return format_minute(minute)\n",
+    )]);
     project.commit("Green here");
     commit
 }
@@ -211,7 +229,10 @@ async fn a_storm_of_failures_is_one_run(kind: Kind) {
         deliver(&served, &fake, event, at, body).await.expect(202);
     }
     until(&project, "SELECT id FROM runs", |rows| !rows.is_empty()).await;
-    until(&project, STATES, |rows| rows.iter().filter(|row| row[0] == "waiting" && row[1].is_empty()).count() == 0).await;
+    until(&project, STATES, |rows| {
+        rows.iter().filter(|row| row[0] == "waiting" && row[1].is_empty()).count() == 0
+    })
+    .await;
     project.regreen(&["worker", "--once"]).expect(0);
     until(&project, STATES, all_settled).await;
     let runs = rows(&project, "SELECT id, outcome FROM runs");

@@ -16,7 +16,10 @@ const CHECK: [&str; 4] = ["--", "python3", "-m", "unittest"];
 pub fn project(fake: &Fake) -> Project {
     let mut project = Project::agenda();
     std::fs::create_dir_all(fake.bare().parent().expect("a parent")).expect("a folder");
-    git(Path::new("/"), &["clone", "--quiet", "--bare", project.root.to_str().unwrap(), fake.bare().to_str().unwrap()]);
+    git(
+        Path::new("/"),
+        &["clone", "--quiet", "--bare", project.root.to_str().unwrap(), fake.bare().to_str().unwrap()],
+    );
     git(&fake.bare(), &["config", "http.receivepack", "true"]);
     project.git(&["remote", "add", "origin", &format!("{}/{REPO}.git", fake.url)]);
     project.env.insert("FORGE_TOKEN".to_owned(), TOKEN.to_owned());
@@ -83,7 +86,8 @@ fn an_answer_that_is_lost_makes_no_second_pull_request() {
     for kind in [Kind::Github, Kind::Gitlab] {
         let fake = Fake::start(kind);
         let project = project(&fake);
-        let call = if kind == Kind::Github { "POST /repos/*/*/pulls" } else { "POST /projects/*/merge_requests" };
+        let call =
+            if kind == Kind::Github { "POST /repos/*/*/pulls" } else { "POST /projects/*/merge_requests" };
         fake.upset(call, 502, &[], true);
         heal(&project, &["--land", "pr"]).expect(0);
         assert_eq!(published(&fake).0.draft, false);
@@ -213,7 +217,8 @@ fn limits_of_the_forge_are_kept() {
     fake.upset("GET /repos/*/*/pulls", 503, &[], false);
     heal(&project, &["--land", "pr"]).expect(0);
     published(&fake);
-    let posts = fake.db().calls.iter().filter(|call| call.starts_with("POST /repos/acme/agenda/pulls")).count();
+    let posts =
+        fake.db().calls.iter().filter(|call| call.starts_with("POST /repos/acme/agenda/pulls")).count();
     assert_eq!(posts, 2);
 }
 
@@ -262,7 +267,9 @@ fn an_issue_is_a_ticket_and_hears_what_came_of_it() {
 #[test]
 fn names_of_issues_are_read_strictly() {
     let project = Project::agenda();
-    for wrong in ["github:acme", "github:acme/agenda", "github:acme/agenda#0", "gitlab:a/../b#1", "github:-x/y#1"] {
+    for wrong in
+        ["github:acme", "github:acme/agenda", "github:acme/agenda#0", "gitlab:a/../b#1", "github:-x/y#1"]
+    {
         let ran = project.regreen(&["run", wrong]).expect(2);
         assert!(ran.stderr.contains("github:owner/repo#12"), "{wrong}: {}", ran.stderr);
     }
