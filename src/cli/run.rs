@@ -139,11 +139,11 @@ pub(super) async fn go_on(kept: Kept, journal: &Journal, json: bool) -> Result<E
 async fn work(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -> Result<Exit> {
     let done = implement(ground, journal, ticket, json).await;
     let exit = close(&ground.session, journal, done.as_ref().copied()).await?;
-    done?;
     // Of one that came by a webhook, whoever took that tells it.
     if ground.session.store.run(&journal.run().id).await?.priority.is_none() {
         tell_issue(ground, &journal.run()).await;
     }
+    done?;
     if !json {
         say(&report(&journal.run(), ground).await?);
     }

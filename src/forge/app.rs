@@ -75,3 +75,37 @@ impl App {
         Ok(SecretString::from(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+
+    use super::*;
+
+    #[test]
+    fn what_an_app_signs_can_be_verified() {
+        let made = std::process::Command::new("openssl").args(["genrsa", "2048"]).output();
+        let Ok(made) = made else { return };
+        let app = App::new(7, &SecretString::from(String::from_utf8(made.stdout).unwrap())).unwrap();
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let signed = app.signed(now).unwrap();
+        let (text, signature) = signed.expose_secret().rsplit_once('.').unwrap();
+        let claims = URL_SAFE_NO_PAD.decode(text.split_once('.').unwrap().1).unwrap();
+        let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+        assert_eq!(claims["iss"], "7");
+        assert_eq!(claims["exp"].as_i64().unwrap() - now.as_second(), 480);
+        let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, app.key.public_key().as_ref());
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        assert!(public.verify(text.as_bytes(), &signature).is_ok());
+        assert!(public.verify(b"other", &signature).is_err());
+        assert!(App::new(7, &SecretString::from("no key")).is_err());
+    }
+
+    #[test]
+    fn a_token_is_not_used_up_to_its_end() {
+        let until: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
+        let installed = Installed { token: SecretString::from("x"), until };
+        assert!(installed.is_fresh("2026-01-01T00:49:00Z".parse().unwrap()));
+        assert!(!installed.is_fresh("2026-01-01T00:50:00Z".parse().unwrap()));
+    }
+}

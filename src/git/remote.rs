@@ -207,7 +207,7 @@ impl<'r> Remote<'r> {
                 "--format=%(objectname)",
                 "refs/heads",
                 "refs/remotes",
-                "refs/regreen",
+                "refs/regreen/fetched",
             ])
             .await?;
         let known = String::from_utf8_lossy(&known).into_owned();

@@ -60,13 +60,16 @@ pub fn reactions(
         if config.secret.read(environment)?.is_none() {
             continue;
         }
+        // What lies beside the sources of any of its repos is told to nobody there.
+        let paths = config.repos.values().map(|repo| repo.path.as_path());
+        let redactor = paths.fold(redactor.clone(), |all, path| all.with_env_files(path));
         all.push(Arc::new(Forges {
             store: store.clone(),
             redactor: redactor.clone(),
             environment: environment.clone(),
             config: config.clone(),
             check: user.limits.check,
-            forge: crate::forge::connect(config, environment, redactor)?,
+            forge: crate::forge::connect(config, environment, &redactor)?,
             orders: orders.clone(),
         }));
     }

@@ -1,7 +1,7 @@
 //! `regreen serve`: the API under `/api/v1`, the dashboard at `/`, live events.
 //!
 //! Invariants: nothing is served to a caller without a valid token but the health checks, to programs of this machine the metrics, the API's description, the form that asks for a
-//! token and the style sheet; every change that is asked for stands in the audit log before it is made; a page's form changes nothing
+//! token and the style sheet, and what webhooks are answered, which show their sender by a signature; every change that is asked for stands in the audit log before it is made; a page's form changes nothing
 //! without the secret of its own session; text from a repo, a log or a model reaches a page as text (`pages`).
 
 mod access;

@@ -237,6 +237,8 @@ fn api(
         Kind::Github => (text("authorization") == format!("Bearer {TOKEN}"), !text("user-agent").is_empty()),
         Kind::Gitlab => (text("private-token") == TOKEN, true),
     };
+    let as_app = path.ends_with("/installation") || path.starts_with("/app/");
+    let known = if as_app { is_app(text("authorization")) } else { known };
     if !known {
         return said(401, &json!({ "message": "Bad credentials" }));
     }
@@ -379,6 +381,11 @@ fn handle(
             let pull = pull.clone();
             said(200, &pull_json(inner, &pull))
         }
+        ("GET", "/repos/*/*/installation") => said(200, &json!({"id": 77})),
+        ("POST", "/app/installations/*/access_tokens") => {
+            let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+            said(201, &json!({"token": TOKEN, "expires_at": until.to_string()}))
+        }
         ("POST", "/graphql") => {
             let asked = json["query"].as_str().unwrap_or_default();
             let node = json["variables"]["id"].as_str().unwrap_or_default();
@@ -509,6 +516,18 @@ fn handle(
         }
         _ => said(501, &json!({ "message": format!("the fake does not do {method} {call}") })),
     }
+}
+
+/// Whether a header has a token that the App 7 signed for a few minutes. Whose key it was is for `app_key` to say.
+fn is_app(authorization: &str) -> bool {
+    let parts: Vec<&str> = authorization.strip_prefix("Bearer ").unwrap_or_default().split('.').collect();
+    let [head, claims, signature] = parts.as_slice() else { return false };
+    let read = |part: &str| -> Option<Value> {
+        serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+    };
+    let (Some(head), Some(claims)) = (read(head), read(claims)) else { return false };
+    let lasts = claims["exp"].as_i64().unwrap_or(0) - claims["iat"].as_i64().unwrap_or(0);
+    head["alg"] == "RS256" && claims["iss"] == "7" && (1..=600).contains(&lasts) && signature.len() > 300
 }
 
 fn comment_json(said: &Said) -> Value {

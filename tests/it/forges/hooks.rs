@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::fake::{Fake, Kind, Pull, REPO, SECRET, git};
-use super::project;
+use super::{hosted, project};
 use crate::project::Project;
 use crate::service::{Answer, Served, answer, client};
+use crate::tickets::{calculator, multiply, plan, subtract};
+use crate::vendor::{Anthropic, Reply};
 
 fn sealed(secret: &str, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
@@ -18,7 +20,10 @@ fn sealed(secret: &str, body: &[u8]) -> String {
 
 /// A project whose service takes webhooks of the forge, and the service.
 fn served(fake: &Fake, more: &str) -> (Project, Served) {
-    let project = project(fake);
+    serving(fake, project(fake), more)
+}
+
+fn serving(fake: &Fake, project: Project, more: &str) -> (Project, Served) {
     let path = project.root.display();
     project
         .configure(&fake.config(&format!("[{}.repos.\"{REPO}\"]\npath = \"{path}\"\n{more}", fake.name())));
@@ -323,7 +328,7 @@ async fn a_fork_gets_the_patch_and_no_push() {
     assert_eq!(fake.db().pulls.len(), 1);
     let said = fake.db().said.clone();
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].body.contains("+from agenda.parsing import format_minute\n"), "{}", said[0].body);
+    assert!(said[0].body.contains("+from agenda.parsing import format_minute"), "{}", said[0].body);
 }
 
 #[tokio::test]
@@ -359,4 +364,60 @@ async fn what_is_begun_can_be_stopped_and_explained() {
     until(&project, STATES, all_settled).await;
     assert_eq!(rows(&project, "SELECT outcome FROM runs"), [["cancelled"]]);
     assert_eq!(said().len(), 1, "{:?}", said());
+}
+
+#[tokio::test]
+async fn a_storm_about_an_issue_is_one_run_one_branch_one_pull_request_and_one_comment() {
+    for kind in [Kind::Github, Kind::Gitlab] {
+        let fake = Fake::start(kind);
+        let vendor = Anthropic::start([plan(), subtract(), multiply()].map(Reply::Text)).await;
+        let (project, served) = serving(&fake, hosted(&fake, calculator().anthropic(&vendor)), "");
+        // The clone here is behind: what is built on is what the forge has.
+        let identity = ["-c", "user.name=x", "-c", "user.email=x@x.test"];
+        let words =
+            [&identity[..], &["commit-tree", "main^{tree}", "-p", "main", "-m", "Meanwhile"]].concat();
+        let main = git(&fake.bare(), &words);
+        git(&fake.bare(), &["update-ref", "refs/heads/main", &main]);
+        let (text, state) = if kind == Kind::Github { ("body", "open") } else { ("description", "opened") };
+        let mut issue =
+            json!({"title": "Subtract and multiply", "state": state, text: "The calculator can only add."});
+        issue["labels"] = if kind == Kind::Github {
+            json!([{"name": "Priority: High"}])
+        } else {
+            json!(["Priority: High"])
+        };
+        fake.db().issues.insert(12, issue);
+        fake.db().levels.insert("anna".to_owned(), "write");
+        let asked = [
+            comment(&fake, 12, false, 61, "anna", "@regreen fix"),
+            comment(&fake, 12, false, 62, "anna", "@regreen fix, please"),
+            comment(&fake, 12, false, 63, "mallory", "@regreen retry"),
+        ];
+        for at in 0..15 {
+            let (event, body) = &asked[(at * 2) % 3];
+            deliver(&served, &fake, event, at, body).await.expect(202);
+        }
+        until(&project, "SELECT id FROM runs", |rows| !rows.is_empty()).await;
+        project.regreen(&["worker", "--once"]).expect(0);
+        until(&project, STATES, all_settled).await;
+        let runs = rows(&project, "SELECT trigger, outcome, priority FROM runs WHERE trigger = 'ticket'");
+        assert_eq!(runs, [["ticket", "implemented", "high"]]);
+        let (pull, _) = super::published(&fake);
+        assert_eq!(
+            (pull.base.as_str(), pull.draft, pull.title.as_str()),
+            ("main", false, "Subtract and multiply")
+        );
+        for words in
+            ["1.1 · `Add subtract`", "1.2 · `Add multiply`", "Closes #12", "- [x] nothing more is to come"]
+        {
+            assert!(pull.body.contains(words), "{words}: {}", pull.body);
+        }
+        assert_eq!(fake.branches().len(), 2, "{:?}", fake.branches());
+        assert_eq!(git(&fake.bare(), &["rev-parse", &format!("{}~2", pull.head)]), main);
+        let states: Vec<String> = fake.db().statuses.iter().map(|status| status.1.clone()).collect();
+        assert_eq!(states.last().map(String::as_str), Some("success"), "{states:?}");
+        let said = fake.db().said.clone();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].body.contains("**Done**"), "{}", said[0].body);
+    }
 }
