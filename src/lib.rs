@@ -19,6 +19,7 @@ pub mod heal;
 pub mod plan;
 pub mod reports;
 pub mod repos;
+pub mod triggers;
 pub mod worker;
 
 pub mod backup;
@@ -34,6 +35,7 @@ pub mod models;
 
 pub mod policy;
 
+pub mod forge;
 pub mod guards;
 pub mod landing;
 pub mod verify;
@@ -68,7 +70,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["web"],
-    &["worker", "repos", "reports"],
+    &["worker", "repos", "reports", "triggers"],
     &["plan"],
     &["heal"],
     &["backup", "retention", "telemetry"],
@@ -76,7 +78,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["fixers"],
     &["models", "context"],
     &["policy"],
-    &["landing", "guards"],
+    &["landing", "guards", "forge"],
     &["verify"],
     &["memory", "alerts"],
     &["workspace"],

@@ -472,7 +472,7 @@ pub fn ticket_of(run: &Run) -> Option<&str> {
 
 /// Whether a run has come further with this event, so that whoever takes it up begins later.
 fn advances(event: &Event) -> bool {
-    use Event::{Baseline, Decided, Landed, NotProven, Planned, Proven, SubtaskDone};
+    use Event::{Baseline, Decided, Landed, NotProven, Planned, Proven, Published, SubtaskDone};
     matches!(
         event,
         Baseline(_)
@@ -480,6 +480,7 @@ fn advances(event: &Event) -> bool {
             | Proven { .. }
             | NotProven { .. }
             | Landed { .. }
+            | Published { .. }
             | Planned { .. }
             | SubtaskDone { .. }
     )

@@ -11,6 +11,7 @@ mod bucket;
 mod canaries;
 mod durability;
 mod faults;
+mod forges;
 mod governance;
 mod heal;
 mod incidents;
