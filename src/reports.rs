@@ -89,7 +89,9 @@ pub async fn take(
         None => Tracked::unknown(&root),
     };
     let understood = understand(&report, &tracked);
-    let short = |text: Option<String>| text.map(|text| text[..text.floor_char_boundary(200)].to_owned());
+    let short = |text: Option<String>| {
+        text.map(|text| redactor.redact(&text[..text.floor_char_boundary(200)]).into_owned())
+    };
     let new = NewIncident {
         id: uuid::Uuid::now_v7().simple().to_string(),
         repo: root,

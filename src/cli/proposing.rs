@@ -1,5 +1,7 @@
 //! What people say about a proposal, for the command line and the service.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::approve::agreed;
@@ -69,6 +71,8 @@ pub(super) async fn apply(session: &Session, row: &ProposalRow) -> Result<()> {
 /// Where it is under way or over.
 pub(super) async fn reject(session: &Session, row: &ProposalRow, by: &str, reason: &str) -> Result<()> {
     in_turn(row, Act::Reject)?;
+    let redactor = session.redactor_of(Path::new(&row.repo), None).await;
+    let reason = &*redactor.redact(reason);
     let open = match load(&session.store, &row.run).await {
         Ok(run) => matches!(row.state, State::TestsPassed | State::Approved) && is_open(&run),
         // One that ended before it began.

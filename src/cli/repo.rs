@@ -106,7 +106,7 @@ impl RepoCommand {
                         .into());
                 }
                 let root = find(&repo).await?.repo;
-                session.store.pause(&root, by, reason.trim()).await?;
+                session.store.pause(&root, by, &session.redactor().redact(reason.trim())).await?;
                 record(&session, "repo pause", &root).await?;
                 format!("{} begins no more runs", line(&root, 200))
             }

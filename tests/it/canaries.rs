@@ -33,6 +33,7 @@ const EXEMPT: &[(&str, &str)] = &[
     ("the state folder", "command line"),
     // It keeps patches with the whole contents of the files that they change: what is landed is the user's own file.
     ("the state folder", "changed source"),
+    ("the state folder", "proposal"),
     // A patch that is asked for as a patch is applied again.
     ("show --patch", "changed source"),
     ("the service's patches", "changed source"),
@@ -529,6 +530,13 @@ fn suggest(world: &mut World, canaries: &[Canary]) {
     assert_eq!(world.run(2, &["worker", "--once"]), Some(0), "{}", world.last_words());
     assert_eq!(world.run(2, &["proposal", "reject", "--reason", &reason, "last"]), Some(0));
     world.projects[2].git(&["checkout", "-q", "agenda/day.py"]);
+    assert_eq!(world.run(2, &["repo", "pause", ".", "--reason", &reason]), Some(0), "{}", world.last_words());
+    assert_eq!(
+        world.run(2, &["halt", "--repo", ".", "--reason", &reason]),
+        Some(0),
+        "{}",
+        world.last_words()
+    );
     let place = world.projects[2].root.join("agenda/day.py");
     let crash = format!(
         "Traceback (most recent call last):\n  File \"{}\", line 5, in show\n    return {}\nValueError: not {}\n",

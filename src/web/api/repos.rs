@@ -320,7 +320,8 @@ pub(crate) async fn change_to(
     known: &KnownAs,
 ) -> Result<String, Problem> {
     let concurrency = change.concurrency.map(at_once).transpose()?;
-    let pausing = match (change.paused, &change.reason) {
+    let given = change.reason.as_deref().map(|reason| shared.redactor.redact(reason));
+    let pausing = match (change.paused, &given) {
         (Some(true), reason) => {
             let reason = said(reason.as_deref().unwrap_or_default(), "reason")?;
             Some(Pausing::Pause { by: &caller.name, reason })
