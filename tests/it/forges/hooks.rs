@@ -340,7 +340,8 @@ async fn a_fork_gets_the_patch_and_no_push() {
     assert_eq!(fake.db().pulls.len(), 1);
     let said = fake.db().said.clone();
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].body.contains("+from agenda.parsing import format_minute"), "{}", said[0].body);
+    let patch = "+def format_minutes(minute):";
+    assert!(said[0].body.contains("for `git apply`") && said[0].body.contains(patch), "{}", said[0].body);
 }
 
 #[tokio::test]
