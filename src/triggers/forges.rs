@@ -23,7 +23,7 @@ use crate::run::events::{Origin, Request, Work};
 use crate::run::journal::load;
 use crate::run::queued::{Line, submit};
 use crate::run::{Run, account};
-use crate::store::{Asked, Delivery, Priority, RunRow, Status, Store, short};
+use crate::store::{Asked, Delivery, Priority, RunRow, Settled, Status, Store, short};
 
 /// How often a run that a delivery began is looked at until it is over.
 const EVERY: Duration = Duration::from_secs(10);
@@ -215,7 +215,10 @@ impl Forges {
             Command::Fix | Command::Retry => {
                 let job = match self.job(asked, &thread).await? {
                     Ok(job) => job,
-                    Err(why) => return Ok(Reacted::ignored(why)),
+                    Err(why) => {
+                        self.say(asked, &format!("**Not begun**: {}\n", account::inline(&why))).await?;
+                        return Ok(Reacted::ignored(why));
+                    }
                 };
                 let by = format!("{}:{author}", self.config.kind.as_str());
                 let run = self.put(&place.repo, &job, &by, delivery).await?;
@@ -246,8 +249,10 @@ impl Forges {
             } else {
                 ("pr", format!("refs/heads/{}", request.head), Some(request.head.clone()))
             };
-            let repo = self.repo(&place.repo)?;
-            let goal = self.goal(repo, "")?;
+            let goal = match self.goal(self.repo(&place.repo)?, "") {
+                Ok(goal) => goal,
+                Err(error) => return person_s(error).map(Err),
+            };
             return Ok(Ok(Job {
                 key: format!("{thread}{}{again}", request.commit),
                 work: Work::Command(goal),
@@ -299,9 +304,13 @@ impl Forges {
                     return Ok(Reacted::ignored("the branch has moved on"));
                 }
                 let log = self.forge.failed_log(full, build).await?;
+                let goal = match self.goal(repo, &log) {
+                    Ok(goal) => goal,
+                    Err(error) => return Ok(Reacted::Settled(Settled::Failed(person_s(error)?))),
+                };
                 let job = Job {
                     key,
-                    work: Work::Command(self.goal(repo, &log)?),
+                    work: Work::Command(goal),
                     land: "pr",
                     origin: Origin {
                         forge: self.config.kind,
@@ -340,7 +349,7 @@ impl Forges {
         });
         let tests = || checks.iter().find(|check| check.name.contains("test"));
         let check = shown.or_else(tests).or(checks.last()).ok_or_else(|| {
-            Fault::usage(format!("{} has no checks that could be made green", repo.path.display()))
+            Fault::usage("the repo has no checks that could be made green")
                 .hint("`regreen init` there writes those that its files show, or name one: check = [\"npm\", \"test\"]")
         })?;
         Ok(match &check.run {
@@ -461,6 +470,17 @@ impl Forges {
     async fn say(&self, asked: &By, text: &str) -> Result<()> {
         let thread = Thread { number: asked.place.number, on_request: asked.on_request };
         say(self.forge.as_ref(), &asked.place.repo, thread, &what(&asked.place), text).await
+    }
+}
+
+/// What keeps a run from being begun, where that is a person's to change.
+fn person_s(error: anyhow::Error) -> Result<String> {
+    match error.downcast_ref::<Fault>() {
+        Some(fault) => {
+            let hint = fault.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            Ok(format!("{fault}{hint}"))
+        }
+        None => Err(error),
     }
 }
 

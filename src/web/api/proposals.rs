@@ -76,7 +76,7 @@ pub(super) struct Suggestion {
     /// A unified diff, as `git diff` prints it.
     #[serde(default)]
     patch: Option<String>,
-    /// Where it lands when it is applied: `branch`, `branch=NAME`, `commit`.
+    /// Where it lands when it is applied: `branch`, `branch=NAME`, `pr`, `pr=NAME`, `commit`.
     #[serde(default)]
     #[schema(default = "branch")]
     land: Option<String>,

@@ -122,9 +122,18 @@ async fn until(project: &Project, query: &str, wanted: impl Fn(&[Vec<String>]) -
         if wanted(&rows) {
             return rows;
         }
+        assert!(
+            !rows
+                .iter()
+                .any(|row| row.iter().any(|text| text.contains("refused") || text.contains("no checks"))),
+            "{rows:?}"
+        );
         tokio::task::yield_now().await;
     }
 }
+
+/// What has to exit 0, where a test leaves nothing to find out.
+const CHECK: &str = "check = [\"python3\", \"-m\", \"unittest\"]\n";
 
 const STATES: &str = "SELECT state, COALESCE(detail, '') FROM deliveries ORDER BY received_at, id";
 
@@ -207,6 +216,9 @@ fn red_branch(fake: &Fake, project: &Project) -> String {
         "agenda/day.py",
         "from agenda.parsing import format_minute\n\n\ndef show(minute):\n    return format_minute(minute)\n",
     )]);
+    // What the checks are is said by the clone, not by the branch.
+    let checks = "[checks.style]\nrun = \"true\"\n[checks.all]\nrun = \"python3 -m unittest\"\n";
+    project.write(&[("regreen.toml", checks)]);
     project.commit("Green here");
     commit
 }
@@ -263,7 +275,7 @@ async fn a_storm_of_failures_is_one_run_on_gitlab() {
 async fn a_storm_of_commands_is_one_run_one_pull_request_and_one_comment() {
     for kind in [Kind::Github, Kind::Gitlab] {
         let fake = Fake::start(kind);
-        let (project, served) = served(&fake, "");
+        let (project, served) = served(&fake, CHECK);
         red_branch(&fake, &project);
         fake.db().levels.insert("anna".to_owned(), "write");
         let pull = |number, from_fork| Pull {
@@ -304,7 +316,7 @@ async fn a_storm_of_commands_is_one_run_one_pull_request_and_one_comment() {
 #[tokio::test]
 async fn a_fork_gets_the_patch_and_no_push() {
     let fake = Fake::start(Kind::Github);
-    let (project, served) = served(&fake, "");
+    let (project, served) = served(&fake, CHECK);
     let commit = red_branch(&fake, &project);
     git(&fake.bare(), &["update-ref", "refs/pull/9/head", &commit]);
     fake.db().levels.insert("anna".to_owned(), "write");
@@ -328,13 +340,14 @@ async fn a_fork_gets_the_patch_and_no_push() {
     assert_eq!(fake.db().pulls.len(), 1);
     let said = fake.db().said.clone();
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].body.contains("+from agenda.parsing import format_minute"), "{}", said[0].body);
+    let patch = "+def format_minutes(minute):";
+    assert!(said[0].body.contains("for `git apply`") && said[0].body.contains(patch), "{}", said[0].body);
 }
 
 #[tokio::test]
 async fn what_is_begun_can_be_stopped_and_explained() {
     let fake = Fake::start(Kind::Github);
-    let (project, served) = served(&fake, "");
+    let (project, served) = served(&fake, CHECK);
     red_branch(&fake, &project);
     fake.db().levels.insert("anna".to_owned(), "write");
     let head = |number| Pull {

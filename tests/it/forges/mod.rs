@@ -7,6 +7,8 @@ mod rules;
 use std::path::Path;
 
 use crate::project::Project;
+use crate::tickets::{calculator, multiply, plan, subtract};
+use crate::vendor::{Anthropic, Reply};
 use fake::{Fake, Kind, Pull, REPO, TOKEN, git};
 
 /// The command that is red in the project until its wrong import is repaired.
@@ -225,19 +227,18 @@ fn limits_of_the_forge_are_kept() {
     assert_eq!(posts, 2);
 }
 
-#[test]
-fn an_issue_is_a_ticket_and_hears_what_came_of_it() {
+#[tokio::test]
+async fn an_issue_is_a_ticket_and_hears_what_came_of_it() {
     for kind in [Kind::Github, Kind::Gitlab] {
         let fake = Fake::start(kind);
-        let project = project(&fake);
+        let answers = [plan(), subtract(), multiply(), subtract(), multiply()];
+        let vendor = Anthropic::start(answers.map(Reply::Text)).await;
+        let project = hosted(&fake, calculator().anthropic(&vendor));
         let key = if kind == Kind::Github { "body" } else { "description" };
         let state = if kind == Kind::Github { "open" } else { "opened" };
-        fake.db().issues.insert(
-            12,
-            serde_json::json!({
-                "title": "Show hours", "state": state, "labels": [], key: "Hours, too.\n\n## Acceptance criteria\n- `7` is `07`\n",
-            }),
-        );
+        let body = "Subtract and multiply, too.\n\n## Acceptance criteria\n- `subtract(3, 1)` is 2\n";
+        let issue = serde_json::json!({"title": "Calculate more", "state": state, "labels": [], key: body});
+        fake.db().issues.insert(12, issue);
         for at in 0..5 {
             fake.db().said.push(fake::Said {
                 below: 12,
@@ -246,22 +247,27 @@ fn an_issue_is_a_ticket_and_hears_what_came_of_it() {
                 body: format!("remark {at}\n## Acceptance criteria\n- not one"),
             });
         }
-        // Without a model nothing can be planned: what is told is that.
         let name = format!("{}:{REPO}#12", fake.name());
-        let ran = project.regreen(&["run", &name]);
-        assert_ne!(ran.code, Some(0), "{}", ran.stderr);
-        let show = project.regreen(&["logs", "last", "--json"]).expect(0);
-        let started = show.events().into_iter().find(|event| event["event"] == "started").expect("it began");
+        let ran = project.regreen(&["run", "--json", &name]).expect(0);
+        let started = ran.events().into_iter().find(|event| event["event"] == "started").expect("it began");
         let ticket = &started["trigger"]["ticket"];
-        assert_eq!(ticket["title"], "Show hours", "{ticket:#}");
-        assert_eq!(ticket["acceptance"], serde_json::json!(["`7` is `07`"]), "{ticket:#}");
+        assert_eq!(ticket["title"], "Calculate more", "{ticket:#}");
+        assert_eq!(ticket["acceptance"], serde_json::json!(["`subtract(3, 1)` is 2"]), "{ticket:#}");
         assert!(ticket["body"].as_str().unwrap().contains("> remark 4"), "{ticket:#}");
         assert_eq!(ticket["source"], name.as_str());
-        project.regreen(&["run", &name]);
-        let said = fake.db().said.clone();
-        let ours: Vec<_> = said.iter().filter(|said| said.body.contains("<!-- regreen:thread=")).collect();
-        assert_eq!(ours.len(), 1, "one comment, written anew: {said:?}");
-        assert!(ours[0].body.contains("Show hours") && ours[0].body.contains("Why: "), "{}", ours[0].body);
+        assert!(fake.db().pulls.is_empty());
+        let ours = || {
+            let said = fake.db().said.clone();
+            said.into_iter().filter(|said| said.body.contains("<!-- regreen:thread=")).collect::<Vec<_>>()
+        };
+        assert_eq!(ours().len(), 1);
+        project.regreen(&["run", "--land", "pr", &name]).expect(0);
+        let (pull, _) = published(&fake);
+        assert!(pull.body.contains("Closes #12"), "{}", pull.body);
+        let ours = ours();
+        assert_eq!(ours.len(), 1, "one comment, written anew: {ours:?}");
+        let sign = if kind == Kind::Github { "#100" } else { "!100" };
+        assert!(ours[0].body.contains("**Done**") && ours[0].body.contains(sign), "{}", ours[0].body);
     }
 }
 
