@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::config::MemoryRules;
 use crate::fault::{Exit, Fault};
 use crate::fixers::Fixer;
 use crate::git::{Repo, Snapshots};
@@ -46,8 +47,8 @@ pub struct Tools {
     pub fixers: Vec<Box<dyn Fixer>>,
     /// Where a proven patch lands.
     pub place: Place,
-    /// Whether verified fixes are remembered.
-    pub memory: bool,
+    /// What is remembered of fixes that worked.
+    pub memory: MemoryRules,
     /// Where what setup commands made is kept for later runs.
     pub layers: PathBuf,
     /// What is configured now for whoever may agree to what; a run knows what was when it began.

@@ -34,6 +34,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "buckets", BUCKETS),
     (13, "incidents", INCIDENTS),
     (14, "sentry", SENTRY),
+    (17, "learning", LEARNING),
 ];
 
 /// The same for PostgreSQL, which came later. From version 4 on both take the same scripts, where they can.
@@ -50,6 +51,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (12, "buckets", BUCKETS),
     (13, "incidents", INCIDENTS),
     (14, "sentry", SENTRY),
+    (17, "learning", LEARNING),
 ];
 
 const QUEUE: &str = include_str!("../../migrations/0004_queue.sql");
@@ -58,6 +60,7 @@ const GOVERNANCE: &str = include_str!("../../migrations/0007_governance.sql");
 const PROPOSALS: &str = include_str!("../../migrations/0008_proposals.sql");
 const ALERTS: &str = include_str!("../../migrations/0009_alerts.sql");
 const BUCKETS: &str = include_str!("../../migrations/0012_buckets.sql");
+const LEARNING: &str = include_str!("../../migrations/0017_learning.sql");
 const SENTRY: &str = include_str!("../../migrations/0014_sentry.sql");
 const INCIDENTS: &str = include_str!("../../migrations/0013_incidents.sql");
 

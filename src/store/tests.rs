@@ -1,6 +1,7 @@
 //! What a store has to do, on SQLite and on PostgreSQL alike.
 
 mod incidents;
+mod postmortems;
 mod proposals;
 mod queue;
 mod retention;
