@@ -473,7 +473,11 @@ fn ladder(session: &Session, no_model: bool) -> Result<Vec<Rung>> {
             FixerKind::Codefix => "codefix".to_owned(),
             FixerKind::Model | FixerKind::Agent if barred => continue,
             FixerKind::Model => format!("model({})", rung.model.as_deref().unwrap_or("?")),
-            FixerKind::Agent => format!("agent({})", rung.provider.as_deref().unwrap_or("?")),
+            FixerKind::Agent => {
+                // Found out now, a mistake in the configuration costs nothing yet.
+                session.agent(rung, &Redactor::default())?;
+                format!("agent({})", rung.provider.as_deref().unwrap_or("?"))
+            }
         };
         let model = matches!(rung.fixer, FixerKind::Model | FixerKind::Agent);
         ladder.push(Rung { fixer, attempts: rung.attempts, model, place });
@@ -495,17 +499,13 @@ pub(super) fn fixers(session: &Session, spec: &Spec, redactor: &Redactor) -> Res
             Some(FixerKind::Codefix) => Box::new(Codefix::default()),
             Some(FixerKind::Model) => {
                 opinions += 1;
-                match asking(session, spec, rung, opinions > 1, redactor) {
-                    Ok(fixer) => fixer,
-                    Err(error) => {
-                        let hint = error.downcast_ref::<Fault>().and_then(|fault| fault.hint.as_deref());
-                        let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-                        Box::new(Unavailable { name: rung.fixer.clone(), why: format!("{error:#}{hint}") })
-                    }
-                }
+                asking(session, spec, rung, opinions > 1, redactor)
+                    .unwrap_or_else(|error| unavailable(rung, &error))
             }
             Some(FixerKind::Agent) => {
-                Box::new(session.agent(&session.settings.user.ladder[rung.place], redactor)?)
+                let agent = session.agent(&session.settings.user.ladder[rung.place], redactor);
+                agent
+                    .map_or_else(|error| unavailable(rung, &error), |agent| Box::new(agent) as Box<dyn Fixer>)
             }
             None => {
                 return Err(Fault::usage(format!(
@@ -518,6 +518,13 @@ pub(super) fn fixers(session: &Session, spec: &Spec, redactor: &Redactor) -> Res
         });
     }
     Ok(fixers)
+}
+
+/// What stands for a fixer that cannot be had, so that the ladder goes on with its next rung.
+fn unavailable(rung: &Rung, error: &anyhow::Error) -> Box<dyn Fixer> {
+    let hint = error.downcast_ref::<Fault>().and_then(|fault| fault.hint.as_deref());
+    let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+    Box::new(Unavailable { name: rung.fixer.clone(), why: format!("{error:#}{hint}") })
 }
 
 /// The fixer of a model's rung: one that implements where a ticket is worked on, else one that repairs. Every model after the first is a

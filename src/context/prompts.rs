@@ -68,3 +68,27 @@ pub fn render(name: &str, values: impl Serialize) -> Result<String> {
     let text = prompts.get_template(name).and_then(|prompt| prompt.render(Value::from_serialize(&values)));
     Ok(format!("{}\n", text.with_context(|| format!("the prompt {name} cannot be rendered"))?.trim()))
 }
+
+#[cfg(test)]
+mod tests {
+    use minijinja::context;
+
+    use super::*;
+
+    #[test]
+    fn an_agent_is_told_its_task_or_what_is_red() {
+        let red = context! { failures => "the check test is red" };
+        let repair = render(AGENT, context! { context => red }).unwrap();
+        assert!(repair.contains("Find the cause and repair it") && !repair.contains("Carry out"), "{repair}");
+        assert!(repair.ends_with("the check test is red\n"), "{repair}");
+        let rules = "```markdown\nTabs.\n```";
+        let task = "```markdown\nAdd a median.\n```";
+        let history = "Attempt 1 left one test red.";
+        let whole = render(AGENT, context! { context => red, rules, task, history }).unwrap();
+        let place = |text: &str| whole.find(text).unwrap_or_else(|| panic!("{text:?} is not in {whole}"));
+        let order =
+            ["Carry out this sub-task", task, "# Rules of the house", rules, "# What is red", history];
+        assert!(order.map(place).is_sorted(), "{whole}");
+        assert!(!whole.contains("repair it by the smallest"), "{whole}");
+    }
+}

@@ -118,8 +118,12 @@ impl Snapshots {
     /// nobody's wish, or a huge one: such are in no snapshot.
     pub fn leaves_out(&self, path: &Path) -> bool {
         let meta = self.root.join(path).symlink_metadata();
-        let out = |meta: &Metadata| self.left_out.contains(&(meta.dev(), meta.ino())) || meta.len() > LARGEST;
-        meta.is_ok_and(|meta| meta.is_file() && out(&meta))
+        meta.is_ok_and(|meta| meta.is_file() && (self.is_own(&meta) || meta.len() > LARGEST))
+    }
+
+    /// Whether this process writes its own output into the file.
+    fn is_own(&self, meta: &Metadata) -> bool {
+        self.left_out.contains(&(meta.dev(), meta.ino()))
     }
 
     /// The files that git neither tracks nor ignores and that are too large to be in a snapshot: over 256 MiB.
@@ -146,7 +150,7 @@ impl Snapshots {
         let paths = listed.into_iter().map(|path| PathBuf::from(std::ffi::OsString::from_vec(path)));
         let own = |path: &PathBuf| {
             let meta = self.root.join(path).symlink_metadata();
-            meta.is_ok_and(|meta| meta.is_file() && self.left_out.contains(&(meta.dev(), meta.ino())))
+            meta.is_ok_and(|meta| meta.is_file() && self.is_own(&meta))
         };
         let mut found: Vec<PathBuf> = paths.filter(own).collect();
         found.sort();

@@ -172,7 +172,14 @@ impl Http {
         read: impl Fn(&Value, Option<String>) -> Result<Answer, Failure>,
     ) -> Result<Answer, ModelError> {
         self.gate.admit().map_err(|why| self.unreachable(why))?;
-        let answer = self.ask_at_the_gate(body, request, meter, read).await;
+        let deadline = Instant::now() + request.timeout.min(Duration::from_secs(24 * 3600));
+        let tokens = estimated_input(request) + u64::from(request.max_output_tokens);
+        // A request that was never sent says nothing of whether the provider is there.
+        let paced = tokio::time::timeout_at(deadline, self.gate.pace(tokens)).await;
+        paced.map_err(|_| {
+            self.unreachable(format!("not asked within {}: {NO_ROOM}", seconds(request.timeout)))
+        })?;
+        let answer = self.ask_by(deadline, tokens, body, request, meter, read).await;
         match &answer {
             // All of these may pass by itself; asking the same again at once would only cost time.
             Err(
@@ -185,24 +192,20 @@ impl Http {
         answer
     }
 
-    async fn ask_at_the_gate(
+    /// Asks until `deadline`; each try after the first one waits for room for `tokens` more.
+    async fn ask_by(
         &self,
+        deadline: Instant,
+        tokens: u64,
         body: &Value,
         request: &Request,
         meter: &Meter,
         read: impl Fn(&Value, Option<String>) -> Result<Answer, Failure>,
     ) -> Result<Answer, ModelError> {
-        let timeout = request.timeout;
-        let deadline = Instant::now() + timeout.min(Duration::from_secs(24 * 3600));
         let bytes = body.to_string();
         // What the last try came to: told if the time runs out during the next.
         let last = Mutex::new(None::<String>);
-        let tokens = estimated_input(request) + u64::from(request.max_output_tokens);
         let try_once = || async {
-            // What is told if the time runs out right here.
-            let before = last.lock().unwrap_or_else(PoisonError::into_inner).replace(NO_ROOM.to_owned());
-            self.gate.pace(tokens).await;
-            *last.lock().unwrap_or_else(PoisonError::into_inner) = before;
             let result = self.try_once(&bytes, request, meter, &read).await;
             if let Err(Failure::Again { message, .. }) = &result {
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.clone());
@@ -215,9 +218,16 @@ impl Http {
             .with_min_delay(self.limits.first_wait)
             .with_max_delay(self.limits.longest_wait)
             .with_max_times(self.limits.retries);
+        let gate = Arc::clone(&self.gate);
         let retried = try_once
             .retry(waits)
-            .sleep(tokio::time::sleep)
+            .sleep(move |wait| {
+                let gate = Arc::clone(&gate);
+                async move {
+                    tokio::time::sleep(wait).await;
+                    gate.pace(tokens).await;
+                }
+            })
             .when(|failure| matches!(failure, Failure::Again { .. }) && is_free(meter))
             .adjust(|failure, planned| {
                 let Failure::Again { after, unconnected, .. } = failure else { return None };
@@ -255,7 +265,7 @@ impl Http {
             Err(_) => {
                 let last = last.into_inner().unwrap_or_else(PoisonError::into_inner);
                 let before = last.map(|message| format!("; before that: {message}")).unwrap_or_default();
-                Err(self.unreachable(format!("no answer within {}{before}", seconds(timeout))))
+                Err(self.unreachable(format!("no answer within {}{before}", seconds(request.timeout))))
             }
         }
     }

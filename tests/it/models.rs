@@ -404,8 +404,11 @@ async fn no_more_is_sent_in_a_minute_than_is_allowed() {
         assert_eq!(model.ask(&request(), &Meter::default()).await.unwrap().text, "first");
         let mut soon = request();
         soon.timeout = Duration::from_millis(100);
-        let error = model.ask(&soon, &Meter::default()).await.unwrap_err().to_string();
-        assert!(error.contains("limits of a minute"), "{error}");
+        // However often that happens, it says nothing of the provider, which is not left alone for it.
+        for _ in 0..5 {
+            let error = model.ask(&soon, &Meter::default()).await.unwrap_err().to_string();
+            assert!(error.contains("limits of a minute"), "{error}");
+        }
         assert_eq!(vendor.requests().len(), 1);
     }
 }

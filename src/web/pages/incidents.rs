@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use minijinja::{Value, context};
-use serde::{Deserialize, Serialize};
 
+use super::listed::{Filter, PAGE, repos, some};
 use super::run::After;
 use super::{Broken, Nothing, Sealed, page as respond, shown};
 use crate::incident::{Act, State as Stands};
@@ -15,28 +15,6 @@ use crate::web::api::runs::{cursor_of, mark};
 use crate::web::api::{Path, Query};
 use crate::web::problem::Problem;
 use crate::web::{App, Shared};
-
-/// Repos that the form offers.
-const REPOS: u32 = 1000;
-/// Incidents on a page.
-const PAGE: u32 = 50;
-
-/// What the form above the list says: empty fields filter nothing.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Filter {
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    repo: String,
-    #[serde(default)]
-    text: String,
-    #[serde(default, skip_serializing)]
-    cursor: String,
-}
-
-fn some(text: &str) -> Option<String> {
-    Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
-}
 
 /// How an incident stands, in a word with a tone.
 fn standing(state: Stands) -> (String, &'static str) {
@@ -77,8 +55,7 @@ pub(super) async fn page(
     let rows: Vec<Value> = rows.iter().map(row_of).collect();
     let states: Vec<(&str, String)> =
         Stands::ALL.iter().map(|state| (state.as_str(), state.words())).collect();
-    let repos = shared.store.repos(None, None, REPOS).await?;
-    let repos: Vec<String> = repos.into_iter().map(|row| row.repo).collect();
+    let repos = repos(&shared.store).await?;
     let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
     let filtered = state.is_some() || wanted.repo.is_some() || wanted.text.is_some();
     let values = context! {

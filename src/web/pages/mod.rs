@@ -5,6 +5,7 @@
 mod approvals;
 mod assets;
 mod incidents;
+mod listed;
 mod login;
 mod overview;
 mod postmortems;

@@ -3,37 +3,14 @@
 use axum::extract::State;
 use axum::response::Response;
 use minijinja::{Value, context};
-use serde::{Deserialize, Serialize};
 
+use super::listed::{Filter, PAGE, repos, some};
 use super::{Broken, page as respond, shown};
 use crate::proposal::State as Stands;
 use crate::store::ProposalFilter;
 use crate::web::App;
 use crate::web::access::Caller;
 use crate::web::api::{Query, proposals};
-
-/// Repos that the form offers.
-const REPOS: u32 = 1000;
-
-/// Proposals on a page.
-const PAGE: u32 = 50;
-
-/// What the form above the list says: empty fields filter nothing.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Filter {
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    repo: String,
-    #[serde(default)]
-    text: String,
-    #[serde(default, skip_serializing)]
-    cursor: String,
-}
-
-fn some(text: &str) -> Option<String> {
-    Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
-}
 
 /// The list.
 pub(super) async fn page(
@@ -65,8 +42,7 @@ pub(super) async fn page(
         .collect();
     let states: Vec<(&str, String)> =
         Stands::ALL.iter().map(|state| (state.as_str(), state.words())).collect();
-    let repos = shared.store.repos(None, None, REPOS).await?;
-    let repos: Vec<String> = repos.into_iter().map(|row| row.repo).collect();
+    let repos = repos(&shared.store).await?;
     let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
     let filtered = state.is_some() || wanted.repo.is_some() || wanted.text.is_some();
     let values = context! {

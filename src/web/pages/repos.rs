@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use minijinja::{Value, context};
 use serde::Deserialize;
 
+use super::listed::{PAGE, some};
 use super::{Broken, Nothing, Sealed, page as respond, shown};
 use crate::clock::human;
 use crate::repos::Health;
@@ -15,9 +16,6 @@ use crate::web::api::repos::{
 };
 use crate::web::api::{Path, Query};
 use crate::web::{App, standing};
-
-/// Repos on a page.
-const PAGE: u32 = 50;
 
 /// What the form above the list says, and where the last page ended.
 #[derive(Debug, Default, Deserialize)]
@@ -44,8 +42,7 @@ pub(super) async fn list(
     caller: Caller,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Broken> {
-    let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-    let (text, after) = (given(&filter.text), given(&filter.cursor));
+    let (text, after) = (some(&filter.text), some(&filter.cursor));
     let (repos, next) = page(&shared, text.as_deref(), after.as_deref(), PAGE).await?;
     let repos: Vec<Value> = repos.iter().map(|(row, health)| row_of(row, health)).collect();
     let query = serde_urlencoded::to_string([("text", &filter.text)]).unwrap_or_default();

@@ -5,16 +5,12 @@ use axum::response::Response;
 use minijinja::{Value, context};
 use serde::{Deserialize, Serialize};
 
+use super::listed::{PAGE, repos, some};
 use super::{Broken, page as respond, shown};
 use crate::store::Listing;
 use crate::web::access::Caller;
 use crate::web::api::{Query, runs};
 use crate::web::{App, standing};
-
-/// Runs on a page.
-const PAGE: u32 = 50;
-/// Repos that can be chosen from.
-const REPOS: u32 = 1000;
 
 /// What the form above the list says: empty fields filter nothing.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -31,10 +27,6 @@ pub(super) struct Filter {
     text: String,
     #[serde(default, skip_serializing)]
     cursor: String,
-}
-
-fn some(text: &str) -> Option<String> {
-    Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 impl Filter {
@@ -76,8 +68,7 @@ pub(super) async fn page(
     let depth = shared.store.depth().await?;
     let count = |status: &str| standings.iter().find(|(name, _)| name == status).map_or(0, |(_, runs)| *runs);
     let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
-    let repos = shared.store.repos(None, None, REPOS).await?;
-    let repos: Vec<String> = repos.into_iter().map(|row| row.repo).collect();
+    let repos = repos(&shared.store).await?;
     let values = context! {
         rows => shown_rows, filter => filter, filtered => filter.is_set(), first => after.is_none(), repos,
         next => next.map(|cursor| format!("/?{query}&cursor={cursor}")),
