@@ -19,6 +19,7 @@ pub mod heal;
 pub mod plan;
 pub mod reports;
 pub mod repos;
+pub mod watch;
 pub mod worker;
 
 pub mod backup;
@@ -68,7 +69,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["web"],
-    &["worker", "repos", "reports"],
+    &["worker", "repos", "reports", "watch"],
     &["plan"],
     &["heal"],
     &["backup", "retention", "telemetry"],

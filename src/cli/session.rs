@@ -149,6 +149,7 @@ impl Session {
             Err(error) => tracing::error!("nobody is told of alerts: {error:#}"),
         }
         chores.spawn(crate::reports::watch(self.store.clone(), user.incidents.quiet));
+        chores.spawn(crate::watch::keep(self.store.clone(), user.watches.clone(), self.redactor()));
         chores.spawn(crate::memory::watch(self.store.clone(), user.memory));
         chores.spawn(self.objects.clone().upload());
         chores

@@ -218,7 +218,7 @@ impl Figures {
 fn learnt(report: &figures::Figures) -> String {
     let percent =
         |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.0} %", share * 100.0));
-    let usd = |micro: u64| Money(micro).to_string();
+    let usd = |micro: u64| if micro == 0 { "nothing".to_owned() } else { Money(micro).to_string() };
     let hours = Duration::from_secs(report.minutes_saved * 60);
     let mut rows = vec![vec!["LEARNT".to_owned(), String::new()]];
     for (name, value) in [

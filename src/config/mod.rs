@@ -15,6 +15,7 @@ mod reader;
 mod repo;
 mod service;
 mod user;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use user::{
     Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking, Tier,
     UserConfig,
 };
+pub use watch::Watch;
 
 use crate::fault::Fault;
 

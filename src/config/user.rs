@@ -17,6 +17,7 @@ use super::service::{
     ALERTS, AlertRules, Bucket, INCIDENTS, IncidentRules, OBJECTS, RETENTION, Retention, alerts, bucket,
     incidents, retention,
 };
+use super::watch::{WATCH, Watch, watch};
 use super::{NetworkAccess, SandboxMode};
 use crate::fault::Fault;
 use crate::usage::Money;
@@ -322,6 +323,8 @@ pub struct UserConfig {
     pub channels: Vec<Channel>,
     /// What is done about incidents by itself.
     pub incidents: IncidentRules,
+    /// Commands that are healed again and again.
+    pub watches: Vec<Watch>,
     /// How long what is kept of runs is kept.
     pub retention: Retention,
     /// Where logs go besides the state folder, so that several machines share them.
@@ -341,6 +344,7 @@ const TOP: &[&str] = &[
     "proof",
     "alerts",
     "incidents",
+    "watch",
     "retention",
     "objects",
 ];
@@ -405,6 +409,7 @@ impl UserConfig {
             alerts: AlertRules::default(),
             channels: Vec::new(),
             incidents: IncidentRules::default(),
+            watches: Vec::new(),
             retention: Retention::default(),
             objects: None,
         }
@@ -459,6 +464,9 @@ impl UserConfig {
         }
         if let Some(section) = top.section("incidents", INCIDENTS)? {
             incidents(&mut config.incidents, &section)?;
+        }
+        if let Some(watches) = top.list("watch", WATCH)? {
+            config.watches = watches.iter().map(watch).collect::<Result<_, _>>()?;
         }
         if let Some(section) = top.section("retention", RETENTION)? {
             config.retention = retention(&section)?;

@@ -289,13 +289,19 @@ pub async fn learn(store: &Store, rules: &MemoryRules, lesson: &Lesson<'_>) -> R
 
 /// What is kept of complaints: the first errors in the project's own files, without the tools' longer renderings.
 fn kept(diagnostics: &[Diagnostic]) -> Vec<Diagnostic> {
-    let own = errors(diagnostics, COMPLAINTS).cloned();
-    own.map(|one| Diagnostic {
-        message: one.message.chars().take(LONGEST_MESSAGE).collect(),
-        detail: None,
-        ..one
-    })
-    .collect()
+    let mut kept: Vec<Diagnostic> = Vec::new();
+    for one in errors(diagnostics, usize::MAX) {
+        let message = one.message.chars().take(LONGEST_MESSAGE).collect();
+        let one = Diagnostic { message, detail: None, ..one.clone() };
+        // Several checks tell of the same.
+        if !kept.contains(&one) {
+            kept.push(one);
+        }
+        if kept.len() == COMPLAINTS {
+            break;
+        }
+    }
+    kept
 }
 
 /// Counts that a remembered fix was proposed again in `run`.

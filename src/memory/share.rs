@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{COMPLAINTS, LONGEST, LONGEST_EXPLANATION, Remembered, State, id, kept, list, pattern};
 use crate::fault::Fault;
+use crate::patch::RelPath;
 use crate::store::sql::query;
 use crate::store::{Store, moment};
 
@@ -112,6 +113,10 @@ fn checked(mut memory: Remembered) -> Result<Remembered, String> {
     }
     if memory.recipe.paths().next().is_none() {
         return Err("it changes nothing".to_owned());
+    }
+    let is_git = |path: &RelPath| path.as_str().split('/').any(|part| part.eq_ignore_ascii_case(".git"));
+    if let Some(path) = memory.recipe.paths().find(|path| is_git(path)) {
+        return Err(format!("it changes {path}, which no fix may"));
     }
     memory.explanation = memory.explanation.chars().take(LONGEST_EXPLANATION).collect();
     memory.diagnostics.truncate(COMPLAINTS);

@@ -96,6 +96,17 @@ fn line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST).collect()
 }
 
+/// Each line once, as many as are told.
+fn once(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut told = Vec::new();
+    for line in lines {
+        if told.len() < MOST && !told.contains(&line) {
+            told.push(line);
+        }
+    }
+    told
+}
+
 fn errors(red: &[Outcome]) -> impl Iterator<Item = &Diagnostic> {
     red.iter().flat_map(|outcome| &outcome.diagnostics).filter(|one| one.severity == Severity::Error)
 }
@@ -127,12 +138,7 @@ impl PostMortem {
             place: cause.and_then(Diagnostic::place),
             category: cause.map(|one| named(&one.category)),
             ended: line(why),
-            left: left
-                .iter()
-                .filter(|one| !one.is_green())
-                .map(|one| line(&headline(one)))
-                .take(MOST)
-                .collect(),
+            left: once(left.iter().filter(|one| !one.is_green()).map(|one| line(&headline(one)))),
             lessons: lessons(run, *rule, why, &missed),
             attempts: missed,
         })

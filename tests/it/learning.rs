@@ -10,7 +10,7 @@ use crate::scripted::{HEAL, SHOP, edit, right, shop, wrong};
 use crate::vendor::{Anthropic, Reply};
 
 /// A check whose complaints are those of a compiler: every `bad(NAME)` in a file of `src`.
-const CHECK: &str = "out=$(grep -n 'bad(' src/*.txt | sed -E \"s/^([^:]+):([0-9]+):(.*)bad\\(([a-z]+)\\).*/\\1:\\2:1: error: '\\4' must not be bad/\")\n[ -z \"$out\" ] && exit 0\necho \"$out\" >&2\nexit 1\n";
+const CHECK: &str = "out=$(grep -Hn 'bad(' src/*.c | sed -E \"s/^([^:]+):([0-9]+):(.*)bad\\(([a-z]+)\\).*/\\1:\\2:1: error: '\\4' must not be bad/\")\n[ -z \"$out\" ] && exit 0\necho \"$out\" >&2\nexit 1\n";
 
 fn complaining(files: &[(&str, &str)]) -> Project {
     let mut all = vec![("check.sh", CHECK)];
@@ -18,7 +18,8 @@ fn complaining(files: &[(&str, &str)]) -> Project {
     Project::new(&all)
 }
 
-const SH: &[&str] = &["heal", "--json", "--", "sh", "check.sh"];
+/// The last word is what the matcher of such complaints goes by.
+const SH: &[&str] = &["heal", "--json", "--", "sh", "check.sh", "make"];
 
 fn fixers(ran: &Ran) -> Vec<(String, String)> {
     let mut fixer = String::new();
@@ -66,7 +67,7 @@ async fn a_fix_is_replayed_only_once_it_has_stayed() {
     let shown: Value =
         serde_json::from_str(project.regreen(&["memory", "list", "--json"]).expect(0).stdout.trim())
             .expect("one");
-    assert_eq!((&shown["state"], &shown["uses"]), (&"admitted".into(), &1.into()), "{shown}");
+    assert_eq!((&shown["state"], &shown["uses"]), (&"admitted".into(), &shown["successes"]), "{shown}");
     assert!(shown["successes"].as_u64() >= Some(1), "{shown}");
     let told = project.regreen(&["memory", "show", shown["id"].as_str().expect("an id")]).expect(0).stdout;
     assert!(told.contains("it stayed") && told.contains("+    return sum(prices) * (100"), "{told}");
@@ -86,21 +87,21 @@ async fn a_fix_that_was_undone_before_it_counted_is_forgotten() {
 
 #[tokio::test]
 async fn what_was_proven_in_one_place_is_carried_over_to_another_and_shown_to_models() {
-    let good = edit("src/a.txt", "begin bad(apple) end", "begin good(apple) end");
-    let gone = edit("src/c.txt", "bad(cherry) bad(cherry)", "good(cherry) good(cherry)");
+    let good = edit("src/a.c", "begin bad(apple) end", "begin good(apple) end");
+    let gone = edit("src/c.c", "bad(cherry) bad(cherry)", "good(cherry) good(cherry)");
     let vendor = Anthropic::start([good, gone].map(Reply::Text)).await;
-    let project = complaining(&[("src/a.txt", "one\nbegin bad(apple) end\n")]).anthropic(&vendor);
+    let project = complaining(&[("src/a.c", "one\nbegin bad(apple) end\n")]).anthropic(&vendor);
     project.configure("[memory]\nwatch = \"0s\"\n");
     project.regreen(SH).expect(0);
-    project.write(&[("src/b.txt", "x = bad(pear);\n")]);
+    project.write(&[("src/b.c", "x = bad(pear);\n")]);
     project.commit("More");
     let ran = project.regreen(SH).expect(0);
     assert_eq!(fixers(&ran), [("memory".to_owned(), "green".to_owned())], "{}", ran.stdout);
-    assert_eq!(project.read("src/b.txt"), "x = good(pear);\n");
+    assert_eq!(project.read("src/b.c"), "x = good(pear);\n");
     assert_eq!(vendor.requests().len(), 1);
 
     // Where it does not fit, a model sees what helped before.
-    project.write(&[("src/c.txt", "bad(cherry) bad(cherry)\n")]);
+    project.write(&[("src/c.c", "bad(cherry) bad(cherry)\n")]);
     project.commit("Even more");
     project.regreen(SH).expect(0);
     let asked = vendor.requests()[1].last_text();
@@ -112,11 +113,10 @@ async fn what_was_proven_in_one_place_is_carried_over_to_another_and_shown_to_mo
 async fn pairs_are_written_out_only_where_somebody_allows_it_and_without_secrets() {
     let token = format!("sk-ant-{}", "x9Y8z7W6v5U4t3S2".repeat(3));
     let before = format!("key {token}\nbegin bad(apple) end\n");
-    let vendor = Anthropic::start(
-        [edit("src/a.txt", "begin bad(apple) end", "begin good(apple) end")].map(Reply::Text),
-    )
-    .await;
-    let project = complaining(&[("src/a.txt", before.as_str())]).anthropic(&vendor);
+    let vendor =
+        Anthropic::start([edit("src/a.c", "begin bad(apple) end", "begin good(apple) end")].map(Reply::Text))
+            .await;
+    let project = complaining(&[("src/a.c", before.as_str())]).anthropic(&vendor);
     project.configure("[memory]\nwatch = \"0s\"\n");
     project.regreen(SH).expect(0);
     let refused = project.regreen(&["memory", "pairs"]).expect(3);

@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::response::Response;
 use minijinja::{Value, context};
-use serde::{Deserialize, Serialize};
 
+use super::listed::{Filter, PAGE, repos, some};
 use super::{Broken, page as respond};
 use crate::store::PostMortemFilter;
 use crate::web::App;
@@ -12,26 +12,6 @@ use crate::web::access::Caller;
 use crate::web::api::postmortems::{PostMortemItem, page as some_of};
 use crate::web::api::{Path, Query};
 use crate::web::problem::Problem;
-
-/// Repos that the form offers.
-const REPOS: u32 = 1000;
-/// Post-mortems on a page.
-const PAGE: u32 = 50;
-
-/// What the form above the list says: empty fields filter nothing.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Filter {
-    #[serde(default)]
-    repo: String,
-    #[serde(default)]
-    text: String,
-    #[serde(default, skip_serializing)]
-    cursor: String,
-}
-
-fn some(text: &str) -> Option<String> {
-    Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
-}
 
 /// The list.
 pub(super) async fn list(
@@ -43,8 +23,7 @@ pub(super) async fn list(
     let after = some(&filter.cursor);
     let (items, next) = some_of(&shared, &wanted, after.as_deref(), PAGE).await?;
     let rows: Vec<Value> = items.iter().map(Value::from_serialize).collect();
-    let repos = shared.store.repos(None, None, REPOS).await?;
-    let repos: Vec<String> = repos.into_iter().map(|row| row.repo).collect();
+    let repos = repos(&shared.store).await?;
     let query = serde_urlencoded::to_string(&filter).unwrap_or_default();
     let filtered = wanted.repo.is_some() || wanted.text.is_some();
     let values = context! {
