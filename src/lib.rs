@@ -19,6 +19,7 @@ pub mod heal;
 pub mod plan;
 pub mod reports;
 pub mod repos;
+pub mod triggers;
 pub mod watch;
 pub mod worker;
 
@@ -35,6 +36,7 @@ pub mod models;
 
 pub mod policy;
 
+pub mod forge;
 pub mod guards;
 pub mod landing;
 pub mod verify;
@@ -69,7 +71,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["web"],
-    &["worker", "repos", "reports", "watch"],
+    &["worker", "repos", "reports", "triggers", "watch"],
     &["plan"],
     &["heal"],
     &["backup", "retention", "telemetry"],
@@ -77,7 +79,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["fixers"],
     &["models", "context"],
     &["policy"],
-    &["landing", "guards"],
+    &["landing", "guards", "forge"],
     &["verify"],
     &["memory", "alerts"],
     &["workspace"],

@@ -174,6 +174,7 @@ pub async fn heal(
         network: None,
         no_model: false,
         by: Some(by.to_owned()),
+        origin: None,
     };
     // What people are without is worth more than what they wait for.
     let priority = if incident.severity == "critical" { Priority::Urgent } else { Priority::High };

@@ -97,6 +97,7 @@ pub async fn look(store: &Store, watch: &Watch, redactor: &Redactor) -> Result<L
         network: None,
         no_model: watch.no_model,
         by: Some("watch".to_owned()),
+        origin: None,
     };
     let key = Some(format!("watch:{}:{moment}", name(watch)));
     let line = Line { priority: Priority::Low, key, delay: Duration::ZERO };

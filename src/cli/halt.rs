@@ -193,7 +193,7 @@ pub(super) async fn end(session: &Session, journal: &Journal, rule: StopRule, wh
 async fn stop(session: &Session, journal: &Journal, rule: StopRule, why: &str) -> Result<()> {
     let run = journal.run();
     // What has landed is done: it was only to be remembered.
-    if run.landed.is_some() && run.finished.is_none() && run.stopped.is_none() {
+    if run.next() == Step::Learn {
         return session.end(journal, Exit::Green).await;
     }
     if !matches!(run.next(), Step::Done(_)) {

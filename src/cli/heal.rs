@@ -23,7 +23,7 @@ use crate::outcome::{Check, CommandLine};
 use crate::plan::Implementation;
 use crate::redact::Redactor;
 use crate::run::Step;
-use crate::run::events::{Event, Preparation, Request, Rung, Spec, Trigger, Work};
+use crate::run::events::{Event, Origin, Preparation, Request, Rung, Spec, Trigger, Work};
 use crate::run::journal::Journal;
 use crate::store::is_interruption;
 use crate::usage::Money;
@@ -81,6 +81,9 @@ pub(super) struct Options {
     /// Who asks, where that is not whoever this process belongs to.
     #[arg(skip)]
     pub(super) by: Option<String>,
+    /// What of a forge it is for.
+    #[arg(skip)]
+    pub(super) origin: Option<Origin>,
 }
 
 impl Options {
@@ -97,7 +100,7 @@ impl Options {
         let tries = Tries { max_attempts, sandbox, allow_net };
         // One that was submitted before anybody was written down with it was nobody's in particular.
         let by = Some(request.by.clone().unwrap_or_default());
-        Self { shared, tries, no_model, dry_run: false, by }
+        Self { shared, tries, no_model, dry_run: false, by, origin: request.origin.clone() }
     }
 
     /// A request with these options.
@@ -115,6 +118,7 @@ impl Options {
             network: self.tries.allow_net,
             no_model: self.no_model,
             by: self.by.clone(),
+            origin: self.origin.clone(),
         }
     }
 }
@@ -125,11 +129,12 @@ impl Options {
 Examples:
   regreen heal -- cargo test
   regreen heal --land commit -- npm test
+  regreen heal --land pr -- npm test         pushed, as a pull request
   regreen heal --check lint='npm run lint' -- npm run build
   regreen heal --dry-run -- pytest          only find out whether it is really red
   regreen heal --json -- cargo test > events.jsonl")]
 pub(super) struct Heal {
-    /// Where the proven patch goes: worktree, commit, branch[=NAME], none [default: worktree]
+    /// Where the proven patch goes: worktree, commit, branch[=NAME], pr[=NAME] (pushed, as a pull request where a forge is configured), none [default: worktree]
     #[arg(long, value_name = "WHERE")]
     land: Option<Land>,
     #[command(flatten)]
@@ -336,6 +341,19 @@ impl Ground {
         self.spec(options, id, Trigger::Heal, goal, checks, land).await
     }
 
+    /// Sees early, before anything is spent, that what lands can be pushed, and fetches what the run is to build on. Its commit.
+    async fn reach(&self, options: &Options, land: &Land) -> Result<Option<String>> {
+        let Some(repo) = &self.repo else { return Ok(None) };
+        let reference = options.origin.as_ref().and_then(|origin| origin.reference.as_deref());
+        if reference.is_none() && !matches!(land, Land::Pr(_)) {
+            return Ok(None);
+        }
+        let outlet = self.session.outlet(repo, options.origin.as_ref()).await?;
+        let Some(reference) = reference else { return Ok(None) };
+        let keep = format!("refs/regreen/fetched/{}", reference.strip_prefix("refs/").unwrap_or(reference));
+        outlet.remote(repo).await?.fetch(reference, &keep).await.map(Some)
+    }
+
     /// Everything a run needs to know, with a snapshot of the tree as it is now.
     pub(super) async fn spec(
         &self,
@@ -354,7 +372,8 @@ impl Ground {
         if matches!(trigger, Trigger::Heal | Trigger::Proposal { .. } | Trigger::Incident { .. }) {
             landing::must_be_new(self.repo.as_ref(), land).await?;
         }
-        let from = Base::take(self.repo.as_ref(), &snapshots, id).await?;
+        let fetched = self.reach(options, land).await?;
+        let mut from = Base::take(self.repo.as_ref(), &snapshots, id).await?;
         for file in snapshots.left_out().await? {
             say(&format!(
                 "{} takes what this run prints: it counts as no part of the tree",
@@ -368,12 +387,16 @@ impl Ground {
             ));
         }
         let Difference { patch: base, hidden } = match (land, &self.repo) {
-            (Land::Commit | Land::Branch(_), Some(repo)) => {
+            (_, Some(repo)) if fetched.is_some() => {
+                from.head.clone_from(&fetched);
+                snapshots.patch_to(&from.snapshot, repo, fetched.as_deref().unwrap_or("HEAD")).await?
+            }
+            (Land::Commit | Land::Branch(_) | Land::Pr(_), Some(repo)) => {
                 snapshots.back_to_head(&from.snapshot, repo).await?
             }
             _ => Difference::default(),
         };
-        if !base.is_empty() {
+        if !base.is_empty() && fetched.is_none() {
             say(
                 "uncommitted changes are left out: a commit is built on the last one, and proven without them",
             );
@@ -416,6 +439,7 @@ impl Ground {
             rules,
             governance: user.governance.of(&self.root),
             requester: options.by.clone().unwrap_or_else(crate::process::user),
+            origin: options.origin.clone(),
         })
     }
 }

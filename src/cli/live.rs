@@ -429,6 +429,7 @@ fn step(event: &Event, run: &Run) -> Option<Row> {
         ),
         Event::Landed { record: None } => Row::new(END, paint(GOOD, "proven; it was to land nowhere")),
         Event::Landed { record: Some(landed) } => said(END, GOOD, "landed in ", &landed.place()),
+        Event::Published { publication } => said(END, GOOD, "pushed: ", &publication.told()),
         Event::Recovered { how } => said(STEP, Style::new(), "a landing that was cut off: ", how),
         // A sub-task's limits are the ticket's, which are told of there.
         Event::Allowed { .. } if run.is_feature() => return None,

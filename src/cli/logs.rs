@@ -94,7 +94,7 @@ impl Logs {
     /// An event of a run that has not begun.
     fn print_waiting(&self, record: &Record) -> Result<()> {
         let said = match &record.event {
-            Event::Submitted(_) => "submitted: a worker begins it".to_owned(),
+            Event::Submitted(_) => "submitted: a worker begins it (`regreen worker`)".to_owned(),
             Event::Stopped { why, .. } => line(why, 200),
             _ => return Ok(()),
         };

@@ -9,14 +9,17 @@ use super::heal::{Ground, Options, Shared, Tries, Want};
 use super::paint::{CARE, STRONG, out, paint, plain, say};
 use super::session::{Session, new_id};
 use super::summary::resume;
+use crate::config::{Environment, Settings};
 use crate::config::{FixerKind, GOAL};
 use crate::fault::{Exit, Fault};
+use crate::forge::Place;
 use crate::models::ledger::Purse;
 use crate::outcome::Check;
 use crate::patch::Tree;
 use crate::plan::{Feedback, Plan, Planner, Ticket, outline};
+use crate::redact::Redactor;
 use crate::run::Run;
-use crate::run::events::{Event, Spec, StopRule, Trigger};
+use crate::run::events::{Event, Origin, Spec, StopRule, Trigger};
 use crate::run::journal::{Journal, load};
 use crate::store::{RunFilter, is_interruption};
 
@@ -37,7 +40,7 @@ pub(super) struct PlanTicket {
 
 impl PlanTicket {
     pub(super) async fn run(self) -> Result<Exit> {
-        let ticket = read(&self.ticket)?;
+        let (ticket, origin) = read(&self.ticket).await?;
         let json = self.shared.json;
         let options = Options {
             shared: self.shared,
@@ -45,6 +48,7 @@ impl PlanTicket {
             no_model: false,
             dry_run: false,
             by: None,
+            origin,
         };
         let ground = Ground::find(&options, Want::Repository).await?;
         let redactor = ground.session.redactor_of(&ground.root, ground.repo.as_ref()).await;
@@ -114,10 +118,13 @@ pub(super) async fn close(
     Ok(exit)
 }
 
-/// Reads a ticket from a file or from standard input.
-pub(super) fn read(place: &str) -> Result<Ticket> {
+/// Reads a ticket from a file, from standard input or from a forge, and says what of the forge it is.
+pub(super) async fn read(place: &str) -> Result<(Ticket, Option<Origin>)> {
     use std::io::Read;
-    if let Some((tracker @ ("jira" | "github" | "gitlab"), _)) = place.split_once(':') {
+    if Place::is_meant(place) {
+        return of_forge(&place.parse()?).await.map(|(ticket, origin)| (ticket, Some(origin)));
+    }
+    if let Some((tracker @ "jira", _)) = place.split_once(':') {
         return Err(Fault::usage(format!("{tracker} tickets cannot be read yet"))
             .hint("save the ticket as a Markdown file, or give it on standard input with `-`")
             .into());
@@ -133,7 +140,28 @@ pub(super) fn read(place: &str) -> Result<Ticket> {
             .read_to_end(&mut bytes)
             .map_err(|error| Fault::usage(format!("the ticket {place} cannot be read: {error}")))?;
     }
-    Ticket::parse(&bytes, place)
+    Ok((Ticket::parse(&bytes, place)?, None))
+}
+
+/// Reads an issue of a forge. What it needs of the configuration is no repo's to say.
+async fn of_forge(place: &Place) -> Result<(Ticket, Origin)> {
+    let environment = Environment::from_process();
+    let user = Settings::load(&environment, None)?.user;
+    let config = user.forges.iter().find(|forge| forge.kind == place.kind).ok_or_else(|| {
+        Fault::usage(format!("{} is not configured", place.kind.title()))
+            .hint(format!("add [{}] to the configuration (docs/forges.md)", place.kind.as_str()))
+    })?;
+    let redactor = Redactor::from_env(environment.pairs());
+    let forge = crate::forge::connect(config, &environment, &redactor)?;
+    let (ticket, _labels) = crate::triggers::forges::ticket(forge.as_ref(), place).await?;
+    let origin = Origin {
+        forge: place.kind,
+        repo: place.repo.clone(),
+        branch: None,
+        reference: None,
+        closes: Some(place.number),
+    };
+    Ok((ticket, origin))
 }
 
 /// What starts a ticket's run.

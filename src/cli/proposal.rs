@@ -274,6 +274,7 @@ impl Create {
             no_model: self.no_model,
             dry_run: false,
             by: None,
+            origin: None,
         };
         let request = options.request(repo, dir, Work::Proposal(Box::new(asked)), self.land.to_string());
         let redactor = session.redactor_of(&request.repo, None).await;

@@ -174,7 +174,7 @@ async fn sweep_left_over(session: &Session) {
     }
 }
 
-/// What every start does first: a landing that a crash cut off is completed or taken back, and what dead runs left on disk goes. The runs
+/// What every start does first: a landing that a crash cut off is completed or taken back, and pushed where it should be, and what dead runs left on disk goes. The runs
 /// themselves wait for `resume`.
 pub(super) async fn tidy(session: &Session) {
     sweep_left_over(session).await;
@@ -182,11 +182,9 @@ pub(super) async fn tidy(session: &Session) {
     for id in rows.into_iter().map(|row| row.id) {
         // A run that cannot be locked is another process's, and none of our business.
         let Ok(journal) = session.reopen(&id, Vec::new()).await else { continue };
-        if journal.run().next() == Step::Recover {
-            let settled = match session.place(&journal.run().spec.root).await {
-                Ok(place) => crate::heal::settle(&journal, &place).await,
-                Err(error) => Err(error),
-            };
+        let next = journal.run().next();
+        if matches!(next, Step::Recover | Step::Publish) {
+            let settled = settle(session, &journal, &next).await;
             match settled {
                 Ok(()) => {
                     say(&format!("run {} was cut off while it landed; that is settled now", short(&id)))
@@ -195,6 +193,20 @@ pub(super) async fn tidy(session: &Session) {
             }
         }
     }
+}
+
+async fn settle(session: &Session, journal: &Journal, next: &Step) -> Result<()> {
+    let run = journal.run();
+    let place = session.place(&run.spec.root).await?;
+    if *next == Step::Recover {
+        return crate::heal::settle(journal, &place).await;
+    }
+    refuse_halted(session, &run).await?;
+    let outlet = match &place.repo {
+        Some(repo) => Some(session.outlet(repo, run.spec.origin.as_ref()).await?),
+        None => None,
+    };
+    crate::heal::publish(journal, outlet.as_ref(), &place).await
 }
 
 #[cfg(test)]

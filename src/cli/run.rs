@@ -14,12 +14,13 @@ use super::session::{Kept, Session, new_id};
 use super::summary::resume;
 use crate::clock::human;
 use crate::fault::{Exit, Fault};
+use crate::forge::{Place, Wanted};
 use crate::git::Difference;
 use crate::landing::{Base, Land};
 use crate::plan::{Plan, SubTask, Ticket};
 use crate::run::events::{Event, Spec, StopRule, Trigger};
 use crate::run::journal::{Journal, load};
-use crate::run::{Run, Step, all_made};
+use crate::run::{Run, Step, account, all_made};
 use crate::store::{Busy, RunFilter};
 use crate::usage::Money;
 
@@ -33,10 +34,10 @@ pub(super) struct RunTicket {
     /// Not for tickets; taken only to say so
     #[arg(long, hide = true)]
     dry_run: bool,
-    /// The branch for the commits: branch, branch=NAME
+    /// The branch for the commits: branch[=NAME], or pr[=NAME] to have it pushed, as a pull request where a forge is configured
     #[arg(long, value_name = "WHERE")]
     land: Option<Land>,
-    /// The ticket: a Markdown file, or - for standard input
+    /// The ticket: a Markdown file, - for standard input, github:owner/repo#12, gitlab:group/repo#12
     ticket: String,
 }
 
@@ -47,10 +48,16 @@ impl RunTicket {
                 .hint("`regreen plan` shows what would be done, and changes nothing")
                 .into());
         }
-        let ticket = read(&self.ticket)?;
+        let (ticket, origin) = read(&self.ticket).await?;
         let json = self.shared.json;
-        let options =
-            Options { shared: self.shared, tries: self.tries, no_model: false, dry_run: false, by: None };
+        let options = Options {
+            shared: self.shared,
+            tries: self.tries,
+            no_model: false,
+            dry_run: false,
+            by: None,
+            origin,
+        };
         let ground = Ground::find(&options, Want::Repository).await?;
         let ticket =
             ticket.without_secrets(&ground.session.redactor_of(&ground.root, ground.repo.as_ref()).await);
@@ -71,16 +78,20 @@ pub(super) async fn ticket_spec(
     ticket: &Ticket,
     land: Land,
 ) -> Result<Spec> {
-    let branch = match land {
-        Land::Branch(Some(name)) => name,
-        Land::Branch(None) => free_branch(ground, &slug(&ticket.title)).await?,
+    let (to, name) = match land {
+        Land::Branch(name) => ("branch", name),
+        Land::Pr(name) => ("pr", name),
         Land::Worktree | Land::Commit | Land::None => {
             return Err(Fault::usage("a ticket's commits go to a branch of their own")
-                .hint("use --land branch or --land branch=NAME")
+                .hint("use --land branch, branch=NAME, pr or pr=NAME")
                 .into());
         }
     };
-    spec(ground, options, id, trigger(ticket, false, None)?, &format!("branch={branch}")).await
+    let branch = match name {
+        Some(name) => name,
+        None => free_branch(ground, &slug(&ticket.title)).await?,
+    };
+    spec(ground, options, id, trigger(ticket, false, None)?, &format!("{to}={branch}")).await
 }
 
 /// The branch for a ticket that was given none: `regreen/<slug>`, with a number where that one is taken.
@@ -128,6 +139,10 @@ pub(super) async fn go_on(kept: Kept, journal: &Journal, json: bool) -> Result<E
 async fn work(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -> Result<Exit> {
     let done = implement(ground, journal, ticket, json).await;
     let exit = close(&ground.session, journal, done.as_ref().copied()).await?;
+    // Of one that came by a webhook, whoever took that tells it.
+    if ground.session.store.run(&journal.run().id).await?.priority.is_none() {
+        tell_issue(ground, &journal.run()).await;
+    }
     done?;
     if !json {
         say(&report(&journal.run(), ground).await?);
@@ -237,8 +252,86 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
         let done =
             Event::SubtaskDone { id: task.id.clone(), child: child.id.clone(), commit, cost: child.spent };
         journal.record(done).await?;
+        publish(ground, journal, tasks.last().is_some_and(|last| last.id == task.id)).await?;
     }
+    // Only the push of the last one was cut off.
+    publish(ground, journal, true).await?;
     Ok(Exit::Green)
+}
+
+/// Pushes what is done of the ticket, with one pull request for all of it: a draft until nothing more is to come.
+async fn publish(ground: &Ground, journal: &Journal, complete: bool) -> Result<()> {
+    let run = journal.run();
+    let (true, Some(repo)) = (run.is_public(), &ground.repo) else { return Ok(()) };
+    let land: Land = run.spec.land.parse().map_err(|fault: Fault| anyhow::Error::from(fault))?;
+    let Some(branch) = land.branch() else { return Ok(()) };
+    let tip = repo.resolve(&format!("refs/heads/{branch}^{{commit}}")).await?;
+    let Some(commit) = tip.filter(|_| !run.subtasks.is_empty()) else { return Ok(()) };
+    let done = run.published.as_ref().is_some_and(|last| last.commit == commit && last.complete == complete);
+    if done {
+        return Ok(());
+    }
+    ground.session.store.must_not_be_halted(&run.spec.root.to_string_lossy()).await?;
+    let parts: Vec<Run> = finished(&ground.session, &run).await?;
+    let title = match &run.spec.trigger {
+        Trigger::Ticket { title, .. } => crate::plain::plain(title),
+        _ => branch.to_owned(),
+    };
+    let _uncut = crate::process::landing().await;
+    let outlet = ground.session.outlet(repo, run.spec.origin.as_ref()).await?;
+    let here = run.spec.from.branch.as_deref().and_then(|branch| branch.strip_prefix("refs/heads/"));
+    let fetched = run.spec.origin.as_ref().is_some_and(|origin| origin.reference.is_some());
+    let wanted = Wanted {
+        commit: &commit,
+        branch,
+        onto: run
+            .spec
+            .origin
+            .as_ref()
+            .and_then(|origin| origin.branch.as_deref())
+            .or(here.filter(|_| !fetched)),
+        what: &format!("run={}", run.id),
+        title: &title,
+        body: &account::of_request(&run, &parts, complete),
+        complete,
+        words: &account::in_short(&run, complete),
+    };
+    let publication = outlet.publish(repo, &wanted).await?;
+    for what in &publication.warnings {
+        let advice = "docs/forges.md lists the permissions that the token needs".to_owned();
+        journal.record(Event::Warned { what: what.clone(), advice }).await?;
+    }
+    journal.record(Event::Published { publication: Box::new(publication) }).await
+}
+
+/// The runs of a ticket's sub-tasks that are done, in their order.
+async fn finished(session: &Session, run: &Run) -> Result<Vec<Run>> {
+    let mut parts = Vec::new();
+    for (_, child, _) in &run.subtasks {
+        parts.push(load(&session.store, child).await?);
+    }
+    Ok(parts)
+}
+
+/// Says below the issue that a ticket came from how its run stands. That it cannot be said is no reason to fail.
+async fn tell_issue(ground: &Ground, run: &Run) {
+    let said = async {
+        let (Trigger::Ticket { source, .. }, Some(origin)) = (&run.spec.trigger, &run.spec.origin) else {
+            return Ok(());
+        };
+        let Ok(place) = source.parse::<Place>() else { return Ok(()) };
+        let config = ground.session.forge(origin.forge)?;
+        let forge = crate::forge::connect(config, &ground.session.environment, &ground.session.redactor())?;
+        let parts = finished(&ground.session, run).await?;
+        crate::triggers::forges::tell(forge.as_ref(), &place, false, run, &parts).await
+    };
+    if let Err(error) = said.await {
+        say(&format!(
+            "{} the issue was told nothing: {}",
+            paint(CARE, "●"),
+            line(&format!("{error:#}"), 300)
+        ));
+    }
 }
 
 /// Takes up the run of a sub-task. Whoever just approved it may have it for a moment still: that says nothing about the ticket.
@@ -352,10 +445,14 @@ async fn subtask(
     let id = new_id();
     let snapshots = ground.snapshots().await?;
     let mut from = Base::take(Some(repo), &snapshots, &id).await?;
-    let tip = match parent.spec.land.strip_prefix("branch=") {
+    let land: Land = parent.spec.land.parse().map_err(|fault: Fault| anyhow::Error::from(fault))?;
+    let tip = match land.branch() {
         Some(branch) => repo.resolve(&format!("refs/heads/{branch}^{{commit}}")).await?,
         None => None,
     };
+    // The first of a ticket that builds on what was fetched does so, too.
+    let fetched = parent.spec.origin.as_ref().is_some_and(|origin| origin.reference.is_some());
+    let tip = tip.or_else(|| parent.spec.from.head.clone().filter(|_| fetched));
     let Difference { patch: base, hidden } = match &tip {
         Some(commit) => snapshots.patch_to(&from.snapshot, repo, commit).await?,
         None => snapshots.back_to_head(&from.snapshot, repo).await?,
@@ -380,6 +477,8 @@ async fn subtask(
         from,
         base,
         hidden,
+        // What is done is pushed with the ticket's run.
+        land: Land::Branch(land.branch().map(str::to_owned)).to_string(),
         ..parent.spec.clone()
     };
     let journal = session.begin(&id, spec, session.listeners(json)).await?;
@@ -473,7 +572,11 @@ async fn report(run: &Run, ground: &Ground) -> Result<String> {
     for assumption in plan.iter().flat_map(|plan| &plan.assumptions) {
         lines.extend(field("assumed", CARE, assumption));
     }
-    if let (Some(branch), false) = (run.spec.land.strip_prefix("branch="), run.subtasks.is_empty()) {
+    if let Some(published) = &run.published {
+        lines.push(format!("  {} {}", paint(STRONG, "pushed    "), line(&published.told(), 200)));
+    }
+    let branch = run.spec.land.split_once('=').map(|(_, branch)| branch);
+    if let (Some(branch), false) = (branch, run.subtasks.is_empty()) {
         lines.push(format!("  {} git log -p HEAD..{branch}", paint(STRONG, "look at it")));
         lines.push(format!("  {} regreen rollback {}", paint(STRONG, "undo      "), short(&run.id)));
     }

@@ -16,6 +16,7 @@ use super::session::{FLUSH, Session};
 use crate::fault::{Exit, Fault};
 use crate::repos::{self, Look, Need};
 use crate::store::ProposalRow;
+use crate::triggers::{self, Hooks, Orders};
 use crate::web::{self, Actions, Answer, Came, Hosts, LOCAL, Scope, Service};
 
 /// Serve the API and the dashboard.
@@ -65,6 +66,22 @@ impl Serve {
             say(&format!("  metrics at {}", paint(NAME, format!("http://{address}/metrics"))));
         }
         observe::keep_tidy(&session);
+        let hooks = Hooks::of(
+            &session.settings.user,
+            &session.environment,
+            session.store.clone(),
+            session.redactor(),
+        )?;
+        let bell = hooks.bell();
+        let hands = Arc::new(Hands { session: session.clone(), machine: OnceLock::new() });
+        let orders: Arc<dyn Orders> = hands.clone();
+        let reactions = triggers::forges::reactions(
+            &session.settings.user,
+            &session.environment,
+            &session.store,
+            &session.redactor(),
+            &orders,
+        )?;
         let service = Service {
             store: session.store.clone(),
             objects: session.objects.clone(),
@@ -72,13 +89,15 @@ impl Serve {
             redactor: session.redactor(),
             environment: session.environment.clone(),
             incidents: session.settings.user.incidents,
+            hooks,
             settings: session.settings.effective(),
-            actions: Arc::new(Hands { session: session.clone(), machine: OnceLock::new() }),
+            actions: hands.clone(),
             hosts,
             rate: self.rate,
             metrics,
         };
         let mut chores = session.chores();
+        chores.spawn(triggers::work(session.store.clone(), bell, reactions));
         web::serve(listener, service, signals.next()).await?;
         chores.shutdown().await;
         session.objects.flush(FLUSH).await;
@@ -201,6 +220,13 @@ impl Actions for Hands {
             }
         };
         repos::look(repo.as_ref(), &self.session.environment, user, machine).await
+    }
+}
+
+#[async_trait]
+impl Orders for Hands {
+    async fn cancel(&self, run: &str) -> Result<String> {
+        Actions::cancel(self, run).await
     }
 }
 

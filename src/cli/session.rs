@@ -13,9 +13,12 @@ use secrecy::ExposeSecret;
 use super::live::{Lines, Tree};
 use super::observe::with_observers;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Environment, ProviderKind, Rung, Settings, open_state_dir, read_repo_file};
+use crate::config::{
+    Environment, ForgeConfig, ForgeKind, ProviderKind, Rung, Settings, open_state_dir, read_repo_file,
+};
 use crate::fault::{Exit, Fault};
 use crate::fixers::agent::Agent;
+use crate::forge::Outlet;
 use crate::git::{Repo, Snapshots};
 use crate::heal::{Place, Tools};
 use crate::models::prices::Prices;
@@ -23,7 +26,7 @@ use crate::models::{Gates, Kind, Model, Pace, ProviderConfig, connect};
 use crate::objects::Objects;
 use crate::redact::Redactor;
 use crate::run::Run;
-use crate::run::events::{Spec, Trigger};
+use crate::run::events::{Origin, Spec, Trigger};
 use crate::run::journal::{Journal, Listener, load};
 use crate::sandbox::{Limits, Network, Registries, Sandbox};
 use crate::scratch::{self, Folder};
@@ -257,6 +260,10 @@ impl Session {
             .showing(&self.settings.user.sandbox.read_only);
         let place = self.place(&spec.root).await?;
         let redactor = self.redactor_of(&spec.root, place.repo.as_ref()).await;
+        let outlet = match &place.repo {
+            Some(repo) if run.is_public() => Some(self.outlet(repo, spec.origin.as_ref()).await?),
+            _ => None,
+        };
         let verifier = self.verifier(&run.id, spec.network, redactor.clone())?;
         let fixers = super::heal::fixers(self, spec, &redactor)?;
         let memory = self.settings.user.memory;
@@ -272,7 +279,7 @@ impl Session {
             let now = Settings::load(&environment, read_repo_file(&root)?.as_deref())?;
             Ok(now.user.governance.of(&root))
         });
-        Ok(Tools { workspaces, verifier, fixers, place, memory, layers, governance })
+        Ok(Tools { workspaces, verifier, fixers, place, outlet, memory, layers, governance })
     }
 
     /// The sandbox of this machine, with the user's package registries.
@@ -291,6 +298,31 @@ impl Session {
         let repo = Repo::discover(root).await?;
         let snapshots = Snapshots::open(root, repo.as_ref(), &self.state, &self.environment).await?;
         Ok(Place { repo, snapshots })
+    }
+
+    /// Where what lands in `repo` is pushed to: the forge's repo that `origin` names, else its remote.
+    ///
+    /// # Errors
+    /// A usage fault where there is no such place, or no token for it.
+    pub async fn outlet(&self, repo: &Repo, origin: Option<&Origin>) -> Result<Outlet> {
+        let (user, redactor) = (&self.settings.user, self.redactor_of(repo.root(), Some(repo)).await);
+        let Some(origin) = origin else {
+            return Outlet::of(repo, user, &self.environment, &redactor).await;
+        };
+        Outlet::at(self.forge(origin.forge)?, &origin.repo, &self.environment, &redactor)
+    }
+
+    /// What is configured of a forge.
+    ///
+    /// # Errors
+    /// A usage fault where nothing is.
+    pub fn forge(&self, kind: ForgeKind) -> Result<&ForgeConfig> {
+        let found = self.settings.user.forges.iter().find(|forge| forge.kind == kind);
+        found.ok_or_else(|| {
+            Fault::usage(format!("{} is not configured", kind.title()))
+                .hint(format!("add [{}] to the configuration (docs/forges.md)", kind.as_str()))
+                .into()
+        })
     }
 
     /// Ends a run outside of the loop.
@@ -464,6 +496,10 @@ fn redactor_of(environment: &Environment, settings: &Settings) -> Redactor {
     let told = told.filter_map(|name| environment.secret(name));
     let keys: Vec<String> =
         keys.chain(passed).chain(told).map(|key| key.expose_secret().to_owned()).collect();
+    let forges = settings.user.forges.iter();
+    let forges = forges.flat_map(|forge| [&forge.token, &forge.secret].map(|key| key.read(environment)));
+    let keys =
+        keys.into_iter().chain(forges.filter_map(|key| Some(key.ok().flatten()?.expose_secret().to_owned())));
     let addresses: Vec<&str> = providers.filter_map(|provider| provider.base_url.as_deref()).collect();
     redactor.with_secrets(keys).with_urls(&addresses.join("\n"))
 }

@@ -44,7 +44,7 @@ pub(super) struct Submit {
     /// Submit what this file says, line by line; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["ticket", "command", "key", "wait"])]
     from: Option<PathBuf>,
-    /// Where the proven patch goes: branch[=NAME], commit, worktree, none
+    /// Where the proven patch goes: branch[=NAME], pr[=NAME], commit, worktree, none
     #[arg(long, value_name = "WHERE", default_value = "branch")]
     land: Land,
     /// Use no model: only what costs nothing
@@ -54,7 +54,7 @@ pub(super) struct Submit {
     shared: Shared,
     #[command(flatten)]
     tries: Tries,
-    /// A ticket to implement: a Markdown file, or - for standard input
+    /// A ticket to implement: a Markdown file, - for standard input, github:owner/repo#12, gitlab:group/repo#12
     #[arg(required_unless_present_any = ["command", "from"], conflicts_with = "command")]
     ticket: Option<String>,
     /// The failing command: everything behind `--`
@@ -93,13 +93,18 @@ impl Submit {
 
     async fn request(self) -> Result<Request> {
         let (repo, dir) = place(&self.shared.place.repo).await?;
+        let mut origin = None;
         let work = match &self.ticket {
-            Some(ticket) => Work::Ticket(serde_json::to_value(super::plan::read(ticket)?)?),
+            Some(place) => {
+                let (ticket, from) = super::plan::read(place).await?;
+                origin = from;
+                Work::Ticket(serde_json::to_value(ticket)?)
+            }
             None => Work::Command(self.command),
         };
         if let (Work::Ticket(_), Land::Worktree | Land::Commit | Land::None) = (&work, &self.land) {
             return Err(Fault::usage("a ticket's commits go to a branch of their own")
-                .hint("use --land branch or --land branch=NAME")
+                .hint("use --land branch, branch=NAME, pr or pr=NAME")
                 .into());
         }
         let options = Options {
@@ -108,6 +113,7 @@ impl Submit {
             no_model: self.no_model,
             dry_run: false,
             by: Some(crate::process::user()),
+            origin,
         };
         Ok(options.request(repo, dir, work, self.land.to_string()))
     }

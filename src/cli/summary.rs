@@ -160,6 +160,9 @@ fn healed(run: &Run, said: &mut Said) {
     match &run.landed {
         Some(Some(landed)) => {
             said.field("landed", Style::new(), &landed.place());
+            if let Some(published) = &run.published {
+                said.field("pushed", Style::new(), &published.told());
+            }
             match &run.rolled_back {
                 Some(how) => said.field("taken back", CARE, how),
                 None => said.command("undo", &format!("regreen rollback {}", short(&run.id))),

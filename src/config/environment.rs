@@ -61,6 +61,14 @@ impl Environment {
         self.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
     }
 
+    /// A path as a person writes it in their own file: `~/` is their home, and a relative one starts where they stand.
+    pub(super) fn path_of(&self, text: &str) -> PathBuf {
+        match text.strip_prefix("~/").zip(self.home()) {
+            Some((rest, home)) => home.join(rest),
+            None => self.cwd.join(text),
+        }
+    }
+
     /// Where relative paths start.
     pub fn cwd(&self) -> &Path {
         &self.cwd

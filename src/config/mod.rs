@@ -6,9 +6,11 @@
 mod channels;
 mod detect;
 mod environment;
+mod forges;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod governance;
+mod keys;
 mod learning;
 mod quantity;
 mod reader;
@@ -25,10 +27,12 @@ use std::path::PathBuf;
 pub use channels::{Address, Channel, ChannelKind, Mail, RULES, Tls, is_postable};
 pub use detect::{Detected, Programs, detect, render_toml};
 pub use environment::{Environment, open_state_dir};
+pub use forges::{ForgeConfig, ForgeKind, ForgeRepo, Level, is_full_name};
 pub use governance::{
     Fact, Governance, GovernanceConfig, Risk, RiskRule, Ruling, TighterGovernance, risk_rules,
 };
 pub(crate) use governance::{glob_of, pattern_of};
+pub use keys::KeySource;
 pub use learning::MemoryRules;
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
 pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter, read_repo_file};
@@ -320,6 +324,24 @@ impl Settings {
             format!("s3://{}{slash}{}{at}", bucket.name, bucket.prefix)
         });
         add("objects.url", objects, &[]);
+        for forge in &user.forges {
+            let found = |key: &KeySource, name: &str| match (key.is_named(), key.read(&self.environment)) {
+                (false, _) => format!("no {name}"),
+                (true, Ok(Some(_))) => format!("{name} found"),
+                (true, Ok(None)) => format!("{name} not set"),
+                (true, Err(_)) => format!("{name}'s file not usable"),
+            };
+            let mut value = format!("{}, {}", forge.base_url, found(&forge.token, "token"));
+            if let Some((app, key)) = &forge.app {
+                value.push_str(&format!(", app {app}, {}", found(key, "app's key")));
+            }
+            value.push_str(&format!(", {}", found(&forge.secret, "webhook secret")));
+            if !forge.repos.is_empty() {
+                let names: Vec<&str> = forge.repos.keys().map(String::as_str).collect();
+                value.push_str(&format!(", {}", names.join(", ")));
+            }
+            add(forge.kind.as_str(), value, &[]);
+        }
         add("state", self.state.display().to_string(), &["REGREEN_STATE_DIR", "XDG_STATE_HOME"]);
         all
     }

@@ -633,3 +633,63 @@ fn a_repo_file_that_is_no_file_is_an_error() {
     std::fs::write(&place, "models = false\n").unwrap();
     assert_eq!(told(), Ok(Some("models = false\n".into())));
 }
+
+#[test]
+fn a_forge_is_read_whole() {
+    let settings = user(
+        r#"
+[github]
+base_url = "https://ghe.example.org/api/v3/"
+app_id = 7
+app_key_file = "~/app.pem"
+webhook_secret_env = "HOOK"
+name = "helper"
+commands = "maintain"
+ready = false
+[github.repos."acme/shop"]
+path = "/srv/shop"
+heal = false
+check = ["npm", "test"]
+[gitlab]
+[gitlab.repos."group/sub/shop"]
+path = "~/shop"
+"#,
+        &[],
+    )
+    .unwrap();
+    let [github, gitlab] = settings.user.forges.as_slice() else { panic!("{:?}", settings.user.forges) };
+    assert_eq!((github.kind, github.host().as_str()), (ForgeKind::Github, "ghe.example.org"));
+    assert_eq!(github.git_url("acme/shop"), "https://ghe.example.org/acme/shop.git");
+    let key = &github.app.as_ref().unwrap().1;
+    assert_eq!(key.file.as_deref(), Some(Path::new("/nowhere/home/app.pem")));
+    assert_eq!((github.token.is_named(), github.commands, github.ready), (false, Level::Maintain, false));
+    let (name, repo) = github.repo("ACME/Shop").unwrap();
+    assert_eq!((name, repo.path.as_path(), repo.heal), ("acme/shop", Path::new("/srv/shop"), false));
+    assert_eq!(gitlab.base_url, "https://gitlab.com/api/v4");
+    assert_eq!((gitlab.token.env.as_deref(), gitlab.commands), (Some("GITLAB_TOKEN"), Level::Write));
+    assert_eq!(gitlab.repo("group/sub/shop").unwrap().1.path, Path::new("/nowhere/home/shop"));
+    assert_eq!(user("[github]\n", &[]).unwrap().user.forges[0].host(), "github.com");
+}
+
+#[test]
+fn a_forge_that_cannot_be_is_refused() {
+    let refused = |text: &str| user(text, &[]).unwrap_err().message;
+    for (text, why) in [
+        ("[github]\nbase_url = \"http://ghe.example.org/api/v3\"", "unencrypted"),
+        ("[github]\nbase_url = \"ghe.example.org\"", "is no URL"),
+        ("[github]\ntoken_env = \"ghp_a-b\"", "never the key itself"),
+        ("[github]\napp_id = 7", "needs app_key_file"),
+        ("[github]\napp_key_file = \"x\"", "needs app_id"),
+        ("[gitlab]\napp_id = 7\napp_key_file = \"x\"", "is for GitHub"),
+        ("[github]\ncommands = \"read\"", "must be one of"),
+        ("[github]\nname = \"a b\"", "must be a name"),
+        ("[github.repos.shop]\npath = \"/x\"", "called after a repo"),
+        ("[github.repos.\"a/../b\"]\npath = \"/x\"", "called after a repo"),
+        ("[github.repos.\"a/b\"]", "must be the folder"),
+        ("[github]\ntoken = \"x\"", "did you mean"),
+    ] {
+        let said = refused(text);
+        assert!(said.contains(why), "{text}: {said}");
+    }
+    assert!(user("[github]\nbase_url = \"http://127.0.0.1:1/api/v3\"", &[]).is_ok());
+}

@@ -10,7 +10,9 @@ use secrecy::SecretString;
 
 use super::channels::{Channel, channels};
 use super::environment::Environment;
+use super::forges::{FORGE, ForgeConfig, ForgeKind};
 use super::governance::GovernanceConfig;
+use super::keys::KeySource;
 use super::learning::{MEMORY, MemoryRules, memory};
 use super::reader::{LARGEST, Section, Source};
 use super::service::{
@@ -94,32 +96,8 @@ impl Provider {
     /// # Errors
     /// Where the file cannot be read, is empty, or others can read it.
     pub fn key(&self, environment: &Environment) -> Result<Option<SecretString>> {
-        if let Some(key) = self.key_env.as_deref().and_then(|name| environment.secret(name)) {
-            return Ok(Some(key));
-        }
-        let Some(file) = &self.key_file else { return Ok(None) };
-        use std::os::unix::fs::PermissionsExt;
-        let fault = |what: String| Fault::usage(format!("the key file {} {what}", file.display()));
-        let unreadable = |error: std::io::Error| fault(format!("cannot be read: {error}"));
-        let meta = std::fs::metadata(file).map_err(unreadable)?;
-        if !meta.is_file() || meta.len() > 64 << 10 {
-            return Err(fault("is no small regular file".to_owned()).into());
-        }
-        if meta.permissions().mode() & 0o077 != 0 {
-            let hint = format!("chmod 600 {}", file.display());
-            return Err(fault("can be read by others".to_owned()).hint(hint).into());
-        }
-        let text = zeroize_on_drop(std::fs::read_to_string(file).map_err(unreadable)?);
-        use secrecy::ExposeSecret;
-        match text.expose_secret().trim() {
-            "" => Err(fault("is empty".to_owned()).into()),
-            key => Ok(Some(SecretString::from(key.to_owned()))),
-        }
+        KeySource { env: self.key_env.clone(), file: self.key_file.clone() }.read(environment)
     }
-}
-
-fn zeroize_on_drop(text: String) -> SecretString {
-    SecretString::from(text)
 }
 
 /// What a rung's fixer is.
@@ -329,6 +307,8 @@ pub struct UserConfig {
     pub retention: Retention,
     /// Where logs go besides the state folder, so that several machines share them.
     pub objects: Option<Bucket>,
+    /// The forges that code is pushed to and issues come from.
+    pub forges: Vec<ForgeConfig>,
 }
 
 const TOP: &[&str] = &[
@@ -347,6 +327,8 @@ const TOP: &[&str] = &[
     "watch",
     "retention",
     "objects",
+    "github",
+    "gitlab",
 ];
 const PROVIDER: &[&str] = &[
     "kind",
@@ -412,6 +394,7 @@ impl UserConfig {
             watches: Vec::new(),
             retention: Retention::default(),
             objects: None,
+            forges: Vec::new(),
         }
     }
 
@@ -473,6 +456,11 @@ impl UserConfig {
         }
         if let Some(section) = top.section("objects", OBJECTS)? {
             config.objects = Some(bucket(&section)?);
+        }
+        for kind in ForgeKind::ALL {
+            if let Some(section) = top.section(kind.as_str(), FORGE)? {
+                config.forges.push(ForgeConfig::read(kind, &section, environment)?);
+            }
         }
         Ok(config)
     }
@@ -589,10 +577,8 @@ fn provider(
     // A built-in name with another kind is another provider: only what the file says counts then.
     let known = known.filter(|known| known.kind == kind);
     let base_url = section.string("base_url")?.map(|url| url.trim_end_matches('/').to_owned());
-    let path = |text: String| match text.strip_prefix("~/").zip(environment.home()) {
-        Some((rest, home)) => home.join(rest),
-        None => environment.cwd().join(text),
-    };
+    let path = |text: String| environment.path_of(&text);
+    let key = KeySource::of(section, "key_env", "key_file", environment)?;
     let per_minute = |key| -> Result<Option<NonZeroU32>, Fault> {
         let rate = section.integer(key, 1..=u64::from(u32::MAX))?;
         Ok(rate.and_then(|rate| u32::try_from(rate).ok()).and_then(NonZeroU32::new))
@@ -601,8 +587,8 @@ fn provider(
         name: name.to_owned(),
         kind,
         base_url: base_url.or_else(|| known?.base_url.clone()),
-        key_env: section.string("key_env")?.or_else(|| known?.key_env.clone()),
-        key_file: section.string("key_file")?.map(path),
+        key_env: key.env.or_else(|| known?.key_env.clone()),
+        key_file: key.file,
         command: section.strings("command")?.unwrap_or_default(),
         recording: section.string("recording")?.map(path),
         timeout: section.duration("timeout")?,
@@ -612,12 +598,6 @@ fn provider(
         requests_per_minute: per_minute("requests_per_minute")?,
         tokens_per_minute: per_minute("tokens_per_minute")?,
     };
-    if let Some(variable) = &provider.key_env
-        && !variable.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    {
-        // Whoever pastes a key here must not see it again in a log.
-        return Err(section.wrong("key_env", "must be the name of a variable, never the key itself"));
-    }
     let agent = matches!(kind, Acp | Command);
     let for_agents = !provider.hosts.is_empty() || !provider.pass_env.is_empty();
     if for_agents && !agent {
@@ -651,6 +631,11 @@ fn check_url(provider: &Provider, section: &Section<'_, '_>) -> Result<(), Fault
     let Some(url) = &provider.base_url else {
         return Err(section.wrong("base_url", "must be given for this kind"));
     };
+    encrypted(url, section, provider.key_env.is_some() || provider.key_file.is_some())
+}
+
+/// Refuses a `base_url` that is none, or that would have a key sent unencrypted to another machine.
+pub(super) fn encrypted(url: &str, section: &Section<'_, '_>, has_key: bool) -> Result<(), Fault> {
     let Ok(parsed) = reqwest::Url::parse(url) else {
         return Err(section.wrong("base_url", "is no URL"));
     };
@@ -659,7 +644,7 @@ fn check_url(provider: &Provider, section: &Section<'_, '_>) -> Result<(), Fault
         || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     match parsed.scheme() {
         "https" => Ok(()),
-        "http" if local || (provider.key_env.is_none() && provider.key_file.is_none()) => Ok(()),
+        "http" if local || !has_key => Ok(()),
         "http" => Err(section.wrong("base_url", "would send the key unencrypted; use https")),
         _ => Err(section.wrong("base_url", "must start with https:// or http://")),
     }

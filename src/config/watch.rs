@@ -39,8 +39,8 @@ pub(super) fn watch(section: &Section<'_, '_>) -> Result<Watch, Fault> {
         return Err(section.wrong("cron", &format!("is no cron pattern: {error}")));
     }
     let land = section.string("land")?.unwrap_or_else(|| "branch".to_owned());
-    if land != "branch" && land != "none" && land != "commit" {
-        return Err(section.wrong("land", "must be branch, commit or none"));
+    if !["branch", "commit", "pr", "none"].contains(&land.as_str()) {
+        return Err(section.wrong("land", "must be branch, commit, pr or none"));
     }
     let run = needed("run", "the command that has to be green, for a shell")?;
     let (branch, no_model) = (section.string("branch")?, section.boolean("no_model")?.unwrap_or(false));

@@ -64,6 +64,34 @@ const OVERRIDES: &[(&str, &str)] = &[
     ("advice.detachedHead", "false"),
 ];
 
+/// What of the above a call that talks to another machine goes without: what concerns other machines is the user's own to configure, as no
+/// repository's configuration is read by it.
+const SILENT: &[&str] = &[
+    "core.sshCommand",
+    "credential.helper",
+    "protocol.allow",
+    "GIT_ALLOW_PROTOCOL",
+    "GIT_SSH_COMMAND",
+    "GIT_NO_LAZY_FETCH",
+];
+
+/// Variables that such a call takes over besides.
+const TALKING: &[&str] = &[
+    "SSH_AUTH_SOCK",
+    "GIT_SSH_COMMAND",
+    "GIT_SSH",
+    "GIT_SSL_CAINFO",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+];
+
 /// Variables that beat a repository's own configuration where settings do not: a protocol allowed by its own name goes before
 /// the general rule, and the first proxy that fits before ours. Nothing here ever talks to a remote, the lazy fetches of partial
 /// clones included.
@@ -134,6 +162,19 @@ impl Git {
         let settings =
             OVERRIDES.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         Self { env, settings, dir: None }
+    }
+
+    /// Git that talks to another machine by `protocol` (`https`, `ssh`), in no folder yet. It must not stand in a repository that is not trusted.
+    pub(super) fn talking(environment: &Environment, protocol: &str) -> Self {
+        let mut git = Self::new(environment);
+        git.settings.retain(|(key, _)| !SILENT.contains(&key.as_str()));
+        git.env.retain(|(name, _)| !SILENT.contains(&name.as_str()));
+        for name in TALKING {
+            if let Some(value) = environment.get(name) {
+                git = git.env(name, value);
+            }
+        }
+        git.env("GIT_ALLOW_PROTOCOL", protocol).setting("transfer.fsckObjects", "true")
     }
 
     /// The same git in another folder.

@@ -13,6 +13,7 @@ pub(crate) mod fuzz;
 mod history;
 mod links;
 mod notes;
+mod remote;
 mod snapshot;
 mod still;
 
@@ -29,6 +30,7 @@ pub use command::{Git, Version};
 pub use difference::{Difference, Missing};
 pub use history::{Past, Scene};
 pub use notes::NOTES_REF;
+pub use remote::{Address, Remote, Tips, without_user};
 pub use snapshot::{Snapshot, Snapshots};
 pub use still::Still;
 
@@ -189,6 +191,35 @@ impl Repo {
             Some(1) => Ok(None),
             _ => bail!("git symbolic-ref failed: {}", String::from_utf8_lossy(&output.stderr).trim()),
         }
+    }
+
+    /// The address that pushes to the remote `origin` go to; `None` where there is no such remote.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub async fn origin(&self) -> Result<Option<String>> {
+        match self.git.config("remote.origin.pushurl").await? {
+            Some(url) => Ok(Some(url)),
+            None => self.git.config("remote.origin.url").await,
+        }
+    }
+
+    /// Whether `ancestor` is a commit that `commit` builds on, or the same one.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub async fn is_ancestor(&self, ancestor: &str, commit: &str) -> Result<bool> {
+        let output = self.git.run(&["merge-base", "--is-ancestor", ancestor, commit]).await?;
+        // 128: there is no such commit here.
+        Ok(output.status == Some(0))
+    }
+
+    /// The subject of a commit.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub async fn subject(&self, commit: &str) -> Result<String> {
+        self.git.text(&["log", "--max-count=1", "--format=%s", commit, "--"]).await
     }
 
     /// The branch that the remote `origin` calls its own, as `origin/main`, whether or not it is there; `None` where no remote said one.

@@ -1,10 +1,7 @@
 //! Brings a proven patch to where it should go, settles what a crash cut off, and remembers what worked.
 
-use std::sync::LazyLock;
-
 use anyhow::Result;
 use async_trait::async_trait;
-use regex::Regex;
 
 use super::prove::judged_anew;
 use super::stop::stop;
@@ -16,6 +13,7 @@ use crate::landing::{self, Base, Land, Landed, Moves, Plan, Record, Recovered, S
 use crate::memory::{self, Lesson};
 use crate::patch::{RelPath, Tree};
 use crate::run::Run;
+use crate::run::account::without_places;
 use crate::run::events::{Event, Proven, StopRule, Trigger};
 use crate::run::journal::Journal;
 use crate::store::short;
@@ -49,6 +47,7 @@ pub(super) async fn land(journal: &Journal, tools: &Tools) -> Result<()> {
     let label = label(&run);
     let onto = match &run.spec.trigger {
         Trigger::Subtask { .. } | Trigger::Proposal { .. } => run.spec.from.head.as_deref(),
+        _ if builds_on_fetched(&run) => run.spec.from.head.as_deref(),
         Trigger::Heal | Trigger::Ticket { .. } | Trigger::Incident { .. } => None,
     };
     if tip(&run, place).await?.is_some_and(|tip| Some(&tip) != run.spec.from.head.as_ref()) {
@@ -88,6 +87,11 @@ pub(super) async fn land(journal: &Journal, tools: &Tools) -> Result<()> {
     }
 }
 
+/// Whether the run builds on what was fetched for it, wherever HEAD is.
+fn builds_on_fetched(run: &Run) -> bool {
+    run.spec.origin.as_ref().is_some_and(|origin| origin.reference.is_some())
+}
+
 /// The commit that a proposal builds on, as its base is now; `None` for other runs.
 async fn tip(run: &Run, place: &Place) -> Result<Option<String>> {
     let (Trigger::Proposal { base, .. }, Some(repo)) = (&run.spec.trigger, &place.repo) else {
@@ -115,7 +119,10 @@ pub(super) async fn moved(journal: &Journal, tools: &Tools, run: &Run, files: Ve
     let mut now = Base::take(place.repo.as_ref(), &place.snapshots, &run.id).await?;
     let Difference { patch: base, hidden } = match (&place.repo, run.spec.land.as_str()) {
         (None, _) | (_, "worktree" | "none") => Difference::default(),
-        (Some(repo), _) if matches!(run.spec.trigger, Trigger::Subtask { .. } | Trigger::Proposal { .. }) => {
+        (Some(repo), _)
+            if matches!(run.spec.trigger, Trigger::Subtask { .. } | Trigger::Proposal { .. })
+                || builds_on_fetched(run) =>
+        {
             // The branch of the ticket is what the sub-task builds on, wherever HEAD is; and a proposal has a base of its own.
             now.head = tip(run, place).await?.or_else(|| run.spec.from.head.clone());
             match &now.head {
@@ -330,32 +337,4 @@ fn body(run: &Run) -> String {
     let parts: Vec<String> =
         proposed.into_iter().chain(wrong).chain(explanations(run).into_iter().map(str::to_owned)).collect();
     without_places(&parts.join("\n\n"), &run.spec.root.to_string_lossy())
-}
-
-/// Text without the paths of this machine: those in the repo become relative to it, of others only the name stays.
-fn without_places(text: &str, root: &str) -> String {
-    let inside = text.replace(&format!("{}/", root.trim_end_matches('/')), "");
-    FOLDERS
-        .as_ref()
-        .map_or_else(|| inside.clone(), |folders| folders.replace_all(&inside, "${1}…/").into_owned())
-}
-
-/// Folders of a machine that mean nothing on another one.
-static FOLDERS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(^|[\s"'`(<=:\[])/(?:home|root|tmp|var|Users|mnt|opt|srv|private)/(?:[^\s/"'`:()<>]+/)*"#)
-        .ok()
-});
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_commit_names_no_folder_of_this_machine() {
-        let told = "error in /home/me/my repo/src/a.py and \"/tmp/x1/y/b.py\", see /home/me/.cache/lib/c.py:3; GET /api/v1 of https://host/home/d stays";
-        assert_eq!(
-            without_places(told, "/home/me/my repo"),
-            "error in src/a.py and \"…/b.py\", see …/c.py:3; GET /api/v1 of https://host/home/d stays"
-        );
-    }
 }

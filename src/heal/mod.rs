@@ -11,6 +11,7 @@ mod judge;
 mod land;
 mod proposal;
 mod prove;
+mod publish;
 mod setup;
 mod still;
 mod stop;
@@ -23,6 +24,7 @@ use anyhow::Result;
 use crate::config::MemoryRules;
 use crate::fault::{Exit, Fault};
 use crate::fixers::Fixer;
+use crate::forge::Outlet;
 use crate::git::{Repo, Snapshots};
 use crate::outcome::{Check, Outcome};
 use crate::patch::Patch;
@@ -34,6 +36,7 @@ use crate::verify::needs::{in_order, unmet};
 use crate::verify::{Progress, Verifier};
 use crate::workspace::{Attempt, Workspaces};
 
+pub use publish::publish;
 pub use setup::{Bench, as_check as setup_check};
 pub use stop::ask;
 
@@ -47,6 +50,8 @@ pub struct Tools {
     pub fixers: Vec<Box<dyn Fixer>>,
     /// Where a proven patch lands.
     pub place: Place,
+    /// Where it is pushed to, for runs that land so.
+    pub outlet: Option<Outlet>,
     /// What is remembered of fixes that worked.
     pub memory: MemoryRules,
     /// Where what setup commands made is kept for later runs.
@@ -83,7 +88,7 @@ pub async fn heal(journal: &Journal, tools: &Tools) -> Result<Exit> {
         let run = journal.run();
         tools.workspaces.hide(&run.spec.hidden);
         let step = run.next();
-        if matches!(step, Step::Baseline | Step::Attempt { .. } | Step::Prove | Step::Land) {
+        if matches!(step, Step::Baseline | Step::Attempt { .. } | Step::Prove | Step::Land | Step::Publish) {
             journal.store().must_not_be_halted(&run.spec.root.to_string_lossy()).await?;
         }
         match step {
@@ -97,6 +102,7 @@ pub async fn heal(journal: &Journal, tools: &Tools) -> Result<Exit> {
             Step::Land if run.has_lapsed(journal.now()) => stop::wait_for_approval(journal, tools).await?,
             Step::Land => land::land(journal, tools).await?,
             Step::Recover => land::recover(journal, &tools.place).await?,
+            Step::Publish => publish::publish(journal, tools.outlet.as_ref(), &tools.place).await?,
             Step::Learn => land::learn(journal, tools).await?,
             Step::Stop { rule, why } => stop::stop(journal, rule, why).await?,
             Step::Finish(exit) => finish(journal, tools, exit).await?,

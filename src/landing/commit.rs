@@ -11,10 +11,7 @@ use crate::patch::{FileState, Patch, RelPath};
 pub(super) async fn make(repo: &Repo, plan: &Plan<'_>) -> Result<Record> {
     let head = plan.base.head.clone().context("there is no commit to build on")?;
     let parent = plan.onto.map_or(head, str::to_owned);
-    let name = match plan.land {
-        Land::Branch(Some(name)) => name.clone(),
-        _ => format!("regreen/{}", plan.label),
-    };
+    let name = plan.land.branch().map_or_else(|| format!("regreen/{}", plan.label), str::to_owned);
     let reference = match plan.land {
         Land::Commit => plan.base.branch.clone().unwrap_or_else(|| "HEAD".to_owned()),
         _ => format!("refs/heads/{name}"),

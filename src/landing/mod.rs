@@ -38,8 +38,20 @@ pub enum Land {
     Commit,
     /// As a commit on another branch, which is made if it is not there; the work tree stays as it is.
     Branch(Option<String>),
+    /// The same, and then pushed to the remote, with a pull request where a forge is configured for it.
+    Pr(Option<String>),
     /// Nowhere.
     None,
+}
+
+impl Land {
+    /// The branch that it names, if it names one.
+    pub fn branch(&self) -> Option<&str> {
+        match self {
+            Land::Branch(name) | Land::Pr(name) => name.as_deref(),
+            Land::Worktree | Land::Commit | Land::None => None,
+        }
+    }
 }
 
 impl FromStr for Land {
@@ -51,13 +63,17 @@ impl FromStr for Land {
             "commit" => Ok(Land::Commit),
             "branch" => Ok(Land::Branch(None)),
             "none" => Ok(Land::None),
-            "pr" => Err(Fault::policy("pull requests are not available yet")
-                .hint("use --land branch and open the pull request yourself")),
-            other => match other.strip_prefix("branch=") {
-                Some(name) if is_branch_name(name) => Ok(Land::Branch(Some(name.to_owned()))),
-                Some(name) => Err(Fault::usage(format!("{name:?} is no name for a branch"))),
-                None => Err(Fault::usage(format!("{other:?} is no place to land"))
-                    .hint("one of worktree, commit, branch, branch=NAME, none")),
+            "pr" => Ok(Land::Pr(None)),
+            other => match other.split_once('=') {
+                Some((to @ ("branch" | "pr"), name)) if is_branch_name(name) => Ok(match to {
+                    "pr" => Land::Pr(Some(name.to_owned())),
+                    _ => Land::Branch(Some(name.to_owned())),
+                }),
+                Some(("branch" | "pr", name)) => {
+                    Err(Fault::usage(format!("{name:?} is no name for a branch")))
+                }
+                _ => Err(Fault::usage(format!("{other:?} is no place to land"))
+                    .hint("one of worktree, commit, branch, branch=NAME, pr, pr=NAME, none")),
             },
         }
     }
@@ -70,6 +86,8 @@ impl std::fmt::Display for Land {
             Land::Commit => f.write_str("commit"),
             Land::Branch(None) => f.write_str("branch"),
             Land::Branch(Some(name)) => write!(f, "branch={name}"),
+            Land::Pr(None) => f.write_str("pr"),
+            Land::Pr(Some(name)) => write!(f, "pr={name}"),
             Land::None => f.write_str("none"),
         }
     }
@@ -226,12 +244,12 @@ pub async fn prepare(repo: Option<&Repo>, land: &Land) -> Result<()> {
     let Some(repo) = repo else {
         return match land {
             Land::Worktree | Land::None => Ok(()),
-            Land::Commit | Land::Branch(_) => Err(Fault::usage("this folder is in no git repository")
+            Land::Commit | Land::Branch(_) | Land::Pr(_) => Err(Fault::usage("this folder is in no git repository")
                 .hint("run `git init` and commit first, or use --land worktree, which keeps a backup in the state folder")
                 .into()),
         };
     };
-    if matches!(land, Land::Commit | Land::Branch(_)) && repo.head().await?.is_none() {
+    if matches!(land, Land::Commit | Land::Branch(_) | Land::Pr(_)) && repo.head().await?.is_none() {
         return Err(Fault::usage("the repository has no commit yet to build on")
             .hint("use --land worktree, or commit once first")
             .into());
@@ -241,7 +259,7 @@ pub async fn prepare(repo: Option<&Repo>, land: &Land) -> Result<()> {
             .hint("finish or abort it first (`git status` says how), or use --land worktree")
             .into());
     }
-    if let Land::Branch(Some(name)) = land {
+    if let Some(name) = land.branch() {
         let reference = format!("refs/heads/{name}");
         if repo.branch().await?.as_deref() == Some(&reference) {
             return Err(Fault::usage(format!("{name} is the current branch"))
@@ -257,7 +275,7 @@ pub async fn prepare(repo: Option<&Repo>, land: &Land) -> Result<()> {
 /// # Errors
 /// A [`Fault`] where it is.
 pub async fn must_be_new(repo: Option<&Repo>, land: &Land) -> Result<()> {
-    let (Some(repo), Land::Branch(Some(name))) = (repo, land) else { return Ok(()) };
+    let (Some(repo), Some(name)) = (repo, land.branch()) else { return Ok(()) };
     match repo.resolve(&format!("refs/heads/{name}")).await? {
         Some(_) => Err(Fault::usage(format!("there is a branch {name} already"))
             .hint("name another one; a branch that is there is never moved")

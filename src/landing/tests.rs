@@ -100,14 +100,16 @@ fn fault(error: &anyhow::Error) -> &Fault {
 
 #[test]
 fn places_to_land_are_parsed() {
-    for text in ["worktree", "commit", "branch", "branch=fix/a-1", "none"] {
+    for text in ["worktree", "commit", "branch", "branch=fix/a-1", "pr", "pr=fix/a-1", "none"] {
         assert_eq!(text.parse::<Land>().unwrap().to_string(), text);
     }
-    assert_eq!("pr".parse::<Land>().unwrap_err().exit, Exit::Policy);
     for bad in [
         "",
         "main",
         "branch=",
+        "pr=",
+        "pr=-x",
+        "pr=a b",
         "branch=a b",
         "branch=-x",
         "branch=a..b",

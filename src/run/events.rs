@@ -135,6 +135,9 @@ pub struct Request {
     /// Who asks: the name of a token, or the user of the command line.
     #[serde(default)]
     pub by: Option<String>,
+    /// What of a forge it is for.
+    #[serde(default)]
+    pub origin: Option<Origin>,
 }
 
 /// What a request is about.
@@ -154,6 +157,24 @@ pub enum Work {
         /// What happened, in one line.
         title: String,
     },
+}
+
+/// What of a forge a run is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Which forge.
+    pub forge: crate::config::ForgeKind,
+    /// The repo's full name there.
+    pub repo: String,
+    /// The branch that its pull request is for; `None` for the default one.
+    #[serde(default)]
+    pub branch: Option<String>,
+    /// What is fetched from there to build on: `refs/heads/main`, `refs/pull/7/head`; `None` for what is checked out here.
+    #[serde(default)]
+    pub reference: Option<String>,
+    /// The issue that is done with it.
+    #[serde(default)]
+    pub closes: Option<u64>,
 }
 
 /// Nobody looks at the working tree of a run that was queued.
@@ -185,7 +206,7 @@ pub struct Spec {
     pub goal: Check,
     /// The other checks that must not get worse.
     pub checks: Vec<Check>,
-    /// Where a proven patch goes, as given on the command line: `worktree`, `commit`, `branch=NAME`, `none`.
+    /// Where a proven patch goes, as given on the command line: `worktree`, `commit`, `branch=NAME`, `pr=NAME`, `none`.
     pub land: String,
     /// The fixers in their order.
     pub ladder: Vec<Rung>,
@@ -238,6 +259,9 @@ pub struct Spec {
     /// Who asked for the run: the name of a token, or the user of the command line.
     #[serde(default)]
     pub requester: String,
+    /// What of a forge it is for.
+    #[serde(default)]
+    pub origin: Option<Origin>,
 }
 
 /// What prepares the tree before checks can run.
@@ -639,6 +663,11 @@ pub enum Event {
         /// What it did; `None` where nothing was to land.
         record: Option<Box<crate::landing::Record>>,
     },
+    /// What landed is pushed, with a pull request where a forge is configured.
+    Published {
+        /// What is there now.
+        publication: Box<crate::forge::Publication>,
+    },
     /// A landing that was cut off by a crash was taken back or completed.
     Recovered {
         /// `completed`, `rolled back` or `not begun`.
@@ -755,6 +784,7 @@ impl Event {
             Event::Moved { .. } => "moved",
             Event::LandingStarted { .. } => "landing-started",
             Event::Landed { .. } => "landed",
+            Event::Published { .. } => "published",
             Event::Recovered { .. } => "recovered",
             Event::Planned { .. } => "planned",
             Event::SubtaskDone { .. } => "subtask-done",

@@ -485,7 +485,7 @@ pub fn ticket_of(run: &Run) -> Option<&str> {
 
 /// Whether a run has come further with this event, so that whoever takes it up begins later.
 fn advances(event: &Event) -> bool {
-    use Event::{Baseline, Decided, Landed, NotProven, Planned, Proven, SubtaskDone};
+    use Event::{Baseline, Decided, Landed, NotProven, Planned, Proven, Published, SubtaskDone};
     matches!(
         event,
         Baseline(_)
@@ -493,6 +493,7 @@ fn advances(event: &Event) -> bool {
             | Proven { .. }
             | NotProven { .. }
             | Landed { .. }
+            | Published { .. }
             | Planned { .. }
             | SubtaskDone { .. }
     )

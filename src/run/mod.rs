@@ -4,6 +4,7 @@
 //! done; the loop in [`crate::heal`] does it and records what came of it. A process that dies loses at most the step it was in, and another
 //! one goes on from [`Run::next`].
 
+pub mod account;
 mod approval;
 mod candidates;
 pub mod events;
@@ -47,6 +48,8 @@ pub enum Step {
     Land,
     /// A landing was cut off: complete it or take it back.
     Recover,
+    /// Push what landed, and have a pull request for it.
+    Publish,
     /// Remember what worked, and finish.
     Learn,
     /// A person has to approve first.
@@ -162,6 +165,8 @@ pub struct Run {
     pub landing: Option<crate::landing::Record>,
     /// The landing; `Some(None)` where the proven patch was to go nowhere.
     pub landed: Option<Option<crate::landing::Record>>,
+    /// What was published of it, the last time.
+    pub published: Option<crate::forge::Publication>,
     /// How often the tree moved under the run.
     pub moves: usize,
     /// Why it stopped without a green tree, and where to look.
@@ -251,6 +256,7 @@ impl Run {
             agreed: Vec::new(),
             landing: None,
             landed: None,
+            published: None,
             moves: 0,
             stopped: None,
             warnings: Vec::new(),
@@ -395,6 +401,7 @@ impl Run {
             }
             Event::LandingStarted { record } => self.landing = Some((**record).clone()),
             Event::Landed { record } => self.landed = Some(record.as_deref().cloned()),
+            Event::Published { publication } => self.published = Some((**publication).clone()),
             Event::Recovered { how } => {
                 if how != "completed" {
                     self.landing = None;
@@ -431,8 +438,9 @@ impl Run {
         if let Some((rule, ..)) = &self.stopped {
             return Step::Finish(exit_of(*rule));
         }
-        if self.landed.is_some() {
-            return Step::Learn;
+        if let Some(landed) = &self.landed {
+            let due = landed.is_some() && self.is_public() && self.published.is_none();
+            return if due { Step::Publish } else { Step::Learn };
         }
         if self.landing.is_some() {
             return Step::Recover;
@@ -461,6 +469,11 @@ impl Run {
     /// Whether the tree is green and something is to be added, instead of red and to be repaired.
     pub fn is_feature(&self) -> bool {
         matches!(self.spec.trigger, Trigger::Subtask { .. } | Trigger::Incident { replay: false, .. })
+    }
+
+    /// Whether what lands is pushed, too.
+    pub fn is_public(&self) -> bool {
+        self.spec.land == "pr" || self.spec.land.starts_with("pr=")
     }
 
     /// Whether the run may still go on: it is under way or was cut off, waits for a person, or stopped by something that may pass.

@@ -139,6 +139,7 @@ fn of_spec(spec: &Spec) -> Result<Request> {
         network: Some(spec.network),
         no_model: !spec.ladder.iter().any(|rung| rung.model),
         by: Some(spec.requester.clone()),
+        origin: spec.origin.clone(),
     })
 }
 

@@ -56,6 +56,7 @@ fn spec() -> Spec {
         rules: String::new(),
         governance: Governance::default(),
         requester: "anna".into(),
+        origin: None,
     }
 }
 

@@ -17,6 +17,7 @@ const COLUMNS: &[(&str, &str)] = &[
         "id run action reason status patch people not_by requested_at expires_at decided_by remark",
     ),
     ("audit", "id at actor token action target remote status detail"),
+    ("deliveries", "source id label event payload state detail tries not_before received_at settled_at"),
     (
         "fix_attempts",
         "run attempt fixer model_used category fingerprint succeeded result input_tokens cache_read_tokens \

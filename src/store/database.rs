@@ -34,6 +34,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "buckets", BUCKETS),
     (13, "incidents", INCIDENTS),
     (14, "sentry", SENTRY),
+    (15, "deliveries", DELIVERIES),
     (17, "learning", LEARNING),
 ];
 
@@ -51,6 +52,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (12, "buckets", BUCKETS),
     (13, "incidents", INCIDENTS),
     (14, "sentry", SENTRY),
+    (15, "deliveries", DELIVERIES),
     (17, "learning", LEARNING),
 ];
 
@@ -60,6 +62,7 @@ const GOVERNANCE: &str = include_str!("../../migrations/0007_governance.sql");
 const PROPOSALS: &str = include_str!("../../migrations/0008_proposals.sql");
 const ALERTS: &str = include_str!("../../migrations/0009_alerts.sql");
 const BUCKETS: &str = include_str!("../../migrations/0012_buckets.sql");
+const DELIVERIES: &str = include_str!("../../migrations/0015_deliveries.sql");
 const LEARNING: &str = include_str!("../../migrations/0017_learning.sql");
 const SENTRY: &str = include_str!("../../migrations/0014_sentry.sql");
 const INCIDENTS: &str = include_str!("../../migrations/0013_incidents.sql");

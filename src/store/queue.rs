@@ -149,6 +149,6 @@ impl Store {
     }
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(super) fn millis(duration: Duration) -> i64 {
     signed(duration.as_millis().try_into().unwrap_or(u64::MAX))
 }

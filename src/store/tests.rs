@@ -1,5 +1,6 @@
 //! What a store has to do, on SQLite and on PostgreSQL alike.
 
+mod deliveries;
 mod incidents;
 mod postmortems;
 mod proposals;

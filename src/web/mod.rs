@@ -1,7 +1,7 @@
 //! `regreen serve`: the API under `/api/v1`, the dashboard at `/`, live events.
 //!
 //! Invariants: nothing is served to a caller without a valid token but the health checks, to programs of this machine the metrics, the API's description, the form that asks for a
-//! token and the style sheet; every change that is asked for stands in the audit log before it is made; a page's form changes nothing
+//! token and the style sheet, and what webhooks are answered, which show their sender by a signature; every change that is asked for stands in the audit log before it is made; a page's form changes nothing
 //! without the secret of its own session; text from a repo, a log or a model reaches a page as text (`pages`).
 
 mod access;
@@ -11,6 +11,7 @@ mod colour;
 mod diff;
 mod door;
 pub(crate) mod figures;
+mod hooks;
 mod live;
 mod log;
 mod operators;
@@ -45,6 +46,7 @@ use crate::redact::Redactor;
 use crate::repos::Look;
 use crate::store::{ProposalRow, Store};
 use crate::telemetry::Metrics;
+use crate::triggers::Hooks;
 
 /// What the names of tokens begin with that `regreen serve` makes and prints by itself, for this machine only.
 pub const LOCAL: &str = "printed at ";
@@ -165,6 +167,8 @@ pub struct Service {
     pub environment: Environment,
     /// What is done about incidents by itself.
     pub incidents: IncidentRules,
+    /// What forges and trackers may deliver.
+    pub hooks: Hooks,
     /// What is in force, for people.
     pub settings: Vec<Effective>,
     /// What can be done to runs.
@@ -236,7 +240,8 @@ fn router(service: Service, pulse: live::Pulse) -> Result<Router> {
     let open = api::open_routes()
         .merge(pages::open_routes())
         .merge(operators::routes(&shared))
-        .merge(sentry::routes());
+        .merge(sentry::routes())
+        .merge(hooks::routes());
     let mut csrf = CsrfLayer::new().with_rejection_response(problem::cross_site);
     if let Some(origin) = shared.hosts.origin() {
         csrf = csrf.add_trusted_origin(origin)?;

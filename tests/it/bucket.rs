@@ -53,6 +53,12 @@ impl Bucket {
         self.shelf.lock().expect("the shelf").objects.keys().cloned().collect()
     }
 
+    /// Every object with its name.
+    pub fn objects(&self) -> Vec<(String, Vec<u8>)> {
+        let shelf = self.shelf.lock().expect("the shelf");
+        shelf.objects.iter().map(|(name, bytes)| (name.clone(), bytes.clone())).collect()
+    }
+
     pub fn refused(&self) -> Vec<String> {
         self.shelf.lock().expect("the shelf").refused.clone()
     }

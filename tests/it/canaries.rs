@@ -4,10 +4,16 @@
 //! its blobs and the byte-exact snapshots of it in the state folder (`snapshots/`, which git compresses) are no way out; a patch is one only
 //! where it is told, and not where it is kept to be landed.
 
+use std::collections::BTreeMap;
+
 use aho_corasick::AhoCorasick;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::Value;
+use wiremock::MockServer;
 
+use crate::bucket::{self, Bucket};
+use crate::operations::traces::collector;
 use crate::project::{Project, Ran};
 use crate::scripted::{SHOP, SHOP_RIGHT, right};
 use crate::service::events::Stream;
@@ -64,6 +70,9 @@ fn canaries() -> Vec<Canary> {
         shaped("provider's error", "sk-ant-api03-", 9, 40),
         shaped("feedback", "AKIA", 10, 0).upper(16),
         Canary { place: "private key in the log", value: body(11, 48) },
+        shaped("proposal", "gho_", 12, 36),
+        shaped("incident", "ghu_", 13, 36),
+        shaped("a person's reason", "ghr_", 14, 36),
     ]
 }
 
@@ -110,6 +119,8 @@ struct World {
     projects: Vec<Project>,
     vendors: Vec<Vendor>,
     said: Vec<(String, Ran)>,
+    bucket: Bucket,
+    collector: MockServer,
 }
 
 impl World {
@@ -167,6 +178,23 @@ const EXITS: &[Exit] = &[
     ("refs", |world| git(world, &["for-each-ref", "--format=%(refname) %(contents)"])),
     ("proofs", |world| git(world, &["log", "--all", "--notes=refs/notes/regreen", "--format=%N"])),
     ("reflogs", |world| git(world, &["reflog", "show", "--all"])),
+    ("proposals", |world| {
+        let list = world.projects[2].regreen(&["proposal", "list", "--json"]);
+        let show = world.projects[2].regreen(&["proposal", "show", "last"]);
+        both("proposal list", &list).into_iter().chain(both("proposal show", &show)).collect()
+    }),
+    ("incidents", |world| {
+        let list = world.projects[2].regreen(&["incidents", "--all", "--json"]);
+        let id = list
+            .stdout
+            .split("\"id\":\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next())
+            .unwrap_or_else(|| panic!("no incident: {} {}", list.stdout, list.stderr));
+        let show = world.projects[2].regreen(&["incidents", "show", id]);
+        both("incidents", &list).into_iter().chain(both("incidents show", &show)).collect()
+    }),
+    ("the object store", |world| world.bucket.objects()),
 ];
 
 fn both(name: &str, ran: &Ran) -> Found {
@@ -182,9 +210,7 @@ fn told(world: &World, arguments: &[&str]) -> Found {
         let listed = project.regreen(&["runs", "--json"]).stdout;
         let ids: Vec<String> = listed
             .lines()
-            .filter_map(|line| {
-                Some(serde_json::from_str::<serde_json::Value>(line).ok()?["id"].as_str()?.to_owned())
-            })
+            .filter_map(|line| Some(serde_json::from_str::<Value>(line).ok()?["id"].as_str()?.to_owned()))
             .collect();
         assert!(!ids.is_empty(), "nothing was run");
         for id in ids.iter().take(if of_a_run { 2 } else { 1 }) {
@@ -234,6 +260,8 @@ fn files(folder: &std::path::Path) -> Found {
 const MOST_PAGES: usize = 150;
 
 /// What a service says of each project: every page that leads to another, every answer that its description names, streams and figures.
+///
+/// Each template of a path is filled in with every id of its kind.
 async fn served(world: &mut World) -> Vec<(&'static str, Found)> {
     let (mut pages, mut answers, mut patches) = (Found::new(), Found::new(), Found::new());
     let (mut streams, mut metrics) = (Found::new(), Found::new());
@@ -262,16 +290,26 @@ async fn served(world: &mut World) -> Vec<(&'static str, Found)> {
             pages.push(said(&path, page));
         }
         let document = served.get("/api/v1/openapi.json").await.expect(200).json();
-        let runs = served.get("/api/v1/runs").await.expect(200).json();
-        let listed = runs["items"].as_array().expect("runs").clone();
-        let ids: Vec<&str> = listed.iter().filter_map(|run| run["id"].as_str()).collect();
-        assert!(!ids.is_empty(), "{runs}");
+        let mut known: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        for (name, list) in
+            [("{run}", "runs"), ("{proposal}", "proposals"), ("{incident}", "incidents"), ("{repo}", "repos")]
+        {
+            let answer = served.get(&format!("/api/v1/{list}")).await.expect(200).json();
+            known.insert(name, answer["items"].as_array().expect("a list").clone());
+        }
+        let listed = known["{run}"].clone();
+        assert!(!listed.is_empty(), "nothing was run");
         let readable = document["paths"].as_object().expect("paths").iter();
         for (template, _) in
             readable.filter(|(path, methods)| methods["get"].is_object() && *path != "/api/v1/events")
         {
-            for id in if template.contains("{run}") { &ids[..] } else { &ids[..1] } {
-                let path = template.replace("{run}", id);
+            let named = known.iter().find(|(name, _)| template.contains(*name));
+            let ids = named.map_or_else(
+                || vec![String::new()],
+                |(_, rows)| rows.iter().filter_map(|row| row["id"].as_str().map(str::to_owned)).collect(),
+            );
+            for id in ids {
+                let path = named.map_or_else(|| template.clone(), |(name, _)| template.replace(*name, &id));
                 for seq in if path.contains("{seq}") { 1..40 } else { 1..2 } {
                     let path = path.replace("{seq}", &seq.to_string());
                     if !path.contains('{') {
@@ -285,8 +323,10 @@ async fn served(world: &mut World) -> Vec<(&'static str, Found)> {
         let over = listed.iter().filter(|run| run["status"] == "finished");
         for id in over.filter_map(|run| run["id"].as_str()) {
             let path = format!("/api/v1/runs/{id}/events");
-            let events =
-                Stream::open(&served, &path, None).await.until(|event| event["event"] == "finished").await;
+            let events = Stream::open(&served, &path, None)
+                .await
+                .until(|event| event["event"] == "finished" || event["event"] == "rejected")
+                .await;
             streams
                 .extend(events.into_iter().map(|(_, event)| (path.clone(), event.to_string().into_bytes())));
         }
@@ -427,9 +467,27 @@ async fn world(canaries: &[Canary]) -> World {
     )]);
     planning.commit("Ask for more");
     let planning = planning.anthropic(&third);
+    let mut suggesting = Project::agenda();
+    suggesting.write(&[(".gitignore", "__pycache__/\n.env\n.cache/\n.plain/\n.key.pem\n")]);
+    let cautious = "[[ladder]]\nfixer = \"codefix\"\n[governance]\nenvironment = \"production\"\n[[governance.rules]]\nid = \"agenda\"\nrisk = \"yellow\"\nsays = \"people plan by it\"\npaths = [\"agenda/**\"]\n";
+    prepare(&mut suggesting, canaries, cautious);
+    suggesting.commit("Begin");
 
-    let mut world =
-        World { projects: vec![healing, planning], vendors: vec![first, second, third], said: Vec::new() };
+    let (bucket, collector) = (Bucket::start(), collector().await);
+    let mut projects = vec![healing, planning, suggesting];
+    for project in &mut projects {
+        project.env.insert("OTEL_EXPORTER_OTLP_ENDPOINT".into(), collector.uri());
+        project.env.insert("AWS_ACCESS_KEY_ID".into(), bucket::ID.into());
+        project.env.insert("AWS_SECRET_ACCESS_KEY".into(), bucket::KEY.into());
+        let file = project.home.join(".config/regreen/config.toml");
+        let configured = std::fs::read_to_string(file).expect("a file");
+        project.configure(&format!(
+            "{configured}\n[objects]\nurl = \"s3://regreen/team\"\nendpoint = \"{}\"\nregion = \"eu-test-1\"\n",
+            bucket.url
+        ));
+    }
+    let vendors = vec![first, second, third];
+    let mut world = World { projects, vendors, said: Vec::new(), bucket, collector };
     let goal = format!("API_TOKEN={} python3 -B check.py", value("command line"));
     let heal = ["heal", "--land", "commit", "--", "sh", "-c", &goal];
     let failing = ["heal", "--no-model", "--", "sh", "-c", &goal];
@@ -448,6 +506,7 @@ async fn world(canaries: &[Canary]) -> World {
         world.last_words()
     );
     assert_eq!(world.run(1, &["run", "--json", "ticket.md"]), Some(0), "{}", world.last_words());
+    suggest(&mut world, canaries);
     let before =
         world.projects[1].env.insert("REGREEN_STATE_DIR".into(), format!("/dev/null/{}", value("log")));
     world.run(1, &["runs"]);
@@ -455,6 +514,55 @@ async fn world(canaries: &[Canary]) -> World {
     assert_eq!(before, None);
     world.projects[1].env.remove("REGREEN_STATE_DIR");
     world
+}
+
+/// Has people decide on patches, somebody propose a change, and a program report its crash.
+fn suggest(world: &mut World, canaries: &[Canary]) {
+    let value =
+        |place: &str| canaries.iter().find(|canary| canary.place == place).expect("a canary").value.clone();
+    let reason = format!("since {}", value("a person's reason"));
+    let heal = ["heal", "--no-model", "--land", "commit", "--", "python3", "-m", "unittest"];
+    assert_eq!(world.run(2, &heal), Some(3), "{}", world.last_words());
+    assert_eq!(world.run(2, &["reject", "--reason", &reason, "last"]), Some(0), "{}", world.last_words());
+    assert_eq!(world.run(2, &heal), Some(3), "{}", world.last_words());
+    assert_eq!(world.run(2, &["approve", "--remark", &reason, "last"]), Some(0), "{}", world.last_words());
+    let told = format!("Say {} when asked", value("proposal"));
+    let day = world.projects[2].read("agenda/day.py");
+    world.projects[2].write(&[("agenda/day.py", &format!("# {}\n{day}", value("proposal")))]);
+    let create = ["proposal", "create", "--title", &told, "--description", &told, "agenda/day.py"];
+    assert_eq!(world.run(2, &create), Some(0), "{}", world.last_words());
+    assert_eq!(world.run(2, &["worker", "--once"]), Some(0), "{}", world.last_words());
+    assert_eq!(world.run(2, &["proposal", "reject", "--reason", &reason, "last"]), Some(0));
+    world.projects[2].git(&["checkout", "-q", "agenda/day.py"]);
+    let place = world.projects[2].root.join("agenda/day.py");
+    let crash = format!(
+        "Traceback (most recent call last):\n  File \"{}\", line 5, in show\n    return {}\nValueError: not {}\n",
+        place.display(),
+        value("incident"),
+        value("incident")
+    );
+    let report = world.projects[2].home.join("crash.txt");
+    std::fs::write(&report, crash).expect("a file");
+    let error = format!("ValueError: not {}", value("incident"));
+    let from = report.to_string_lossy().into_owned();
+    let report = [
+        "incidents",
+        "report",
+        "--no-heal",
+        "--error",
+        &error,
+        "--release",
+        &value("incident"),
+        "--from",
+        &from,
+    ];
+    assert_eq!(world.run(2, &report), Some(0), "{}", world.last_words());
+}
+
+/// The traces that a collector got.
+async fn spans(collector: &MockServer) -> Found {
+    let requests = collector.received_requests().await.expect("they are kept");
+    requests.into_iter().map(|request| (format!("{:?}", request.headers), request.body)).collect()
 }
 
 #[tokio::test]
@@ -469,6 +577,7 @@ async fn no_canary_gets_out() {
     let mut out = std::collections::BTreeSet::new();
     let mut exits: Vec<(&str, Found)> = EXITS.iter().map(|(exit, read)| (*exit, read(&world))).collect();
     exits.extend(served(&mut world).await);
+    exits.push(("traces", spans(&world.collector).await));
     for (exit, found) in exits {
         assert!(found.iter().any(|(_, bytes)| !bytes.is_empty()), "{exit}: nothing comes out there at all");
         for (place, bytes) in &found {

@@ -13,6 +13,7 @@ mod ci;
 mod documentation;
 mod durability;
 mod faults;
+mod forges;
 mod governance;
 mod heal;
 mod incidents;

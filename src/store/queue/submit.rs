@@ -8,7 +8,7 @@ use super::{Priority, Standing, Submission, Submitted, millis};
 use crate::fault::Fault;
 use crate::store::lease::check_id;
 use crate::store::sql::{Transaction, query};
-use crate::store::{NewEvent, Proposes, Store};
+use crate::store::{NewEvent, Proposes, RunRow, Store};
 
 impl Store {
     /// Puts a new run into the queue, with its first event, in one transaction. Durable when it returns. The same key always leads to the same
@@ -39,6 +39,31 @@ impl Store {
         self.changed(&mut transaction, &run.repo).await?;
         transaction.commit().await?;
         Ok(Submitted { run: run.id.clone(), new: true })
+    }
+
+    /// The runs that were submitted with a key that begins so, the newest first.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn runs_of_key(&self, start: &str, limit: u32) -> Result<Vec<RunRow>> {
+        let rows = query(
+            "SELECT @columns(runs) FROM runs WHERE key IS NOT NULL AND SUBSTR(key, 1, LENGTH($1)) = $1 \
+             ORDER BY created_at DESC, id DESC LIMIT $2",
+        )
+        .bind(start)
+        .bind(i64::from(limit))
+        .all(self)
+        .await?;
+        rows.iter().map(RunRow::from_row).collect()
+    }
+
+    /// The run that was submitted with exactly this key, if there is one.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn run_of_key(&self, key: &str) -> Result<Option<RunRow>> {
+        let row = query("SELECT @columns(runs) FROM runs WHERE key = $1").bind(key).first(self).await?;
+        row.as_ref().map(RunRow::from_row).transpose()
     }
 
     /// The run that was submitted with this key before.

@@ -337,6 +337,7 @@ async fn request(shared: &Shared, caller: &Caller, asked: Suggestion) -> Result<
     }));
     Ok(Request {
         by: Some(caller.person()),
+        origin: None,
         repo,
         dir: String::new(),
         work,

@@ -218,7 +218,7 @@ async fn request(shared: &Shared, caller: &Caller, asked: Submission) -> Result<
         (Land::Worktree, _) => {
             return Err(wrong("nobody looks at the working tree of a queued run: land it elsewhere"));
         }
-        (Land::Branch(_), _) | (_, Work::Command(_)) => {}
+        (Land::Branch(_) | Land::Pr(_), _) | (_, Work::Command(_)) => {}
         _ => return Err(wrong("a ticket's commits go to a branch of their own")),
     }
     if asked.max_attempts.is_some_and(|most| !(1..=1000).contains(&most)) {
@@ -240,6 +240,7 @@ async fn request(shared: &Shared, caller: &Caller, asked: Submission) -> Result<
         network: None,
         no_model: asked.no_model,
         by: Some(caller.person()),
+        origin: None,
     })
 }
 

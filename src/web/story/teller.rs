@@ -206,6 +206,7 @@ impl<'r> Teller<'r> {
             Event::LandingStarted { .. } => return,
             Event::Landed { record: None } => (Good, "proven; it was to land nowhere".to_owned()),
             Event::Landed { record: Some(landed) } => (Good, format!("landed in {}", landed.place())),
+            Event::Published { publication } => (Good, format!("pushed: {}", publication.told())),
             Event::Recovered { how } => (Quiet, format!("a landing that was cut off: {how}")),
             Event::Planned { .. } => (Good, "planned".to_owned()),
             Event::SubtaskDone { id, child, .. } => {

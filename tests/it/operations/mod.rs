@@ -3,7 +3,7 @@
 mod backup;
 mod killed;
 mod retention;
-mod traces;
+pub mod traces;
 
 use crate::postgres::Server;
 use crate::project::Project;

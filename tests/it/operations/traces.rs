@@ -12,7 +12,7 @@ use crate::project::Project;
 use crate::vendor::{Anthropic, Reply};
 
 /// Takes spans as a collector does.
-async fn collector() -> MockServer {
+pub async fn collector() -> MockServer {
     let server = MockServer::start().await;
     let traces = Mock::given(matchers::method("POST"))
         .and(matchers::path("/v1/traces"))
