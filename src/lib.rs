@@ -20,6 +20,7 @@ pub mod plan;
 pub mod reports;
 pub mod repos;
 pub mod triggers;
+pub mod watch;
 pub mod worker;
 
 pub mod backup;
@@ -70,7 +71,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["web"],
-    &["worker", "repos", "reports", "triggers"],
+    &["worker", "repos", "reports", "triggers", "watch"],
     &["plan"],
     &["heal"],
     &["backup", "retention", "telemetry"],

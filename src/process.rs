@@ -2,6 +2,7 @@
 //!
 //! Nothing that a repo or a model wrote runs through here: that is the sandbox's business.
 
+mod again;
 mod exec;
 
 use std::ffi::{OsStr, OsString};
@@ -16,6 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{RwLock, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub use again::{Again, again};
 pub use exec::{Ended, pass_through};
 
 /// How long the output of a program that has ended is waited for: a daemon it left behind may hold the pipe for ever.

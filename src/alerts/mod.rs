@@ -1,6 +1,8 @@
 //! What is wrong with the service as a whole, by rules over what the store holds. Each alert is told once, stays open as long as its rule
 //! finds it, and recovers by itself.
 
+mod tell;
+
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,9 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::clock::human;
-use crate::config::{AlertRules, render_duration};
+use crate::config::{AlertRules, Channel, render_duration};
 use crate::store::{Change, Dealt, Finding, Store, Turn, short};
 use crate::usage::Money;
+
+pub use tell::{Postman, sign};
 
 /// How often the rules are looked at, by one process of all that share the store.
 const EVERY: Duration = Duration::from_secs(60);
@@ -22,12 +26,12 @@ const RETRY: Duration = Duration::from_secs(10);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Looks at the rules again and again, whenever it is this process's turn. Does not return.
-pub async fn watch(store: Store, rules: AlertRules, day: Money) {
+pub async fn watch(store: Store, rules: AlertRules, day: Money, channels: Vec<Channel>) {
     if !rules.enabled {
         return std::future::pending().await;
     }
     loop {
-        let wait = match turn(&store, &rules, day).await {
+        let wait = match turn(&store, &rules, day, &channels).await {
             Ok(wait) => wait,
             Err(error) => {
                 tracing::debug!("the alerts were not looked at: {error:#}");
@@ -39,10 +43,10 @@ pub async fn watch(store: Store, rules: AlertRules, day: Money) {
 }
 
 /// Looks at the rules if it is this process's turn, and tells how long it is not.
-async fn turn(store: &Store, rules: &AlertRules, day: Money) -> Result<Duration> {
+async fn turn(store: &Store, rules: &AlertRules, day: Money, channels: &[Channel]) -> Result<Duration> {
     match store.take_turn("alerts", EVERY).await? {
         Turn::Ours => {
-            check(store, rules, day).await?;
+            check(store, rules, day, channels).await?;
             Ok(EVERY)
         }
         // A little more than nothing, so that nobody turns in circles.
@@ -50,16 +54,21 @@ async fn turn(store: &Store, rules: &AlertRules, day: Money) -> Result<Duration>
     }
 }
 
-/// Looks at the rules now; `day` is the money for 24 hours. Tells what changed.
+/// Looks at the rules now; `day` is the money for 24 hours. Tells what changed, and writes down what `channels` are to be told of it.
 ///
 /// # Errors
 /// Where the database fails.
-pub async fn check(store: &Store, rules: &AlertRules, day: Money) -> Result<Vec<Change>> {
+pub async fn check(
+    store: &Store,
+    rules: &AlertRules,
+    day: Money,
+    channels: &[Channel],
+) -> Result<Vec<Change>> {
     let mut found = shares(store, rules).await?;
     found.extend(providers(store, rules).await?);
     found.extend(spending(store, rules, day).await?);
     found.extend(waiting(store, rules).await?);
-    let changes = store.settle_alerts(&found).await?;
+    let changes = store.settle_alerts(&found, channels).await?;
     changes.iter().for_each(tell);
     Ok(changes)
 }

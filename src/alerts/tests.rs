@@ -47,7 +47,7 @@ async fn called(store: &Store, run: &str, seq: u64, failed: Option<&str>, cost: 
 
 /// The rules that something was found by, and those that found nothing any more.
 async fn changes(store: &Store) -> Vec<(&'static str, String)> {
-    let changes = check(store, &rules(), BUDGET).await.unwrap();
+    let changes = check(store, &rules(), BUDGET, &[]).await.unwrap();
     let name = |change: &Change| match change {
         Change::Raised(alert) => ("raised", alert.rule.clone()),
         Change::Recovered(alert) => ("recovered", alert.rule.clone()),
@@ -133,7 +133,7 @@ async fn money_that_is_nearly_spent_is_told_of(place: Place) {
     assert_eq!(changes(&store).await, []);
     called(&store, "r0", 2, None, BUDGET.0 / 100).await;
     assert_eq!(changes(&store).await, raised(&["spend"]));
-    assert!(check(&store, &AlertRules { spend: 91, ..rules() }, BUDGET).await.unwrap().len() == 1);
+    assert!(check(&store, &AlertRules { spend: 91, ..rules() }, BUDGET, &[]).await.unwrap().len() == 1);
     place.pass(Duration::from_secs(25 * 3600)).await;
     assert_eq!(changes(&store).await, []);
 }
@@ -199,7 +199,7 @@ async fn one_process_at_a_time_looks(place: Place) {
 
     ended(&one, "red", "red", 10).await;
     let rules = rules();
-    let (a, b) = tokio::join!(check(&one, &rules, BUDGET), check(&other, &rules, BUDGET));
+    let (a, b) = tokio::join!(check(&one, &rules, BUDGET, &[]), check(&other, &rules, BUDGET, &[]));
     assert_eq!(a.unwrap().len() + b.unwrap().len(), 2, "what two find at once is told once");
     assert_eq!(open(&one).await.len(), 2);
 }

@@ -6,7 +6,7 @@ use super::page::Page;
 use super::paint::{BAD, CARE, DIM, GOOD, line, out, paint, say, table};
 use super::session::Session;
 use crate::alerts;
-use crate::fault::Exit;
+use crate::fault::{Exit, Fault};
 use crate::store::{AlertRow, Asked, short};
 
 /// What is wrong with the service as a whole, by the rules of the configuration.
@@ -18,9 +18,10 @@ Examples:
   regreen alerts               those that are open
   regreen alerts --all         those that are over, too
   regreen alerts ack 4f1c09aa  somebody knows of it
+  regreen alerts test          tell every channel that it works
 
 `regreen serve` and `regreen worker` look at the rules every minute, one of them for all; this command looks at once. The rules are the
-section [alerts] of the configuration."
+section [alerts] of the configuration; [alerts.channels] says who is told, and this command tells what is due, too."
 )]
 pub(super) struct Alerts {
     #[command(subcommand)]
@@ -40,6 +41,11 @@ enum What {
         /// The alert: its id, or the end of it
         alert: String,
     },
+    /// Tell a channel, or all of them, that it works
+    Test {
+        /// Its name in [alerts.channels]
+        channel: Option<String>,
+    },
 }
 
 /// The most that are listed.
@@ -51,9 +57,15 @@ impl Alerts {
         if let Some(What::Ack { alert }) = &self.what {
             return acknowledge(&session, alert).await;
         }
+        if let Some(What::Test { channel }) = &self.what {
+            return test(&session, channel.as_deref()).await;
+        }
         let user = &session.settings.user;
         if user.alerts.enabled {
-            alerts::check(&session.store, &user.alerts, user.budget.day).await?;
+            alerts::check(&session.store, &user.alerts, user.budget.day, &user.channels).await?;
+        }
+        if !user.channels.is_empty() {
+            session.postman()?.deliver_due(&session.store).await?;
         }
         let found = session.store.alerts(!self.all, MOST).await?;
         if self.json {
@@ -69,6 +81,33 @@ impl Alerts {
         }
         Ok(Exit::Green)
     }
+}
+
+/// Tells channels that they work.
+async fn test(session: &Session, named: Option<&str>) -> Result<Exit> {
+    let channels = &session.settings.user.channels;
+    let chosen: Vec<_> = channels.iter().filter(|one| named.is_none_or(|name| one.name == name)).collect();
+    if chosen.is_empty() {
+        let fault = Fault::usage(match named {
+            Some(name) => format!("there is no channel {name:?}"),
+            None => "there are no channels".to_owned(),
+        });
+        return Err(fault
+            .hint("[alerts.channels.NAME] of the configuration makes one (docs/configuration.md)")
+            .into());
+    }
+    let postman = session.postman()?;
+    let mut exit = Exit::Green;
+    for channel in chosen {
+        match postman.try_out(&session.store, &channel.name).await {
+            Ok(()) => say(&format!("{} {} ({}) was told", paint(GOOD, "✔"), channel.name, channel.kind())),
+            Err(error) => {
+                say(&format!("{} {} ({}): {error:#}", paint(BAD, "✘"), channel.name, channel.kind()));
+                exit = Exit::CannotJudge;
+            }
+        }
+    }
+    Ok(exit)
 }
 
 fn list(found: &[AlertRow]) -> String {

@@ -29,6 +29,7 @@ enum What {
     /// The queue: claims per second, the time from submit to claim, and how both grow
     Queue(super::bench_queue::Queue),
     Fairness(super::bench_fairness::Fairness),
+    Memory(super::bench_memory::Memory),
 }
 
 /// The guards: what passes of cheats, and what is held up of honest changes.
@@ -64,6 +65,7 @@ impl Bench {
         match self.what {
             What::Queue(queue) => queue.run().await,
             What::Fairness(fairness) => fairness.run().await,
+            What::Memory(memory) => memory.run().await,
             What::Guards(guards) => guards.run().await,
         }
     }

@@ -492,7 +492,7 @@ fn ladder(session: &Session, no_model: bool) -> Result<Vec<Rung>> {
     let mut ladder = Vec::new();
     for (place, rung) in user.ladder.iter().enumerate() {
         let fixer = match rung.fixer {
-            FixerKind::Memory if !user.memory => continue,
+            FixerKind::Memory if !user.memory.enabled => continue,
             FixerKind::Memory => "memory".to_owned(),
             FixerKind::Codefix => "codefix".to_owned(),
             FixerKind::Model | FixerKind::Agent if barred => continue,
@@ -517,7 +517,8 @@ pub(super) fn fixers(session: &Session, spec: &Spec, redactor: &Redactor) -> Res
         let configured = session.settings.user.ladder.get(rung.place);
         fixers.push(match configured.map(|configured| configured.fixer) {
             Some(FixerKind::Memory) => {
-                Box::new(MemoryFixer::new(session.store.clone(), spec.root.to_string_lossy()))
+                let rules = session.settings.user.memory;
+                Box::new(MemoryFixer::new(session.store.clone(), rules, spec.root.to_string_lossy()))
             }
             Some(FixerKind::Codefix) => Box::new(Codefix::default()),
             Some(FixerKind::Model) => {
@@ -584,7 +585,12 @@ fn asking(
         Some(window) => settings.within(window),
         None => settings,
     };
-    Ok(Box::new(ModelFixer::new(brief, model, session.prices()?, settings, redactor.clone())))
+    let fixer = ModelFixer::new(brief, model, session.prices()?, settings, redactor.clone());
+    let memory = session.settings.user.memory;
+    Ok(Box::new(match memory.enabled {
+        true => fixer.with_examples(session.store.clone(), memory, spec.root.to_string_lossy()),
+        false => fixer,
+    }))
 }
 
 fn named_check(text: &str) -> Result<(String, String), String> {

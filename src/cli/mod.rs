@@ -5,6 +5,7 @@ mod approve;
 mod backup;
 mod bench;
 mod bench_fairness;
+mod bench_memory;
 mod bench_queue;
 mod cancel;
 mod demo;
@@ -19,11 +20,15 @@ mod init;
 mod keys;
 mod live;
 mod logs;
+mod manual;
+mod markdown;
+mod mcp;
 mod memory;
 mod observe;
 mod page;
 pub(crate) mod paint;
 mod plan;
+mod postmortem;
 mod proposal;
 mod proposal_spec;
 mod proposing;
@@ -120,6 +125,8 @@ enum Command {
     Token(token::Token),
     /// Success, cost and time over all runs
     Stats(stats::Stats),
+    /// What is to be learnt from runs for which nothing that was tried helped
+    Postmortem(postmortem::PostMortems),
     /// What is wrong with the service as a whole
     Alerts(alerts::Alerts),
     /// What went wrong where programs really run
@@ -145,6 +152,10 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Serve verify, heal, explain and history to another agent (MCP)
+    Mcp(mcp::Mcp),
+    /// Write the manual's pages
+    Man(manual::Manual),
 }
 
 /// What several commands share.
@@ -277,6 +288,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Repo(command) => command.run().await?,
         Command::Token(command) => command.run().await?,
         Command::Stats(command) => command.run().await?,
+        Command::Postmortem(command) => command.run().await?,
         Command::Alerts(command) => command.run().await?,
         Command::Incidents(command) => command.run().await?,
         Command::Backup(command) => command.run().await?,
@@ -287,6 +299,8 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Doctor(command) => command.run().await?,
         Command::Demo(command) => command.run().await?,
         Command::Bench(command) => command.run().await?,
+        Command::Mcp(command) => command.run().await?,
+        Command::Man(command) => command.run()?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "regreen", &mut script);

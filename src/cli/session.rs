@@ -141,10 +141,30 @@ impl Session {
     pub fn chores(&self) -> tokio::task::JoinSet<()> {
         let (store, user) = (self.store.clone(), &self.settings.user);
         let mut chores = tokio::task::JoinSet::new();
-        chores.spawn(crate::alerts::watch(store, user.alerts, user.budget.day));
+        chores.spawn(crate::alerts::watch(
+            store.clone(),
+            user.alerts,
+            user.budget.day,
+            user.channels.clone(),
+        ));
+        match self.postman() {
+            Ok(postman) => drop(chores.spawn(postman.deliver(store))),
+            Err(error) => tracing::error!("nobody is told of alerts: {error:#}"),
+        }
         chores.spawn(crate::reports::watch(self.store.clone(), user.incidents.quiet));
+        chores.spawn(crate::watch::keep(self.store.clone(), user.watches.clone(), self.redactor()));
+        chores.spawn(crate::memory::watch(self.store.clone(), user.memory));
         chores.spawn(self.objects.clone().upload());
         chores
+    }
+
+    /// Tells people of alerts on the configured channels.
+    ///
+    /// # Errors
+    /// Where this machine cannot speak TLS.
+    pub fn postman(&self) -> Result<crate::alerts::Postman> {
+        let secret = |name: &str| self.environment.secret(name);
+        crate::alerts::Postman::new(&self.settings.user.channels, secret, self.redactor())
     }
 
     /// Where a run keeps its layers while it is under way.
@@ -247,6 +267,12 @@ impl Session {
         let verifier = self.verifier(&run.id, spec.network, redactor.clone())?;
         let fixers = super::heal::fixers(self, spec, &redactor)?;
         let memory = self.settings.user.memory;
+        if memory.enabled
+            && let Err(error) =
+                crate::memory::settle(&self.store, &memory, Some(&spec.root.to_string_lossy())).await
+        {
+            tracing::warn!("what is remembered of this repo was not looked at: {error:#}");
+        }
         let layers = self.state.join("layers");
         let (environment, root) = (self.environment.clone(), spec.root.clone());
         let governance = Box::new(move || {
@@ -466,7 +492,10 @@ fn redactor_of(environment: &Environment, settings: &Settings) -> Redactor {
     let keys = providers.clone().filter_map(|provider| provider.key(environment).ok().flatten());
     let passed = providers.clone().flat_map(|provider| &provider.pass_env);
     let passed = passed.filter_map(|name| environment.secret(name));
-    let keys: Vec<String> = keys.chain(passed).map(|key| key.expose_secret().to_owned()).collect();
+    let told = settings.user.channels.iter().flat_map(|channel| channel.secrets());
+    let told = told.filter_map(|name| environment.secret(name));
+    let keys: Vec<String> =
+        keys.chain(passed).chain(told).map(|key| key.expose_secret().to_owned()).collect();
     let forges = settings.user.forges.iter();
     let forges = forges.flat_map(|forge| [&forge.token, &forge.secret].map(|key| key.read(environment)));
     let keys =

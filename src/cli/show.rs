@@ -38,6 +38,12 @@ pub(super) struct Show {
     /// The run's events as one JSON array (docs/events.md)
     #[arg(long, conflicts_with_all = ["prompt", "patch", "candidate"])]
     json: bool,
+    /// What was wrong, the patch and its proof in Markdown, for a job's summary or a pull request
+    #[arg(long, conflicts_with_all = ["prompt", "patch", "candidate", "json"])]
+    markdown: bool,
+    /// What the tools complained of and what repairs it as SARIF 2.1.0, for editors and code hosts
+    #[arg(long, conflicts_with_all = ["prompt", "patch", "candidate", "json", "markdown"])]
+    sarif: bool,
 }
 
 impl Show {
@@ -58,7 +64,11 @@ impl Show {
             out(&diff(&patch, usize::MAX, ""))?;
             return Ok(Exit::Green);
         }
-        let text = if self.json {
+        let text = if self.markdown {
+            super::markdown::markdown(&run)
+        } else if self.sarif {
+            serde_json::to_string_pretty(&crate::run::sarif::sarif(&run))?
+        } else if self.json {
             serde_json::to_string_pretty(&records)?
         } else if self.prompt {
             prompts(&records)?

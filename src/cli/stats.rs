@@ -15,6 +15,7 @@ use crate::run::events::{Baseline, Decision, Trigger};
 use crate::run::journal::load;
 use crate::store::{AttemptRow, RunFilter, RunRow};
 use crate::usage::Money;
+use crate::web::figures;
 
 /// Success, cost and time over all runs.
 #[derive(Debug, clap::Args)]
@@ -22,6 +23,9 @@ pub(super) struct Stats {
     /// Only runs of the last so many days
     #[arg(long, default_value_t = 30)]
     days: u32,
+    /// What a person is assumed to need for a repair by hand, in minutes
+    #[arg(long, value_name = "N", default_value_t = figures::MINUTES, value_parser = clap::value_parser!(u32).range(..=1440))]
+    minutes: u32,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -76,7 +80,16 @@ impl Stats {
         times.sort_unstable();
         figures.median_seconds_to_green = at(&times, 0.5);
         figures.p95_seconds_to_green = at(&times, 0.95);
-        out(&if self.json { serde_json::to_string_pretty(&figures)? } else { figures.text(self.days) })?;
+        let days = self.days.clamp(1, 3650);
+        let report = figures::gather(&session.store, session.clock.now(), days, self.minutes).await?;
+        if self.json {
+            let mut all = serde_json::to_value(&figures)?;
+            all["report"] = serde_json::to_value(&report)?;
+            out(&serde_json::to_string_pretty(&all)?)?;
+        } else {
+            let more = if figures.runs == 0 { String::new() } else { learnt(&report) };
+            out(&format!("{}{more}", figures.text(self.days)))?;
+        }
         Ok(Exit::Green)
     }
 }
@@ -199,6 +212,42 @@ impl Figures {
         }
         text
     }
+}
+
+/// What is to be seen over the whole time: shares, prices, and how the weeks went.
+fn learnt(report: &figures::Figures) -> String {
+    let percent =
+        |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.0} %", share * 100.0));
+    let usd = |micro: u64| if micro == 0 { "nothing".to_owned() } else { Money(micro).to_string() };
+    let hours = Duration::from_secs(report.minutes_saved * 60);
+    let mut rows = vec![vec!["LEARNT".to_owned(), String::new()]];
+    for (name, value) in [
+        ("runs that were red", percent(report.failing)),
+        ("needed a person", percent(report.escalated)),
+        ("asked per fix", report.asked_per_fix.map_or("–".to_owned(), |asked| format!("{asked:.1} fixers"))),
+        ("cost per fix", report.cost_per_fix_micro_usd.map_or("–".to_owned(), usd)),
+        ("time saved", format!("{}, if a repair by hand takes {} min", human(hours), report.minutes_by_hand)),
+    ] {
+        rows.push(vec![name.to_owned(), value]);
+    }
+    let mut text = format!("\n{}", table(&rows, Page::of_stdout()));
+    if !report.by_rung.is_empty() {
+        let mut rows = vec![["RUNG", "GREEN", "SHARE", "COST"].map(String::from).to_vec()];
+        rows.extend(report.by_rung.iter().map(|rung| {
+            let green = format!("{} of {}", rung.succeeded, rung.attempts);
+            vec![rung.rung.clone(), green, percent(rung.share), usd(rung.cost_micro_usd)]
+        }));
+        text += &format!("\n{}", table(&rows, Page::of_stdout()));
+    }
+    let mut rows = vec![["WEEK OF", "HEALED", "SHARE", "COST"].map(String::from).to_vec()];
+    rows.extend(report.by_week.iter().filter(|week| week.red > 0 || week.cost_micro_usd > 0).map(|week| {
+        let healed = format!("{} of {}", week.healed, week.red);
+        vec![week.week.clone(), healed, percent(week.rate), usd(week.cost_micro_usd)]
+    }));
+    if rows.len() > 1 {
+        text += &format!("\n{}", table(&rows, Page::of_stdout()));
+    }
+    text
 }
 
 /// The value below which the share `part` of the sorted times lies (nearest rank), in seconds.

@@ -3,6 +3,7 @@
 //! The user's file is trusted. The repo's is untrusted input: it says what the checks are and may be stricter than the user, but
 //! it can never loosen anything ([`RepoConfig`] has no field that could). [`Settings`] is the one validated outcome.
 
+mod channels;
 mod detect;
 mod environment;
 mod forges;
@@ -10,17 +11,20 @@ mod forges;
 pub(crate) mod fuzz;
 mod governance;
 mod keys;
+mod learning;
 mod quantity;
 mod reader;
 mod repo;
 mod service;
 mod user;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 
+pub use channels::{Address, Channel, ChannelKind, Mail, RULES, Tls, is_postable};
 pub use detect::{Detected, Programs, detect, render_toml};
 pub use environment::{Environment, open_state_dir};
 pub use forges::{ForgeConfig, ForgeKind, ForgeRepo, Level, is_full_name};
@@ -29,6 +33,7 @@ pub use governance::{
 };
 pub(crate) use governance::{glob_of, pattern_of};
 pub use keys::KeySource;
+pub use learning::MemoryRules;
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
 pub use repo::{ContextHints, GOAL, REPO_FILE, RepoConfig, Setup, Tighter, read_repo_file};
 pub use service::{AlertRules, Bucket, IncidentRules, Retention};
@@ -36,6 +41,7 @@ pub use user::{
     Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking, Tier,
     UserConfig,
 };
+pub use watch::Watch;
 
 use crate::fault::Fault;
 
@@ -283,7 +289,11 @@ impl Settings {
         add("proposals.auto_fix", user.auto_fix.join(", "), &[]);
         let attempts = user.fix_attempts.map_or("as the ladder says".to_owned(), |most| most.to_string());
         add("proposals.attempts", attempts, &[]);
-        add("memory.enabled", user.memory.to_string(), &[]);
+        add("memory.enabled", user.memory.enabled.to_string(), &[]);
+        add("memory.share", user.memory.share.to_string(), &[]);
+        add("memory.watch", render_duration(user.memory.watch), &[]);
+        add("memory.keep", render_duration(user.memory.keep), &[]);
+        add("memory.pairs", user.memory.pairs.to_string(), &[]);
         add("proof.repeat", user.repeat.to_string(), &[]);
         add("proof.minimise", user.minimise.to_string(), &[]);
         let alerts = &user.alerts;
@@ -295,6 +305,9 @@ impl Settings {
         add("alerts.provider_errors", alerts.provider_errors.to_string(), &[]);
         add("alerts.spend_percent", alerts.spend.to_string(), &[]);
         add("alerts.queue_age", render_duration(alerts.queue_age), &[]);
+        let told: Vec<String> =
+            user.channels.iter().map(|one| format!("{} ({})", one.name, one.kind())).collect();
+        add("alerts.channels", told.join(", "), &[]);
         add("incidents.heal", user.incidents.heal.to_string(), &[]);
         add("incidents.quiet", render_duration(user.incidents.quiet), &[]);
         add("incidents.runs_per_day", user.incidents.runs_per_day.to_string(), &[]);

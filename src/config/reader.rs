@@ -204,6 +204,16 @@ impl<'s, 't> Section<'s, 't> {
         Ok(Some(age))
     }
 
+    /// How long something is waited for: nothing at all, up to a year.
+    pub(super) fn wait(&self, key: &'static str) -> Result<Option<Duration>, Fault> {
+        let Some(text) = self.string(key)? else { return Ok(None) };
+        let wait = parse_duration(&text).map_err(|what| self.wrong(key, &format!("is wrong: {what}")))?;
+        if wait > Duration::from_secs(365 * 86_400) {
+            return Err(self.wrong(key, "must be at most 365 days, such as \"1d\", or \"0s\""));
+        }
+        Ok(Some(wait))
+    }
+
     /// A number of bytes.
     pub(super) fn size(&self, key: &'static str) -> Result<Option<u64>, Fault> {
         let Some(text) = self.string(key)? else { return Ok(None) };
@@ -227,6 +237,11 @@ impl<'s, 't> Section<'s, 't> {
                 .map_err(|error| self.wrong(key, &format!("has a wrong glob: {error}")))?;
         }
         Ok(Some(globs))
+    }
+
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
     }
 
     /// Whether the key holds a list rather than one value.

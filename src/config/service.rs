@@ -114,6 +114,7 @@ pub(super) const ALERTS: &[&str] = &[
     "provider_errors",
     "spend_percent",
     "queue_age",
+    "channels",
 ];
 
 pub(super) fn bucket(section: &Section<'_, '_>) -> Result<Bucket, Fault> {

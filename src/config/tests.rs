@@ -103,7 +103,7 @@ repeat = 5
     assert_eq!(user.sandbox.mode, SandboxMode::Strict);
     assert_eq!(user.sandbox.read_only, [Path::new("/nowhere/home/sdk")]);
     assert_eq!((user.limits.memory, user.limits.check), (2 << 30, Duration::from_secs(5400)));
-    assert_eq!((user.memory, user.repeat), (false, 5));
+    assert_eq!((user.memory.enabled, user.repeat), (false, 5));
 
     let effective = settings.effective();
     let origin = |key: &str| effective.iter().find(|one| one.key == key).unwrap().origin.clone();

@@ -8,15 +8,18 @@ use std::time::Duration;
 use anyhow::Result;
 use secrecy::SecretString;
 
+use super::channels::{Channel, channels};
 use super::environment::Environment;
 use super::forges::{FORGE, ForgeConfig, ForgeKind};
 use super::governance::GovernanceConfig;
 use super::keys::KeySource;
+use super::learning::{MEMORY, MemoryRules, memory};
 use super::reader::{LARGEST, Section, Source};
 use super::service::{
     ALERTS, AlertRules, Bucket, INCIDENTS, IncidentRules, OBJECTS, RETENTION, Retention, alerts, bucket,
     incidents, retention,
 };
+use super::watch::{WATCH, Watch, watch};
 use super::{NetworkAccess, SandboxMode};
 use crate::fault::Fault;
 use crate::usage::Money;
@@ -286,16 +289,20 @@ pub struct UserConfig {
     pub auto_fix: Vec<String>,
     /// Attempts of one repair of a proposal; `None` leaves it to [`Caps::attempts`] and the ladder.
     pub fix_attempts: Option<u32>,
-    /// Whether verified fixes are remembered and replayed.
-    pub memory: bool,
+    /// What is remembered of fixes that worked.
+    pub memory: MemoryRules,
     /// How often the goal's check runs again before it counts as proven.
     pub repeat: u32,
     /// Whether hunks that are not needed are dropped.
     pub minimise: bool,
     /// From when on something is wrong with the service as a whole.
     pub alerts: AlertRules,
+    /// Where people are told of alerts.
+    pub channels: Vec<Channel>,
     /// What is done about incidents by itself.
     pub incidents: IncidentRules,
+    /// Commands that are healed again and again.
+    pub watches: Vec<Watch>,
     /// How long what is kept of runs is kept.
     pub retention: Retention,
     /// Where logs go besides the state folder, so that several machines share them.
@@ -317,6 +324,7 @@ const TOP: &[&str] = &[
     "proof",
     "alerts",
     "incidents",
+    "watch",
     "retention",
     "objects",
     "github",
@@ -377,11 +385,13 @@ impl UserConfig {
             guards: GuardRules { protected: Vec::new(), files: 50, lines: 2000, file_bytes: 1 << 20 },
             auto_fix: Vec::new(),
             fix_attempts: None,
-            memory: true,
+            memory: MemoryRules::default(),
             repeat: 2,
             minimise: true,
             alerts: AlertRules::default(),
+            channels: Vec::new(),
             incidents: IncidentRules::default(),
+            watches: Vec::new(),
             retention: Retention::default(),
             objects: None,
             forges: Vec::new(),
@@ -424,8 +434,8 @@ impl UserConfig {
             }
             config.fix_attempts = section.integer("attempts", 1..=1000)?.map(|attempts| attempts as u32);
         }
-        if let Some(section) = top.section("memory", &["enabled"])? {
-            set(&mut config.memory, section.boolean("enabled")?);
+        if let Some(section) = top.section("memory", MEMORY)? {
+            memory(&mut config.memory, &section)?;
         }
         if let Some(section) = top.section("proof", &["repeat", "minimise"])? {
             set(&mut config.repeat, section.integer("repeat", 0..=100)?.map(|times| times as u32));
@@ -433,9 +443,13 @@ impl UserConfig {
         }
         if let Some(section) = top.section("alerts", ALERTS)? {
             alerts(&mut config.alerts, &section)?;
+            config.channels = channels(&section)?;
         }
         if let Some(section) = top.section("incidents", INCIDENTS)? {
             incidents(&mut config.incidents, &section)?;
+        }
+        if let Some(watches) = top.list("watch", WATCH)? {
+            config.watches = watches.iter().map(watch).collect::<Result<_, _>>()?;
         }
         if let Some(section) = top.section("retention", RETENTION)? {
             config.retention = retention(&section)?;

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use super::prove::judged_anew;
 use super::stop::stop;
 use super::{Place, Tools};
-use crate::diagnostic::Category;
+use crate::diagnostic::{Category, Diagnostic};
 use crate::fault::{Exit, Fault};
 use crate::git::Difference;
-use crate::landing::{self, Base, Land, Landed, Plan, Record, Recovered, Story};
+use crate::landing::{self, Base, Land, Landed, Moves, Plan, Record, Recovered, Story};
 use crate::memory::{self, Lesson};
 use crate::patch::{RelPath, Tree};
 use crate::run::Run;
@@ -197,10 +197,12 @@ pub(super) async fn learn(journal: &Journal, tools: &Tools) -> Result<()> {
         .iter()
         .find(|outcome| outcome.check == run.spec.goal.name)
         .and_then(|o| o.fingerprint.as_ref());
-    if let (true, Some(print), false, false) = (tools.memory, print, run.is_feature(), run.kept.is_empty()) {
-        let category =
-            run.before.iter().find_map(|outcome| outcome.diagnostics.first()).map(|first| first.category);
-        let category = category.and_then(|category| serde_json::to_value(category).ok());
+    if let (true, Some(print), Some(Some(record)), false, false) =
+        (tools.memory.enabled, print, &run.landed, run.is_feature(), run.kept.is_empty())
+    {
+        let complaints: Vec<Diagnostic> =
+            run.before.iter().flat_map(|outcome| &outcome.diagnostics).cloned().collect();
+        let category = complaints.first().and_then(|first| serde_json::to_value(first.category).ok());
         let lesson = Lesson {
             fingerprint: print,
             repo: &run.spec.root.to_string_lossy(),
@@ -208,9 +210,16 @@ pub(super) async fn learn(journal: &Journal, tools: &Tools) -> Result<()> {
             explanation: &explanations(&run).join("\n\n"),
             fixer: &run.credited().join(", "),
             category: category.as_ref().and_then(|value| value.as_str()),
+            diagnostics: &complaints,
+            landed: match &record.moved {
+                Moves::Files => memory::Landing::Files,
+                Moves::Current { reference, new, .. } | Moves::Other { reference, new, .. } => {
+                    memory::Landing::Commit { reference: reference.clone(), commit: new.clone() }
+                }
+            },
             run: &run.id,
         };
-        let learnt = memory::learn(journal.store(), &lesson).await;
+        let learnt = memory::learn(journal.store(), &tools.memory, &lesson).await;
         if let Err(error) = learnt {
             tracing::warn!("the fix could not be remembered: {error:#}");
         }

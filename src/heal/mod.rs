@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::config::MemoryRules;
 use crate::fault::{Exit, Fault};
 use crate::fixers::Fixer;
 use crate::forge::Outlet;
@@ -51,8 +52,8 @@ pub struct Tools {
     pub place: Place,
     /// Where it is pushed to, for runs that land so.
     pub outlet: Option<Outlet>,
-    /// Whether verified fixes are remembered.
-    pub memory: bool,
+    /// What is remembered of fixes that worked.
+    pub memory: MemoryRules,
     /// Where what setup commands made is kept for later runs.
     pub layers: PathBuf,
     /// What is configured now for whoever may agree to what; a run knows what was when it began.

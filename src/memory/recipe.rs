@@ -75,6 +75,95 @@ impl Recipe {
         })
     }
 
+    /// Whether what it did is still there; `read` gives a file's text as it is now. Lines around it may have changed.
+    pub fn stands<'t>(&self, read: impl Fn(&RelPath) -> Option<&'t str>) -> bool {
+        self.0.iter().all(|step| match step {
+            Step::Create { path, .. } => read(path).is_some(),
+            Step::Remove { path, .. } => read(path).is_none(),
+            Step::Edit { path, hunks } => {
+                read(path).is_some_and(|text| hunks.iter().all(|hunk| hunk.stands(&lines(text))))
+            }
+        })
+    }
+
+    /// What it does as a diff, for people and models. There are no line numbers: they are where it was, not where it fits.
+    pub fn diff(&self) -> String {
+        let mut text = String::new();
+        let signed = |text: &mut String, sign: char, line: &str| {
+            text.push(sign);
+            text.push_str(line.trim_end_matches(['\n', '\r']));
+            text.push('\n');
+        };
+        for step in &self.0 {
+            match step {
+                Step::Create { path, text: whole, .. } => {
+                    text += &format!("--- /dev/null\n+++ {path}\n@@\n");
+                    whole.lines().for_each(|line| signed(&mut text, '+', line));
+                }
+                Step::Remove { path, text: whole } => {
+                    text += &format!("--- {path}\n+++ /dev/null\n@@\n");
+                    whole.lines().for_each(|line| signed(&mut text, '-', line));
+                }
+                Step::Edit { path, hunks } => {
+                    text += &format!("--- {path}\n+++ {path}\n");
+                    for hunk in hunks {
+                        text += "@@\n";
+                        let (find, instead) = (&hunk.find[..], &hunk.instead[..]);
+                        for op in capture_diff_slices(Algorithm::Myers, find, instead) {
+                            let kept = matches!(op, DiffOp::Equal { .. });
+                            for line in &find[op.old_range()] {
+                                signed(&mut text, if kept { ' ' } else { '-' }, line);
+                            }
+                            for line in instead[op.new_range()].iter().filter(|_| !kept) {
+                                signed(&mut text, '+', line);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        text
+    }
+
+    /// What it does as models are asked to say it: SEARCH/REPLACE blocks.
+    pub fn blocks(&self) -> String {
+        let block = |path: &RelPath, search: &str, replace: &str| {
+            let ended = |text: &str| match text {
+                "" => String::new(),
+                text if text.ends_with('\n') => text.to_owned(),
+                text => format!("{text}\n"),
+            };
+            format!("{path}\n<<<<<<< SEARCH\n{}=======\n{}>>>>>>> REPLACE\n", ended(search), ended(replace))
+        };
+        let mut blocks = Vec::new();
+        for step in &self.0 {
+            match step {
+                Step::Create { path, text, .. } => blocks.push(block(path, "", text)),
+                Step::Remove { path, .. } => blocks.push(format!("DELETE {path}\n")),
+                Step::Edit { path, hunks } => blocks.extend(
+                    hunks.iter().map(|hunk| block(path, &hunk.find.concat(), &hunk.instead.concat())),
+                ),
+            }
+        }
+        blocks.join("\n")
+    }
+
+    /// What stood in the places that it changes, by file.
+    pub fn found(&self) -> Vec<(&RelPath, String)> {
+        let mut found = Vec::new();
+        for step in &self.0 {
+            match step {
+                Step::Create { .. } => {}
+                Step::Remove { path, text } => found.push((path, text.clone())),
+                Step::Edit { path, hunks } => {
+                    let places: Vec<String> = hunks.iter().map(|hunk| hunk.find.concat()).collect();
+                    found.push((path, places.join("…\n")));
+                }
+            }
+        }
+        found
+    }
+
     /// The same change on `tree` as it is now, on top of its patch.
     ///
     /// # Errors
@@ -111,6 +200,22 @@ impl Recipe {
             }
         }
         if patch.is_empty() { Err("it is in the tree already".to_owned()) } else { Ok(patch) }
+    }
+}
+
+impl Hunk {
+    /// Whether `now` has what it put there; where it only took something away, whether that is gone.
+    fn stands(&self, now: &[&str]) -> bool {
+        let core = |all: &[String]| -> Option<Vec<String>> {
+            let last = all.len().checked_sub(self.below)?;
+            Some(all.get(self.above..last)?.to_vec())
+        };
+        let is_there = |part: &[String]| now.windows(part.len()).any(|place| place.iter().eq(part.iter()));
+        match (core(&self.find), core(&self.instead)) {
+            (_, Some(new)) if !new.is_empty() => is_there(&new),
+            (Some(old), Some(_)) if !old.is_empty() => !is_there(&old),
+            _ => false,
+        }
     }
 }
 

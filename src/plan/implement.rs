@@ -158,6 +158,7 @@ mod tests {
             tree: Tree { root: dir.path(), patch: base },
             checks: &[],
             task: Some("Sub-task 1.1: Add count"),
+            examples: &[],
             rules: "Be brief.",
             history,
             red,

@@ -371,14 +371,26 @@ async fn lease(store: &Store, id: &str) -> Result<Lease> {
     })
 }
 
+/// What is to be done, in one line.
+pub(super) fn goal(run: &Run) -> String {
+    match &run.spec.trigger {
+        Trigger::Heal => run.spec.goal.run.display(),
+        Trigger::Ticket { title, .. }
+        | Trigger::Subtask { title, .. }
+        | Trigger::Proposal { title, .. }
+        | Trigger::Incident { title, .. } => title.clone(),
+    }
+}
+
 fn new_run(run: &Run) -> NewRun {
-    let (trigger, goal) = match &run.spec.trigger {
-        Trigger::Heal => ("heal", run.spec.goal.run.display()),
-        Trigger::Ticket { title, .. } => ("ticket", title.clone()),
-        Trigger::Subtask { title, .. } => ("subtask", title.clone()),
-        Trigger::Proposal { title, .. } => ("proposal", title.clone()),
-        Trigger::Incident { title, .. } => ("incident", title.clone()),
+    let trigger = match &run.spec.trigger {
+        Trigger::Heal => "heal",
+        Trigger::Ticket { .. } => "ticket",
+        Trigger::Subtask { .. } => "subtask",
+        Trigger::Proposal { .. } => "proposal",
+        Trigger::Incident { .. } => "incident",
     };
+    let goal = goal(run);
     NewRun {
         id: run.id.clone(),
         repo: run.spec.root.to_string_lossy().into_owned(),
@@ -456,6 +468,7 @@ fn projection(event: &Event, run: &Run) -> Projection {
                 summary: run.stopped.as_ref().map(|(_, why, _)| why.clone()),
                 ..RunPatch::default()
             };
+            projection.learnt = super::postmortem::follows(run, *exit);
         }
         _ => {}
     }

@@ -10,8 +10,10 @@ mod candidates;
 pub mod events;
 pub mod incident;
 pub mod journal;
+pub mod postmortem;
 pub mod proposal;
 pub mod queued;
+pub mod sarif;
 
 use std::collections::BTreeSet;
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::rows::time;
 use super::sql::{Row, query};
 use super::{Store, moment};
+use crate::config::Channel;
 use crate::fault::Fault;
 use crate::usage::Money;
 
@@ -94,11 +95,11 @@ pub struct LongestWait {
 
 impl Store {
     /// Writes down what the rules found: what is new is raised, what is open already is brought up to date, and what is not found any more has
-    /// recovered. Tells what changed.
+    /// recovered. Tells what changed, and writes down what `channels` are to be told of it.
     ///
     /// # Errors
     /// Where the database fails; nothing is written then.
-    pub async fn settle_alerts(&self, found: &[Finding]) -> Result<Vec<Change>> {
+    pub async fn settle_alerts(&self, found: &[Finding], channels: &[Channel]) -> Result<Vec<Change>> {
         let now = moment(self.now());
         let mut changes = Vec::new();
         let mut transaction = self.begin().await?;
@@ -139,6 +140,9 @@ impl Store {
             if let Some(row) = over.bind(id).bind(&now).first(&mut transaction).await? {
                 changes.push(Change::Recovered(AlertRow::from_row(&row)?));
             }
+        }
+        for change in &changes {
+            super::notices::write(&mut transaction, change, channels, self.now()).await?;
         }
         transaction.commit().await?;
         Ok(changes)

@@ -29,7 +29,13 @@ const COLUMNS: &[(&str, &str)] = &[
         "id repo fingerprint title kind language place files category severity why state reason stack_trace context source \
          environment release count reopened tries run tried landed fixed_at first_seen last_seen updated_at",
     ),
-    ("memory", "id fingerprint repo patch explanation fixer category run verified_at uses successes"),
+    (
+        "memory",
+        "id fingerprint repo patch explanation fixer category run verified_at uses successes state landed diagnostics \
+         pattern template origin used_at",
+    ),
+    ("notices", "id alert change channel body tries"),
+    ("postmortems", "run repo at goal rule cause category fingerprint lessons body"),
     (
         "proposals",
         "id repo title description base land requested_by state reason needs_auto_fix auto_fix_applied \

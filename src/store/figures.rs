@@ -211,6 +211,20 @@ impl Store {
             .collect()
     }
 
+    /// How many attempts a run made since then has that was healed, on average, those that passed on included; nothing where none was.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn asked_per_fix(&self, since: Timestamp) -> Result<Option<f64>> {
+        let sums = query(
+            "SELECT COUNT(*) AS runs, CAST(COALESCE(SUM(attempts), 0) AS BIGINT) AS attempts FROM runs \
+             WHERE created_at >= $1 AND outcome = 'healed'",
+        );
+        let row = sums.bind(moment(since)).one(self).await?;
+        let (runs, attempts) = (row.count("runs")?, row.count("attempts")?);
+        Ok((runs > 0).then(|| attempts as f64 / runs as f64))
+    }
+
     /// How long runs made since then took from their beginning to their proof, shortest first.
     ///
     /// # Errors

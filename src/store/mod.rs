@@ -19,6 +19,8 @@ mod incidents;
 mod lease;
 mod listing;
 pub mod measure;
+mod notices;
+mod postmortems;
 mod proposals;
 mod queue;
 mod repos;
@@ -61,6 +63,8 @@ pub use incidents::{
 pub use lease::{Lease, Lock, run_dir};
 use listing::escaped;
 pub use listing::{Listing, Mark};
+pub use notices::{Notice, Told};
+pub use postmortems::{Learnt, PostMortemFilter, PostMortemRow};
 pub use proposals::{NewProposal, ProposalFilter, ProposalPatch, ProposalRow, Proposes, out_of_turn};
 pub use queue::{
     Back, Cancelled, Claim, Depth, MOST_DEATHS, Priority, Queued, STEP, Standing, Submission, Submitted,

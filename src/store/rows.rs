@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::approvals::Voice;
 use super::incidents::IncidentPatch;
+use super::postmortems::Learnt;
 use super::proposals::ProposalPatch;
 use super::queue::Priority;
 use super::sql::{Row, Transaction, query, signed};
@@ -242,6 +243,8 @@ pub struct Projection {
     pub proposal: Option<ProposalPatch>,
     /// What it means for the incident that the run is for.
     pub incident: Option<IncidentPatch>,
+    /// What is to be learnt from it.
+    pub learnt: Option<Learnt>,
 }
 
 impl Projection {
@@ -303,6 +306,9 @@ impl Projection {
         }
         if let Some(attempt) = &self.attempt {
             attempt.insert(transaction, run, now).await?;
+        }
+        if let Some(learnt) = &self.learnt {
+            learnt.write(transaction, run, now).await?;
         }
         if let Some(incident) = &self.incident {
             incident.write(transaction, run, now).await?;

@@ -10,7 +10,7 @@ mod chart;
 mod colour;
 mod diff;
 mod door;
-mod figures;
+pub(crate) mod figures;
 mod hooks;
 mod live;
 mod log;

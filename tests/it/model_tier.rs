@@ -352,6 +352,7 @@ async fn the_same_patch_twice_stops() {
 async fn what_a_model_healed_is_replayed_from_memory() {
     let vendor = Anthropic::start([right()].map(Reply::Text)).await;
     let project = shop().anthropic(&vendor);
+    project.configure("[memory]\nwatch = \"0s\"\n");
     project.regreen(HEAL).expect(0);
     project.git(&["checkout", "-q", "--", "shop.py"]);
     assert_eq!(project.read("shop.py"), SHOP);

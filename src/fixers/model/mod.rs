@@ -4,6 +4,7 @@
 //! model that comes after another one gets a fresh look with the history of what failed. Every call is paid for by
 //! [`ledger::ask`]. What a conversation is about, a repair or a sub-task of a ticket, its [`Brief`] says.
 
+mod examples;
 pub mod history;
 mod repair;
 
@@ -17,16 +18,20 @@ use anyhow::Result;
 use async_trait::async_trait;
 
 use super::{Answer, Case, Fixer, Proposal, Tried};
+use crate::config::MemoryRules;
 use crate::context::{self, Subject, prompts};
 use crate::edits;
+use crate::memory::Remembered;
 use crate::models::ledger::{self, Prices, Purse};
 use crate::models::{self, Effort, Model, Request, Role, Stop, Turn};
 use crate::outcome::{Check, Outcome};
 use crate::patch::{Patch, RelPath, Tree};
 use crate::redact::Redactor;
+use crate::store::Store;
 use crate::usage::estimate_tokens;
 use crate::verify::Progress;
 
+use examples::Examples;
 pub use repair::Repair;
 
 /// Own answers in one conversation; after that a fresh one starts.
@@ -76,6 +81,7 @@ pub struct ModelFixer {
     prices: Prices,
     settings: Settings,
     redactor: Redactor,
+    examples: Option<Examples>,
     conversation: Mutex<Option<Conversation>>,
 }
 
@@ -124,6 +130,8 @@ pub struct Work<'a> {
     pub task: Option<&'a str>,
     /// Earlier attempts, oldest first.
     pub history: &'a [Tried],
+    /// Fixes of similar complaints that were proven before.
+    pub examples: &'a [Remembered],
     /// The house's and the repo's own rules.
     pub rules: &'a str,
     /// Holds the money.
@@ -159,7 +167,13 @@ impl ModelFixer {
         settings: Settings,
         redactor: Redactor,
     ) -> Self {
-        Self { brief, model, prices, settings, redactor, conversation: Mutex::new(None) }
+        Self { brief, model, prices, settings, redactor, examples: None, conversation: Mutex::new(None) }
+    }
+
+    /// The same, with fixes of similar complaints shown that were proven before: those that `store` remembers of `repo`.
+    #[must_use]
+    pub fn with_examples(self, store: Store, rules: MemoryRules, repo: impl Into<String>) -> Self {
+        Self { examples: Some(Examples { store, rules, repo: repo.into() }), ..self }
     }
 
     /// Asks, and reads what the answer comes to.
@@ -349,6 +363,10 @@ impl Fixer for ModelFixer {
     }
 
     async fn propose(&self, case: &Case<'_>) -> Result<Answer> {
+        let examples = match &self.examples {
+            Some(examples) => examples.of(case).await,
+            None => Vec::new(),
+        };
         let work = Work {
             run: case.run,
             tree: case.tree(),
@@ -356,6 +374,7 @@ impl Fixer for ModelFixer {
             red: case.red,
             task: case.task,
             history: case.history,
+            examples: &examples,
             rules: case.rules,
             purse: case.purse,
             progress: case.progress,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Brief, Work, history};
+use super::{Brief, Work, examples, history};
 use crate::context::{self, Subject, prompts};
 use crate::patch::{Patch, RelPath};
 use crate::redact::Redactor;
@@ -24,11 +24,13 @@ impl Brief for Repair {
     fn opening(&self, work: &Work<'_>, budget: u64, redactor: &Redactor) -> Result<(String, Vec<RelPath>)> {
         let history = history::render(work.history, budget / 5, redactor);
         let subject = Subject { tree: work.tree, red: work.red, checks: work.checks, known: &[] };
-        let context = context::gather(&subject, budget.saturating_sub(estimate_tokens(&history)), redactor);
+        let examples = examples::render(work.examples, budget / 8, redactor);
+        let taken = estimate_tokens(&history) + estimate_tokens(&examples);
+        let context = context::gather(&subject, budget.saturating_sub(taken), redactor);
         let by_others = |fixer: &str| fixer.starts_with("model(") || fixer.starts_with("agent(");
         let tried = work.history.iter().any(|tried| by_others(&tried.fixer));
         let template = if tried { prompts::FIX_SECOND } else { prompts::FIX };
-        let text = prompts::render(template, minijinja::context! { context, history })?;
+        let text = prompts::render(template, minijinja::context! { context, examples, history })?;
         Ok((text, context.shown))
     }
 

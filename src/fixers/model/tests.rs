@@ -147,6 +147,7 @@ impl Bench {
                 red: &self.red,
                 task: None,
                 history: &self.history,
+                examples: &[],
                 rules: "Use const.",
                 purse: &self.purse,
                 progress: &|_| {},

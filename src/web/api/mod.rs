@@ -7,6 +7,7 @@ mod events;
 pub(super) mod halts;
 pub(super) mod incidents;
 mod overview;
+pub(super) mod postmortems;
 pub(super) mod proposals;
 mod queue;
 pub(super) mod repos;
@@ -101,6 +102,8 @@ pub(super) fn routes() -> (Router<Arc<Shared>>, utoipa::openapi::OpenApi) {
         .routes(routes!(repos::list))
         .routes(routes!(repos::show))
         .routes(routes!(overview::stats))
+        .routes(routes!(postmortems::list))
+        .routes(routes!(postmortems::show))
         .routes(routes!(alerts::list))
         .routes(routes!(service::settings))
         .routes(routes!(service::me))

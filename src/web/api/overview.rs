@@ -36,5 +36,5 @@ pub(super) async fn stats(
     if minutes > 1440 {
         return Err(Problem::bad_request("minutes is larger than 1440"));
     }
-    Ok(Json(figures::gather(&shared, days, minutes).await?))
+    Ok(Json(figures::gather(&shared.store, shared.clock.now(), days, minutes).await?))
 }

@@ -8,6 +8,7 @@ mod incidents;
 mod listed;
 mod login;
 mod overview;
+mod postmortems;
 mod proposal;
 mod proposals;
 mod repos;
@@ -40,6 +41,8 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/", get(runs::page))
         .route("/overview", get(overview::page))
         .route("/alerts/{alert}/acknowledge", post(overview::acknowledge))
+        .route("/postmortems", get(postmortems::list))
+        .route("/runs/{run}/postmortem", get(postmortems::one))
         .route("/approvals", get(approvals::page))
         .route("/settings", get(settings::page))
         .route("/settings/halt", post(settings::halt))
@@ -101,6 +104,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("repair.html", include_str!("../../../assets/web/repair.html")),
     ("queued.html", include_str!("../../../assets/web/queued.html")),
     ("log.html", include_str!("../../../assets/web/log.html")),
+    ("postmortems.html", include_str!("../../../assets/web/postmortems.html")),
+    ("postmortem.html", include_str!("../../../assets/web/postmortem.html")),
     ("overview.html", include_str!("../../../assets/web/overview.html")),
     ("approvals.html", include_str!("../../../assets/web/approvals.html")),
     ("repos.html", include_str!("../../../assets/web/repos.html")),

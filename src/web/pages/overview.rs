@@ -35,7 +35,7 @@ pub(super) async fn page(
 ) -> Result<Response, Broken> {
     let days = span.days.parse().ok().filter(|days| (1..=365).contains(days)).unwrap_or(figures::DAYS);
     let minutes = span.minutes.parse().ok().filter(|minutes| *minutes <= 1440).unwrap_or(figures::MINUTES);
-    let figures = figures::gather(&shared, days, minutes).await?;
+    let figures = figures::gather(&shared.store, shared.clock.now(), days, minutes).await?;
     let since = shared.clock.now() - jiff::SignedDuration::from_hours(24 * i64::from(days));
     let listing = Listing { wanting: true, since: Some(since), ..Listing::default() };
     let mut needs = Vec::new();

@@ -81,6 +81,7 @@ pub(super) async fn page(
         reasons => if standing::waits(&run) { run.approval.clone() } else { Vec::new() },
         question => question(&shared, &run), risk => run.assessed.as_ref().map(risk),
         patch => run.result().digest(), parent => ticket_of(&run),
+        has_postmortem => shared.store.postmortem(&row.id).await.is_ok(),
         stopped => run.stopped.as_ref().map(|(_, why, look_at)| context! { why, look_at }),
         warnings => run.warnings, rolled_back => run.rolled_back,
         credited => run.credited(), subtasks => run.subtasks,

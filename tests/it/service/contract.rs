@@ -114,6 +114,15 @@ async fn every_operation_answers_as_it_is_described() {
         caller.call("get", &format!("/api/v1/{path}"), &[], "", None).await.expect(200);
     }
     caller.call("get", "/api/v1/stats", &[], "?days=0", None).await.expect(400);
+    let learnt =
+        caller.call("get", "/api/v1/postmortems", &[], "?text=model&limit=1", None).await.expect(200);
+    assert_eq!(learnt.json()["items"][0]["run"], json!(red), "{}", learnt.text);
+    for wrong in ["?limit=0", "?cursor=nonsense", "?nonsense=1"] {
+        caller.call("get", "/api/v1/postmortems", &[], wrong, None).await.expect(400);
+    }
+    let its_own = "/api/v1/runs/{run}/postmortem";
+    caller.call("get", its_own, &[("run", &red)], "", None).await.expect(200);
+    caller.call("get", its_own, &[("run", &landed)], "", None).await.expect(404);
     caller.call("get", "/api/v1/alerts", &[], "?limit=0", None).await.expect(400);
     let alert = found.first().and_then(|alert| alert["id"].as_str()).expect("an alert");
     let known = "/api/v1/alerts/{alert}/acknowledge";

@@ -6,6 +6,7 @@ mod candidates;
 mod contract;
 mod door;
 pub mod events;
+mod learning;
 mod lists;
 mod metrics;
 mod pages;
