@@ -75,7 +75,7 @@ impl Serve {
         let bell = hooks.bell();
         let hands = Arc::new(Hands { session: session.clone(), machine: OnceLock::new() });
         let orders: Arc<dyn Orders> = hands.clone();
-        let reactions = triggers::forges::reactions(
+        let mut reactions = triggers::forges::reactions(
             &session.settings.user,
             &session.environment,
             &session.store,
@@ -97,6 +97,10 @@ impl Serve {
             metrics,
         };
         let mut chores = session.chores();
+        if let Some(board) = super::tracker::board(&session)?.map(Arc::new) {
+            reactions.push(Arc::new(triggers::jira::Deliveries(board.clone())));
+            chores.spawn(triggers::jira::watch(board));
+        }
         chores.spawn(triggers::work(session.store.clone(), bell, reactions));
         web::serve(listener, service, signals.next()).await?;
         chores.shutdown().await;

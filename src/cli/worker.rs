@@ -80,6 +80,9 @@ impl Worker {
             }
         };
         let mut chores = session.chores();
+        if let Some(board) = super::tracker::board(&session)? {
+            chores.spawn(crate::triggers::jira::watch(Arc::new(board)));
+        }
         worker::work(&session.store, driver, &settings, stop).await?;
         chores.shutdown().await;
         session.objects.flush(FLUSH).await;
@@ -166,6 +169,9 @@ impl Loop {
             }
             Work::Proposal(asked) => {
                 super::proposal_spec::spec(&ground, &options, &claim.run, asked, &land).await?
+            }
+            Work::Tracked(tracked) => {
+                super::run::tracked_spec(&ground, &options, &claim.run, tracked, &land).await?
             }
             Work::Ticket(ticket) => {
                 let ticket = serde_json::from_value(ticket.clone())?;

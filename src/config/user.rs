@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use super::environment::Environment;
 use super::forges::{FORGE, ForgeConfig, ForgeKind};
 use super::governance::GovernanceConfig;
+use super::jira::{JIRA, JiraConfig};
 use super::keys::KeySource;
 use super::reader::{LARGEST, Section, Source};
 use super::service::{
@@ -302,6 +303,8 @@ pub struct UserConfig {
     pub objects: Option<Bucket>,
     /// The forges that code is pushed to and issues come from.
     pub forges: Vec<ForgeConfig>,
+    /// The Jira that tickets come from.
+    pub jira: Option<JiraConfig>,
 }
 
 const TOP: &[&str] = &[
@@ -321,6 +324,7 @@ const TOP: &[&str] = &[
     "objects",
     "github",
     "gitlab",
+    "jira",
 ];
 const PROVIDER: &[&str] = &[
     "kind",
@@ -385,6 +389,7 @@ impl UserConfig {
             retention: Retention::default(),
             objects: None,
             forges: Vec::new(),
+            jira: None,
         }
     }
 
@@ -447,6 +452,9 @@ impl UserConfig {
             if let Some(section) = top.section(kind.as_str(), FORGE)? {
                 config.forges.push(ForgeConfig::read(kind, &section, environment)?);
             }
+        }
+        if let Some(section) = top.section("jira", JIRA)? {
+            config.jira = Some(JiraConfig::read(&section, environment)?);
         }
         Ok(config)
     }

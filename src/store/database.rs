@@ -35,6 +35,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (13, "incidents", INCIDENTS),
     (14, "sentry", SENTRY),
     (15, "deliveries", DELIVERIES),
+    (16, "jira", JIRA),
 ];
 
 /// The same for PostgreSQL, which came later. From version 4 on both take the same scripts, where they can.
@@ -52,6 +53,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (13, "incidents", INCIDENTS),
     (14, "sentry", SENTRY),
     (15, "deliveries", DELIVERIES),
+    (16, "jira", JIRA),
 ];
 
 const QUEUE: &str = include_str!("../../migrations/0004_queue.sql");
@@ -61,6 +63,7 @@ const PROPOSALS: &str = include_str!("../../migrations/0008_proposals.sql");
 const ALERTS: &str = include_str!("../../migrations/0009_alerts.sql");
 const BUCKETS: &str = include_str!("../../migrations/0012_buckets.sql");
 const DELIVERIES: &str = include_str!("../../migrations/0015_deliveries.sql");
+const JIRA: &str = include_str!("../../migrations/0016_jira.sql");
 const SENTRY: &str = include_str!("../../migrations/0014_sentry.sql");
 const INCIDENTS: &str = include_str!("../../migrations/0013_incidents.sql");
 
