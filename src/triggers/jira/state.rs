@@ -83,6 +83,8 @@ impl State {
 pub struct Held<'s> {
     store: &'s Store,
     holder: String,
+    /// Whether it is still ours.
+    is_held: bool,
     /// The row.
     pub row: JiraIssue,
     /// What is known.
@@ -99,7 +101,7 @@ impl<'s> Held<'s> {
         let Some(row) = store.hold_jira_issue(issue, &holder, HOLD).await? else { return Ok(None) };
         let state: Option<State> =
             serde_json::from_value(row.state.clone()).context("the state of an issue is not understood")?;
-        Ok(Some(Self { store, holder, row, state: state.unwrap_or_default() }))
+        Ok(Some(Self { store, holder, is_held: true, row, state: state.unwrap_or_default() }))
     }
 
     /// Whether nothing was done about the issue, and nothing is to be.
@@ -122,7 +124,8 @@ impl<'s> Held<'s> {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn let_go(&self, pause: Duration) -> Result<()> {
+    pub async fn let_go(&mut self, pause: Duration) -> Result<()> {
+        self.is_held = false;
         self.store.let_go_of_jira_issue(&self.row.issue, &self.holder, pause).await
     }
 
@@ -130,8 +133,24 @@ impl<'s> Held<'s> {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn forget(&self) -> Result<()> {
+    pub async fn forget(&mut self) -> Result<()> {
         self.store.forget_jira_issue(&self.row, &self.holder).await?;
         self.let_go(Duration::ZERO).await
+    }
+}
+
+impl Drop for Held<'_> {
+    /// Who is called off amid a look keeps nobody waiting.
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.is_held {
+            let (store, issue) = (self.store.clone(), self.row.issue.clone());
+            let holder = std::mem::take(&mut self.holder);
+            runtime.spawn(async move {
+                if let Err(error) = store.let_go_of_jira_issue(&issue, &holder, Duration::ZERO).await {
+                    tracing::debug!(issue, "it is held until its time is over: {error:#}");
+                }
+            });
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::board::{Board, Looked, told};
 use super::client::is_key;
@@ -15,6 +17,8 @@ use crate::triggers::{Reacted, Reaction};
 const EVERY: Duration = Duration::from_millis(1000);
 /// Issues that are looked at in one go.
 const BATCH: u32 = 20;
+/// How long a look may take to its end once it should come to it.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// What is asked for again at each poll: clocks differ, and a search may not know yet what was just changed.
 const OVERLAP: Duration = Duration::from_secs(300);
 
@@ -40,15 +44,39 @@ impl Reaction for Deliveries {
     }
 }
 
-/// Looks after issues for as long as it is polled.
-pub async fn watch(board: Arc<Board>) {
-    loop {
+/// Looks after issues, until it is told to end.
+pub struct Watcher {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Watcher {
+    /// Begins.
+    pub fn start(board: Arc<Board>) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self { stop, task: tokio::spawn(look_after(board, stopped)) }
+    }
+
+    /// Ends once the look that is under way is over, if that does not take long.
+    pub async fn end(mut self) {
+        let _ = self.stop.send(true);
+        if tokio::time::timeout(PATIENCE, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+async fn look_after(board: Arc<Board>, mut stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow() {
         if let Err(error) = poll(&board).await {
             tracing::warn!("Jira was not asked what changed: {error:#}");
         }
         match board.store.due_jira_issues(BATCH).await {
             Ok(due) => {
                 for key in due {
+                    if *stopped.borrow() {
+                        return;
+                    }
                     if let Err(error) = board.look(&key).await {
                         tracing::warn!(issue = key, "it could not be dealt with: {error:#}");
                     }
@@ -56,7 +84,7 @@ pub async fn watch(board: Arc<Board>) {
             }
             Err(error) => tracing::warn!("nobody knows which issues are due: {error:#}"),
         }
-        tokio::time::sleep(EVERY).await;
+        let _ = tokio::time::timeout(EVERY, stopped.changed()).await;
     }
 }
 
@@ -64,7 +92,7 @@ pub async fn watch(board: Arc<Board>) {
 ///
 /// # Errors
 /// Where Jira or the database fail; the same is asked again next time.
-pub async fn poll(board: &Board) -> Result<()> {
+async fn poll(board: &Board) -> Result<()> {
     let Some(every) = board.config.poll else { return Ok(()) };
     let site = board.digest("");
     if board.store.take_turn(&format!("jira {site}"), every).await? != Turn::Ours {
