@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod incidents;
+mod jira;
 mod proposals;
 mod queue;
 mod retention;
