@@ -230,7 +230,7 @@ impl Reader {
                 };
                 let text = self.words(node, depth).replace("\r\n", "\n").replace(['\r', '\0'], "\n");
                 let language = language.filter(plain).map(str::to_owned);
-                out.push(Block::Code { language, text: text.strip_suffix('\n').unwrap_or(&text).to_owned() });
+                out.push(Block::Code { language, text });
             }
             "blockquote" | "panel" => out.push(Block::Quote(self.blocks(node, depth))),
             "bulletList" | "decisionList" => out.push(self.list(None, node, depth)),
