@@ -255,9 +255,10 @@ impl Board {
             && (planning || matches!(run.stopped, Some((StopRule::Questions, ..))));
         if let (true, Some(plan)) = (asks, &plan) {
             self.say(held, seen, says::questions(plan)).await?;
+            // Before it moves: whoever waits for that may answer at once.
+            self.hear_all(held, seen).await?;
             self.move_to(held, seen, &self.config.statuses.blocked).await?;
             held.state.stage = Stage::Asking;
-            self.hear_all(held, seen).await?;
             return Ok(Step::Did("its questions were asked"));
         }
         match (run.finished, planning, &plan) {
@@ -265,18 +266,18 @@ impl Board {
                 let names = &self.config.statuses;
                 self.say(held, seen, says::plan(plan, &names.selected, !self.config.approvers.is_empty()))
                     .await?;
+                self.hear_all(held, seen).await?;
                 self.move_to(held, seen, &names.plan_review).await?;
                 held.state.stage = Stage::Review;
-                self.hear_all(held, seen).await?;
                 Ok(Step::Did("its plan waits for a word"))
             }
             (Some(Exit::Green), false, _) => {
                 self.move_steps(held, &run.id).await?;
                 self.say(held, seen, says::result(&self.store, run).await?).await?;
+                self.hear_all(held, seen).await?;
                 self.move_to(held, seen, &self.config.statuses.in_testing).await?;
                 held.state.branch = says::branch(run);
                 held.state.stage = Stage::Done;
-                self.hear_all(held, seen).await?;
                 held.keep().await?;
                 self.wake_around(held).await?;
                 Ok(Step::Did("it is implemented"))
@@ -293,6 +294,7 @@ impl Board {
     /// Says why it does not go on, and gives the issue to a person.
     async fn give_up(&self, held: &mut Held<'_>, seen: &mut Seen, blocks: Vec<Block>) -> Result<Step> {
         self.say(held, seen, blocks).await?;
+        self.hear_all(held, seen).await?;
         self.move_to(held, seen, &self.config.statuses.blocked).await?;
         let reporter =
             seen.issue.reporter.as_ref().filter(|person| !person.is_app).map(|person| person.id.clone());
@@ -312,7 +314,6 @@ impl Board {
             }
         }
         held.state.stage = Stage::Failed;
-        self.hear_all(held, seen).await?;
         held.keep().await?;
         self.wake_around(held).await?;
         Ok(Step::Did("it was given to a person"))
@@ -330,7 +331,7 @@ impl Board {
             }
             if self.is_epic(&seen.issue) {
                 held.state.stage = Stage::Making;
-                self.hear_all(held, seen).await?;
+                hear(held, seen);
                 return Ok(Step::Did("its plan is approved"));
             }
             let ask = Ask::Work { plan: held.state.plan.clone(), feedback: None, onto: None };
@@ -475,7 +476,8 @@ impl Board {
         let submitted = submit(&self.store, &self.redactor, &id, &request, &line).await?;
         held.row.run = Some(submitted.run);
         held.state.begin(stage);
-        self.hear_all(held, seen).await
+        hear(held, seen);
+        Ok(())
     }
 
     /// What a run for the issue is told. A story that was made of a plan is a model's words: the ticket is the epic's, which people wrote.
@@ -556,15 +558,18 @@ impl Board {
         held.keep().await
     }
 
-    /// Takes all that was said so far into account.
+    /// Takes all that was said so far into account: what is said from here on is said to what the issue's comment says now.
     pub(super) async fn hear_all(&self, held: &mut Held<'_>, seen: &mut Seen) -> Result<()> {
-        if held.state.stage.listens() {
-            seen.comments = told(self.jira.comments(&seen.issue.key).await)?;
-        }
-        let last = seen.comments.last().map_or(0, |comment| comment.id);
-        held.state.heard = held.state.heard.max(last);
+        seen.comments = told(self.jira.comments(&seen.issue.key).await)?;
+        hear(held, seen);
         Ok(())
     }
+}
+
+/// Takes what was read into account.
+fn hear(held: &mut Held<'_>, seen: &Seen) {
+    let last = seen.comments.last().map_or(0, |comment| comment.id);
+    held.state.heard = held.state.heard.max(last);
 }
 
 /// The ticket of an issue, as people see it now.

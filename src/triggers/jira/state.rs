@@ -62,13 +62,6 @@ pub struct State {
     pub moved: std::collections::BTreeMap<String, bool>,
 }
 
-impl Stage {
-    /// Whether what people say now is looked at later.
-    pub fn listens(self) -> bool {
-        matches!(self, Self::Review | Self::Asking | Self::Done | Self::Failed)
-    }
-}
-
 impl State {
     /// Another run begins.
     pub fn begin(&mut self, stage: Stage) {

@@ -127,9 +127,9 @@ impl Board {
         if !done {
             return Ok(rest("its stories are under way"));
         }
+        self.hear_all(held, seen).await?;
         self.move_to(held, seen, &self.config.statuses.in_testing).await?;
         held.state.stage = Stage::Done;
-        self.hear_all(held, seen).await?;
         Ok(Step::Did("all its stories are implemented"))
     }
 
