@@ -12,7 +12,7 @@ use super::session::{Session, sweep};
 use crate::fault::{Exit, Fault};
 use crate::git::Repo;
 use crate::run::events::{Event, StopRule, Trigger};
-use crate::run::journal::Journal;
+use crate::run::journal::{Journal, subtask_runs};
 use crate::run::{Run, Step};
 use crate::store::{Asked, Halt as Halted, halt_in};
 use crate::worker::{CalledOff, Why};
@@ -180,7 +180,7 @@ fn lifted(repo: &str, session: &Session) -> Halted {
 pub(super) async fn end(session: &Session, journal: &Journal, rule: StopRule, why: &str) -> Result<()> {
     let run = journal.run();
     if matches!(run.spec.trigger, Trigger::Ticket { .. }) {
-        for child in super::run::children(session, &run).await? {
+        for child in subtask_runs(&session.store, &run).await? {
             if child.finished.is_none() {
                 let child = session.reopen(&child.id, Vec::new()).await?;
                 stop(session, &child, rule, why).await?;

@@ -45,6 +45,7 @@ mod stats;
 mod submit;
 mod summary;
 mod token;
+mod tracker;
 mod vacuum;
 mod verify;
 mod worker;

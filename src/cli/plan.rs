@@ -9,8 +9,8 @@ use super::heal::{Ground, Options, Shared, Tries, Want};
 use super::paint::{CARE, STRONG, out, paint, plain, say};
 use super::session::{Session, new_id};
 use super::summary::resume;
-use crate::config::{Environment, Settings};
-use crate::config::{FixerKind, GOAL};
+use super::tracker;
+use crate::config::{Environment, FixerKind, GOAL, Settings};
 use crate::fault::{Exit, Fault};
 use crate::forge::Place;
 use crate::models::ledger::Purse;
@@ -34,7 +34,7 @@ pub(super) struct PlanTicket {
     /// What to do otherwise than in the last plan of this ticket, or the answers to its questions
     #[arg(long, value_name = "TEXT")]
     feedback: Option<String>,
-    /// The ticket: a Markdown file, or - for standard input
+    /// The ticket: a Markdown file, - for standard input, jira:OD-33, github:owner/repo#12, gitlab:group/repo#12
     ticket: String,
 }
 
@@ -62,6 +62,7 @@ impl PlanTicket {
         let trigger = trigger(&ticket, true, feedback)?;
         let spec = spec(&ground, &options, &id, trigger, "none").await?;
         let journal = session.begin(&id, spec, session.listeners(json)).await?;
+        tracker::begun(session, &journal.run()).await;
         unless_halted(session, &journal, json, draw_up(&ground, &journal, &ticket, json)).await
     }
 }
@@ -78,12 +79,18 @@ pub(super) async fn draw_up(ground: &Ground, journal: &Journal, ticket: &Ticket,
         Some(_) => Exit::Green,
     });
     let exit = close(&ground.session, journal, exit).await?;
+    tracker::moved(&ground.session, &journal.run()).await;
+    // Of a run that was queued, whoever asked for it reads the plan where it is kept.
+    let is_queued = ground.session.store.run(&journal.run().id).await?.priority.is_some();
     let Some(plan) = plan? else {
         if let (false, Some(command)) = (json, resume(&journal.run())) {
             say(&format!("  {} {command}", paint(STRONG, "go on")));
         }
         return Ok(exit);
     };
+    if is_queued {
+        return Ok(exit);
+    }
     if json {
         out(&serde_json::to_string(&plan)?)?;
     } else {
@@ -118,16 +125,14 @@ pub(super) async fn close(
     Ok(exit)
 }
 
-/// Reads a ticket from a file, from standard input or from a forge, and says what of the forge it is.
+/// Reads a ticket from a file, from standard input, from a tracker or from a forge, and says what of the forge it is.
 pub(super) async fn read(place: &str) -> Result<(Ticket, Option<Origin>)> {
     use std::io::Read;
     if Place::is_meant(place) {
         return of_forge(&place.parse()?).await.map(|(ticket, origin)| (ticket, Some(origin)));
     }
-    if let Some((tracker @ "jira", _)) = place.split_once(':') {
-        return Err(Fault::usage(format!("{tracker} tickets cannot be read yet"))
-            .hint("save the ticket as a Markdown file, or give it on standard input with `-`")
-            .into());
+    if let Some(key) = place.strip_prefix("jira:") {
+        return tracker::ticket(key).await.map(|ticket| (ticket, None));
     }
     let mut bytes = Vec::new();
     let most = crate::plan::MOST_BYTES as u64 + 1;
@@ -172,6 +177,8 @@ pub(super) fn trigger(ticket: &Ticket, only_plan: bool, feedback: Option<String>
         ticket: serde_json::to_value(ticket)?,
         only_plan,
         feedback,
+        plan: None,
+        onto: None,
     })
 }
 
@@ -239,8 +246,11 @@ async fn ask(ground: &Ground, journal: &Journal, ticket: &Ticket) -> Result<()> 
     let outline = outline(&Tree { root: &ground.root, patch: &base }, &checks);
     journal.murmur(&format!("{} is planning", model.model()));
     let plan = match &run.spec.trigger {
-        Trigger::Ticket { feedback: Some(text), .. } => {
-            let previous = previous(ground, ticket).await?;
+        Trigger::Ticket { feedback: Some(text), plan, .. } => {
+            let previous = match plan {
+                Some(plan) => serde_json::from_value(plan.clone()).context("the plan cannot be read")?,
+                None => previous(ground, ticket).await?,
+            };
             planner.plan(ticket, &outline, Some(Feedback { previous: &previous, text })).await?
         }
         _ => planner.plan(ticket, &outline, None).await?,

@@ -4,14 +4,13 @@ use anyhow::{Context, Result};
 
 use super::live::short;
 use super::paint::{GOOD, paint, say};
-use super::run::children;
 use super::session::Session;
 use crate::fault::{Exit, Fault};
 use crate::landing::{How, Record, RolledBack, rollback};
 use crate::memory;
 use crate::run::Run;
 use crate::run::events::{Event, StopRule, Trigger};
-use crate::run::journal::Journal;
+use crate::run::journal::{Journal, subtask_runs};
 
 /// Take a landing back.
 #[derive(Debug, clap::Args)]
@@ -54,7 +53,7 @@ pub(super) async fn take_back(session: &Session, run: &Run, reset: bool) -> Resu
 /// A ticket's sub-tasks, newest first, because each builds on the ones before: all that landed, whether the ticket's run had heard of it
 /// or not. Those that are taken back stay so if one cannot be; the next call goes on there.
 async fn take_subtasks(session: &Session, ticket: &Run, how: How) -> Result<String> {
-    let mut children = children(session, ticket).await?;
+    let mut children = subtask_runs(&session.store, ticket).await?;
     children.retain(|child| matches!(child.landed, Some(Some(_))));
     if children.is_empty() {
         return Err(Fault::usage(format!("run {} landed nothing", short(&ticket.id))).into());

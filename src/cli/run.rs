@@ -12,16 +12,17 @@ use super::paint::{BAD, CARE, DIM, GOOD, NAME, STRONG, line, paint, say};
 use super::plan::{close, draw_up, last_plan, make, plan_of, read, spec, trigger};
 use super::session::{Kept, Session, new_id};
 use super::summary::resume;
+use super::tracker;
 use crate::clock::human;
 use crate::fault::{Exit, Fault};
 use crate::forge::{Place, Wanted};
-use crate::git::Difference;
+use crate::git::{Difference, Repo};
 use crate::landing::{Base, Land};
-use crate::plan::{Plan, SubTask, Ticket};
-use crate::run::events::{Event, Spec, StopRule, Trigger};
-use crate::run::journal::{Journal, load};
+use crate::plan::{Plan, SubTask, Ticket, slug};
+use crate::run::events::{Event, Spec, StopRule, Tracked, Trigger};
+use crate::run::journal::{Journal, load, subtask_runs};
 use crate::run::{Run, Step, account, all_made};
-use crate::store::{Busy, RunFilter};
+use crate::store::Busy;
 use crate::usage::Money;
 
 /// Implement a ticket.
@@ -37,7 +38,7 @@ pub(super) struct RunTicket {
     /// The branch for the commits: branch[=NAME], or pr[=NAME] to have it pushed, as a pull request where a forge is configured
     #[arg(long, value_name = "WHERE")]
     land: Option<Land>,
-    /// The ticket: a Markdown file, - for standard input, github:owner/repo#12, gitlab:group/repo#12
+    /// The ticket: a Markdown file, - for standard input, jira:OD-33, github:owner/repo#12, gitlab:group/repo#12
     ticket: String,
 }
 
@@ -66,6 +67,7 @@ impl RunTicket {
         let spec =
             ticket_spec(&ground, &options, &id, &ticket, self.land.unwrap_or(Land::Branch(None))).await?;
         let journal = session.begin(&id, spec, session.listeners(json)).await?;
+        tracker::begun(session, &journal.run()).await;
         unless_halted(session, &journal, json, work(&ground, &journal, &ticket, json)).await
     }
 }
@@ -94,6 +96,27 @@ pub(super) async fn ticket_spec(
     spec(ground, options, id, trigger(ticket, false, None)?, &format!("{to}={branch}")).await
 }
 
+/// The same for a ticket that a tracker's plan goes with.
+pub(super) async fn tracked_spec(
+    ground: &Ground,
+    options: &Options,
+    id: &str,
+    tracked: &Tracked,
+    land: &Land,
+) -> Result<Spec> {
+    let ticket: Ticket = serde_json::from_value(tracked.ticket.clone())?;
+    let trigger = Trigger::Ticket {
+        source: ticket.source.clone(),
+        title: ticket.title.clone(),
+        ticket: tracked.ticket.clone(),
+        only_plan: tracked.only_plan,
+        feedback: tracked.feedback.clone(),
+        plan: tracked.plan.clone(),
+        onto: tracked.onto.clone(),
+    };
+    spec(ground, options, id, trigger, &land.to_string()).await
+}
+
 /// The branch for a ticket that was given none: `regreen/<slug>`, with a number where that one is taken.
 async fn free_branch(ground: &Ground, slug: &str) -> Result<String> {
     let repo = ground.repo.as_ref().context("a ticket needs a git repository")?;
@@ -105,20 +128,6 @@ async fn free_branch(ground: &Ground, slug: &str) -> Result<String> {
         name = format!("regreen/{slug}-{number}");
     }
     Ok(name)
-}
-
-/// A ticket's title as part of a branch's name: at most 50 characters of a-z, 0-9 and hyphens.
-fn slug(title: &str) -> String {
-    let words: Vec<String> = title
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_ascii_lowercase)
-        .collect();
-    let name: String = words.join("-").chars().take(50).collect();
-    match name.trim_end_matches('-') {
-        "" => "ticket".to_owned(),
-        name => name.to_owned(),
-    }
 }
 
 /// Goes on with a ticket's run that was cut off.
@@ -143,6 +152,7 @@ async fn work(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bool) -
     if ground.session.store.run(&journal.run().id).await?.priority.is_none() {
         tell_issue(ground, &journal.run()).await;
     }
+    tracker::moved(&ground.session, &journal.run()).await;
     done?;
     if !json {
         say(&report(&journal.run(), ground).await?);
@@ -157,7 +167,7 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
     }
     let plan = match &journal.run().plan {
         Some(_) => plan_of(&journal.run())?,
-        None => match planned(ground, ticket).await? {
+        None => match planned(ground, &journal.run(), ticket).await? {
             Some(plan) => {
                 journal.record(Event::Planned { plan: serde_json::to_value(&plan)? }).await?;
                 plan
@@ -188,7 +198,7 @@ async fn implement(ground: &Ground, journal: &Journal, ticket: &Ticket, json: bo
             let heading = format!("{} of {} · {}", task.id, tasks.len(), line(&task.title, 100));
             say(&paint(STRONG, format!("\nsub-task {heading}")));
         }
-        let mut children = children(&ground.session, &run).await?;
+        let mut children = subtask_runs(&ground.session.store, &run).await?;
         let left = Left::of(journal, &children);
         children.retain(|child| {
             child.rolled_back.is_none()
@@ -357,23 +367,6 @@ fn waits(run: &Run) -> bool {
         && run.awaits_approval()
 }
 
-/// The runs of a ticket's sub-tasks, newest first.
-pub(super) async fn children(session: &Session, parent: &Run) -> Result<Vec<Run>> {
-    let store = &session.store;
-    let repo = Some(parent.spec.root.to_string_lossy().into_owned());
-    let filter = RunFilter { repo, after: Some(parent.id.clone()), ..RunFilter::default() };
-    let mut children = Vec::new();
-    for row in store.runs(&filter, 10_000).await? {
-        if row.trigger == "subtask" {
-            children.push(load(store, &row.id).await?);
-        }
-    }
-    children.retain(
-        |child| matches!(&child.spec.trigger, Trigger::Subtask { ticket, .. } if *ticket == parent.id),
-    );
-    Ok(children)
-}
-
 /// What a ticket's run has cost, those of its sub-tasks' runs included that came to nothing.
 fn total(run: &Run, children: &[Run]) -> Money {
     let counted = |child: &&Run| !run.subtasks.iter().any(|(_, id, _)| *id == child.id);
@@ -423,8 +416,16 @@ impl Left {
     }
 }
 
-/// The plan that `regreen plan` made of this very ticket, if it can be worked on.
-async fn planned(ground: &Ground, ticket: &Ticket) -> Result<Option<Plan>> {
+/// The plan that the run was given, or that `regreen plan` made of this very ticket, if it can be worked on.
+async fn planned(ground: &Ground, run: &Run, ticket: &Ticket) -> Result<Option<Plan>> {
+    match &run.spec.trigger {
+        // What people say to a plan makes another one.
+        Trigger::Ticket { feedback: Some(_), .. } => return Ok(None),
+        Trigger::Ticket { plan: Some(plan), .. } => {
+            return Ok(Some(serde_json::from_value(plan.clone()).context("the plan cannot be read")?));
+        }
+        _ => {}
+    }
     let Some((earlier, plan)) = last_plan(ground, ticket).await? else { return Ok(None) };
     let same = earlier.body == ticket.body && plan.blocking().is_empty();
     Ok(same.then_some(plan))
@@ -447,7 +448,10 @@ async fn subtask(
     let mut from = Base::take(Some(repo), &snapshots, &id).await?;
     let land: Land = parent.spec.land.parse().map_err(|fault: Fault| anyhow::Error::from(fault))?;
     let tip = match land.branch() {
-        Some(branch) => repo.resolve(&format!("refs/heads/{branch}^{{commit}}")).await?,
+        Some(branch) => match (tip_of(repo, branch).await?, &parent.spec.trigger) {
+            (None, Trigger::Ticket { onto: Some(onto), .. }) => tip_of(repo, onto).await?,
+            (tip, _) => tip,
+        },
         None => None,
     };
     // The first of a ticket that builds on what was fetched does so, too.
@@ -484,6 +488,10 @@ async fn subtask(
     let journal = session.begin(&id, spec, session.listeners(json)).await?;
     drive(session, &journal, true).await?;
     load(&session.store, &journal.run().id).await
+}
+
+async fn tip_of(repo: &Repo, branch: &str) -> Result<Option<String>> {
+    repo.resolve(&format!("refs/heads/{branch}^{{commit}}")).await
 }
 
 /// A labelled line of foreign text, broken where the page ends.
@@ -560,7 +568,7 @@ async fn report(run: &Run, ground: &Ground) -> Result<String> {
         let what = format!("{path}: its tests were changed, as the ticket asks");
         lines.push(format!("  {} {}", paint(CARE, "tests"), line(&what, 160)));
     }
-    let children = children(&ground.session, run).await?;
+    let children = subtask_runs(&ground.session.store, run).await?;
     let mut warnings: Vec<_> =
         run.warnings.iter().chain(children.iter().flat_map(|child| &child.warnings)).collect();
     let mut told = std::collections::BTreeSet::new();

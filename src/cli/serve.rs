@@ -75,7 +75,7 @@ impl Serve {
         let bell = hooks.bell();
         let hands = Arc::new(Hands { session: session.clone(), machine: OnceLock::new() });
         let orders: Arc<dyn Orders> = hands.clone();
-        let reactions = triggers::forges::reactions(
+        let mut reactions = triggers::forges::reactions(
             &session.settings.user,
             &session.environment,
             &session.store,
@@ -97,9 +97,17 @@ impl Serve {
             metrics,
         };
         let mut chores = session.chores();
+        let board = super::tracker::board(&session)?.map(Arc::new);
+        if let Some(board) = &board {
+            reactions.push(Arc::new(triggers::jira::Deliveries(board.clone())));
+        }
+        let watcher = board.map(triggers::jira::Watcher::start);
         chores.spawn(triggers::work(session.store.clone(), bell, reactions));
         web::serve(listener, service, signals.next()).await?;
         chores.shutdown().await;
+        if let Some(watcher) = watcher {
+            watcher.end().await;
+        }
         session.objects.flush(FLUSH).await;
         crate::process::leave().await;
         // Where the store is gone, the end is none the worse for it; the next start ends what is left.

@@ -496,8 +496,9 @@ fn redactor_of(environment: &Environment, settings: &Settings) -> Redactor {
     let told = told.filter_map(|name| environment.secret(name));
     let keys: Vec<String> =
         keys.chain(passed).chain(told).map(|key| key.expose_secret().to_owned()).collect();
-    let forges = settings.user.forges.iter();
-    let forges = forges.flat_map(|forge| [&forge.token, &forge.secret].map(|key| key.read(environment)));
+    let forges = settings.user.forges.iter().flat_map(|forge| [&forge.token, &forge.secret]);
+    let jira = settings.user.jira.iter().flat_map(|jira| [&jira.token, &jira.secret, &jira.connect_secret]);
+    let forges = forges.chain(jira).map(|key| key.read(environment));
     let keys =
         keys.into_iter().chain(forges.filter_map(|key| Some(key.ok().flatten()?.expose_secret().to_owned())));
     let addresses: Vec<&str> = providers.filter_map(|provider| provider.base_url.as_deref()).collect();

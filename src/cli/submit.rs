@@ -54,7 +54,7 @@ pub(super) struct Submit {
     shared: Shared,
     #[command(flatten)]
     tries: Tries,
-    /// A ticket to implement: a Markdown file, - for standard input, github:owner/repo#12, gitlab:group/repo#12
+    /// A ticket to implement: a Markdown file, - for standard input, jira:OD-33, github:owner/repo#12, gitlab:group/repo#12
     #[arg(required_unless_present_any = ["command", "from"], conflicts_with = "command")]
     ticket: Option<String>,
     /// The failing command: everything behind `--`
@@ -88,7 +88,12 @@ impl Submit {
             Line { priority: self.priority, key: self.key.clone(), delay: self.delay.unwrap_or_default() };
         let request = self.request().await?;
         let redactor = session.redactor_of(&request.repo, None).await;
-        queued::submit(&session.store, &redactor, &new_id(), &request, &line).await
+        let submitted = queued::submit(&session.store, &redactor, &new_id(), &request, &line).await?;
+        if let (true, Work::Ticket(ticket)) = (submitted.new, &request.work) {
+            super::tracker::queued(session, &submitted.run, ticket["source"].as_str().unwrap_or_default())
+                .await;
+        }
+        Ok(submitted)
     }
 
     async fn request(self) -> Result<Request> {

@@ -25,6 +25,7 @@ use crate::run::queued::{self, Progress};
 use crate::run::{Run, Step};
 use crate::store::{Claim, halt_in, is_interruption, short};
 use crate::telemetry::{Metrics, Returned};
+use crate::triggers::jira::Watcher;
 use crate::worker::{self, CalledOff, Driven, Driver, Settings, Told, Why};
 
 /// Do what is in the queue.
@@ -80,8 +81,12 @@ impl Worker {
             }
         };
         let mut chores = session.chores();
+        let watcher = super::tracker::board(&session)?.map(|board| Watcher::start(Arc::new(board)));
         worker::work(&session.store, driver, &settings, stop).await?;
         chores.shutdown().await;
+        if let Some(watcher) = watcher {
+            watcher.end().await;
+        }
         session.objects.flush(FLUSH).await;
         session.store.close().await;
         Ok(Exit::Green)
@@ -166,6 +171,9 @@ impl Loop {
             }
             Work::Proposal(asked) => {
                 super::proposal_spec::spec(&ground, &options, &claim.run, asked, &land).await?
+            }
+            Work::Tracked(tracked) => {
+                super::run::tracked_spec(&ground, &options, &claim.run, tracked, &land).await?
             }
             Work::Ticket(ticket) => {
                 let ticket = serde_json::from_value(ticket.clone())?;

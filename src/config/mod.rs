@@ -10,6 +10,7 @@ mod forges;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod governance;
+mod jira;
 mod keys;
 mod learning;
 mod quantity;
@@ -32,6 +33,7 @@ pub use governance::{
     Fact, Governance, GovernanceConfig, Risk, RiskRule, Ruling, TighterGovernance, risk_rules,
 };
 pub(crate) use governance::{glob_of, pattern_of};
+pub use jira::{JiraConfig, JiraKind, PriorityLabels, Statuses, Types};
 pub use keys::KeySource;
 pub use learning::MemoryRules;
 pub use quantity::{parse_duration, parse_size, render_duration, render_size};
@@ -324,13 +326,13 @@ impl Settings {
             format!("s3://{}{slash}{}{at}", bucket.name, bucket.prefix)
         });
         add("objects.url", objects, &[]);
+        let found = |key: &KeySource, name: &str| match (key.is_named(), key.read(&self.environment)) {
+            (false, _) => format!("no {name}"),
+            (true, Ok(Some(_))) => format!("{name} found"),
+            (true, Ok(None)) => format!("{name} not set"),
+            (true, Err(_)) => format!("{name}'s file not usable"),
+        };
         for forge in &user.forges {
-            let found = |key: &KeySource, name: &str| match (key.is_named(), key.read(&self.environment)) {
-                (false, _) => format!("no {name}"),
-                (true, Ok(Some(_))) => format!("{name} found"),
-                (true, Ok(None)) => format!("{name} not set"),
-                (true, Err(_)) => format!("{name}'s file not usable"),
-            };
             let mut value = format!("{}, {}", forge.base_url, found(&forge.token, "token"));
             if let Some((app, key)) = &forge.app {
                 value.push_str(&format!(", app {app}, {}", found(key, "app's key")));
@@ -341,6 +343,22 @@ impl Settings {
                 value.push_str(&format!(", {}", names.join(", ")));
             }
             add(forge.kind.as_str(), value, &[]);
+        }
+        if let Some(jira) = &user.jira {
+            let mut value =
+                format!("{} at {}, {}", jira.kind.as_str(), jira.base_url, found(&jira.token, "token"));
+            value.push_str(&format!(", {}", found(&jira.secret, "webhook secret")));
+            if jira.connect_secret.is_named() {
+                value.push_str(&format!(", {}", found(&jira.connect_secret, "Connect secret")));
+            }
+            if let Some(every) = jira.poll {
+                value.push_str(&format!(", asked every {}", render_duration(every)));
+            }
+            let names: Vec<&str> = jira.projects.keys().map(String::as_str).collect();
+            if !names.is_empty() {
+                value.push_str(&format!(", {}", names.join(", ")));
+            }
+            add("jira", value, &[]);
         }
         add("state", self.state.display().to_string(), &["REGREEN_STATE_DIR", "XDG_STATE_HOME"]);
         all

@@ -12,6 +12,7 @@ use super::channels::{Channel, channels};
 use super::environment::Environment;
 use super::forges::{FORGE, ForgeConfig, ForgeKind};
 use super::governance::GovernanceConfig;
+use super::jira::{JIRA, JiraConfig};
 use super::keys::KeySource;
 use super::learning::{MEMORY, MemoryRules, memory};
 use super::reader::{LARGEST, Section, Source};
@@ -309,6 +310,8 @@ pub struct UserConfig {
     pub objects: Option<Bucket>,
     /// The forges that code is pushed to and issues come from.
     pub forges: Vec<ForgeConfig>,
+    /// The Jira that tickets come from.
+    pub jira: Option<JiraConfig>,
 }
 
 const TOP: &[&str] = &[
@@ -329,6 +332,7 @@ const TOP: &[&str] = &[
     "objects",
     "github",
     "gitlab",
+    "jira",
 ];
 const PROVIDER: &[&str] = &[
     "kind",
@@ -395,6 +399,7 @@ impl UserConfig {
             retention: Retention::default(),
             objects: None,
             forges: Vec::new(),
+            jira: None,
         }
     }
 
@@ -461,6 +466,9 @@ impl UserConfig {
             if let Some(section) = top.section(kind.as_str(), FORGE)? {
                 config.forges.push(ForgeConfig::read(kind, &section, environment)?);
             }
+        }
+        if let Some(section) = top.section("jira", JIRA)? {
+            config.jira = Some(JiraConfig::read(&section, environment)?);
         }
         Ok(config)
     }

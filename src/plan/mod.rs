@@ -23,6 +23,7 @@ pub use implement::Implementation;
 pub use outline::outline;
 pub use planner::{Feedback, Planner};
 pub use schema::schema;
+pub use text::slug;
 pub use ticket::{MOST_BYTES, Ticket};
 
 /// How a ticket is going to be done.

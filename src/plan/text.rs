@@ -29,6 +29,20 @@ pub fn shorten(text: &str, most: usize) -> String {
     }
 }
 
+/// A ticket's title as part of a branch's name: at most 50 characters of a-z, 0-9 and hyphens.
+pub fn slug(title: &str) -> String {
+    let words: Vec<String> = title
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let name: String = words.join("-").chars().take(50).collect();
+    match name.trim_end_matches('-') {
+        "" => "ticket".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

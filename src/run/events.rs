@@ -63,9 +63,15 @@ pub enum Trigger {
         /// Only its plan is wanted.
         #[serde(default)]
         only_plan: bool,
-        /// What a person says to the last plan of it.
+        /// What a person says to `plan`, or to the last plan of it.
         #[serde(default)]
         feedback: Option<String>,
+        /// The plan that was made elsewhere.
+        #[serde(default)]
+        plan: Option<serde_json::Value>,
+        /// The branch that the ticket's own begins at, where that does not exist yet.
+        #[serde(default)]
+        onto: Option<String>,
     },
     /// A proposal: what somebody suggests is tested on its base, repaired if that is asked for, and lands when it was approved.
     Proposal {
@@ -148,6 +154,8 @@ pub enum Work {
     Command(Vec<String>),
     /// This ticket should be implemented.
     Ticket(serde_json::Value),
+    /// This ticket of a tracker should be planned, or implemented as planned there.
+    Tracked(Box<Tracked>),
     /// This proposal should be tested, and repaired if it says so.
     Proposal(Box<crate::proposal::Asked>),
     /// This incident should be reproduced by a test, and healed.
@@ -175,6 +183,25 @@ pub struct Origin {
     /// The issue that is done with it.
     #[serde(default)]
     pub closes: Option<u64>,
+}
+
+/// A ticket with what a tracker knows of its plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tracked {
+    /// The ticket.
+    pub ticket: serde_json::Value,
+    /// The plan to carry out, or, with `feedback`, to revise; `None` where one has to be made.
+    #[serde(default)]
+    pub plan: Option<serde_json::Value>,
+    /// What people say to the plan.
+    #[serde(default)]
+    pub feedback: Option<String>,
+    /// Only its plan is wanted.
+    #[serde(default)]
+    pub only_plan: bool,
+    /// The branch that the ticket's own begins at; what is checked out, where there is none.
+    #[serde(default)]
+    pub onto: Option<String>,
 }
 
 /// Nobody looks at the working tree of a run that was queued.

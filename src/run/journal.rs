@@ -17,7 +17,7 @@ use crate::models::Answer;
 use crate::models::ledger::{Call, Pending, Purse, Unanswered};
 use crate::redact::Redactor;
 use crate::store::{
-    AttemptRow, Called, Lease, NewEvent, NewRun, Projection, RunPatch, Spent, Status, Store, Voice,
+    AttemptRow, Called, Lease, NewEvent, NewRun, Projection, RunFilter, RunPatch, Spent, Status, Store, Voice,
 };
 use crate::usage::Money;
 
@@ -333,6 +333,23 @@ pub async fn load(store: &Store, id: &str) -> Result<Run> {
             .into());
     }
     Run::fold(&records)
+}
+
+/// The runs of a ticket's sub-tasks, newest first.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub async fn subtask_runs(store: &Store, ticket: &Run) -> Result<Vec<Run>> {
+    let repo = Some(ticket.spec.root.to_string_lossy().into_owned());
+    let filter = RunFilter { repo, after: Some(ticket.id.clone()), ..RunFilter::default() };
+    let mut found = Vec::new();
+    for row in store.runs(&filter, 10_000).await? {
+        if row.trigger == "subtask" {
+            found.push(load(store, &row.id).await?);
+        }
+    }
+    found.retain(|run| matches!(&run.spec.trigger, Trigger::Subtask { ticket: of, .. } if *of == ticket.id));
+    Ok(found)
 }
 
 /// The events of a run after `seq`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::events::{Event, Record, Request, Spec, StopRule, Trigger, Work};
+use super::events::{Event, Record, Request, Spec, StopRule, Tracked, Trigger, Work};
 use super::journal::records;
 use crate::fault::Fault;
 use crate::outcome::CommandLine;
@@ -39,14 +39,21 @@ pub async fn submit(
         return Err(Fault::usage("a key has 1 to 200 bytes").into());
     }
     let mut request = request.clone();
-    if let Work::Ticket(ticket) = &mut request.work {
-        redactor.redact_json(ticket, &|_| false);
+    match &mut request.work {
+        Work::Ticket(ticket) => redactor.redact_json(ticket, &|_| false),
+        Work::Tracked(tracked) => {
+            redactor.redact_json(&mut tracked.ticket, &|_| false);
+            tracked.plan.iter_mut().for_each(|plan| redactor.redact_json(plan, &|_| false));
+            tracked.feedback = tracked.feedback.as_ref().map(|text| redactor.redact(text).into_owned());
+        }
+        Work::Command(_) | Work::Proposal(_) | Work::Incident { .. } => {}
     }
     let (trigger, goal) = match &request.work {
         Work::Proposal(_) => anyhow::bail!("a proposal's runs are submitted with it"),
         Work::Incident { title, .. } => ("incident", title.clone()),
         Work::Command(argv) => ("heal", CommandLine::Argv(argv.clone()).display()),
-        Work::Ticket(ticket) => ("ticket", ticket["title"].as_str().unwrap_or("a ticket").to_owned()),
+        Work::Ticket(ticket) => ("ticket", title_of(ticket)),
+        Work::Tracked(tracked) => ("ticket", title_of(&tracked.ticket)),
     };
     let run = NewRun {
         id: id.to_owned(),
@@ -65,6 +72,10 @@ pub async fn submit(
     let submission = Submission { run, priority, key, delay, proposes: None, heals };
     let first = NewEvent::new(store.now(), event.kind(), serde_json::to_value(&event)?);
     store.submit(&submission, &first).await
+}
+
+fn title_of(ticket: &serde_json::Value) -> String {
+    ticket["title"].as_str().unwrap_or("a ticket").to_owned()
 }
 
 /// How far a run of the queue has come.
@@ -117,7 +128,18 @@ fn of_spec(spec: &Spec) -> Result<Request> {
         (Trigger::Heal, CommandLine::Shell(line)) => {
             Work::Command(["sh", "-c", line].map(str::to_owned).to_vec())
         }
-        (Trigger::Ticket { ticket, only_plan: false, .. }, _) => Work::Ticket(ticket.clone()),
+        (Trigger::Ticket { ticket, only_plan: false, plan: None, onto: None, .. }, _) => {
+            Work::Ticket(ticket.clone())
+        }
+        (Trigger::Ticket { ticket, only_plan: false, plan, feedback, onto, .. }, _) => {
+            Work::Tracked(Box::new(Tracked {
+                ticket: ticket.clone(),
+                plan: plan.clone(),
+                feedback: feedback.clone(),
+                only_plan: false,
+                onto: onto.clone(),
+            }))
+        }
         (Trigger::Proposal { .. }, _) => return Err(of_proposal().into()),
         (Trigger::Incident { id, title, .. }, _) => Work::Incident { id: id.clone(), title: title.clone() },
         (Trigger::Ticket { .. } | Trigger::Subtask { .. }, _) => {

@@ -29,6 +29,7 @@ const COLUMNS: &[(&str, &str)] = &[
         "id repo fingerprint title kind language place files category severity why state reason stack_trace context source \
          environment release count reopened tries run tried landed fixed_at first_seen last_seen updated_at",
     ),
+    ("jira_issues", "issue parent part run run_seen state wanted looked"),
     (
         "memory",
         "id fingerprint repo patch explanation fixer category run verified_at uses successes state landed diagnostics \

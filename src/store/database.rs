@@ -35,6 +35,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (13, "incidents", INCIDENTS),
     (14, "sentry", SENTRY),
     (15, "deliveries", DELIVERIES),
+    (16, "jira", JIRA),
     (17, "learning", LEARNING),
 ];
 
@@ -53,6 +54,7 @@ const POSTGRES: &[(i64, &str, &str)] = &[
     (13, "incidents", INCIDENTS),
     (14, "sentry", SENTRY),
     (15, "deliveries", DELIVERIES),
+    (16, "jira", JIRA),
     (17, "learning", LEARNING),
 ];
 
@@ -63,6 +65,7 @@ const PROPOSALS: &str = include_str!("../../migrations/0008_proposals.sql");
 const ALERTS: &str = include_str!("../../migrations/0009_alerts.sql");
 const BUCKETS: &str = include_str!("../../migrations/0012_buckets.sql");
 const DELIVERIES: &str = include_str!("../../migrations/0015_deliveries.sql");
+const JIRA: &str = include_str!("../../migrations/0016_jira.sql");
 const LEARNING: &str = include_str!("../../migrations/0017_learning.sql");
 const SENTRY: &str = include_str!("../../migrations/0014_sentry.sql");
 const INCIDENTS: &str = include_str!("../../migrations/0013_incidents.sql");

@@ -16,6 +16,7 @@ mod figures;
 mod halts;
 mod in_use;
 mod incidents;
+mod jira;
 mod lease;
 mod listing;
 pub mod measure;
@@ -60,6 +61,7 @@ pub use in_use::{InUse, RESTORING};
 pub use incidents::{
     IncidentFilter, IncidentPatch, IncidentRow, NewIncident, Reported, incident_out_of_turn,
 };
+pub use jira::{JiraIssue, JiraPart};
 pub use lease::{Lease, Lock, run_dir};
 use listing::escaped;
 pub use listing::{Listing, Mark};

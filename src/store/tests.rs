@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod incidents;
+mod jira;
 mod postmortems;
 mod proposals;
 mod queue;

@@ -9,6 +9,7 @@ mod command;
 pub mod forges;
 pub mod github;
 pub mod gitlab;
+pub mod jira;
 mod seal;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tokio::sync::Notify;
 pub use command::{Command, Happening};
 pub use seal::{same, signed};
 
+use crate::clock::SystemClock;
 use crate::config::{Environment, ForgeKind, UserConfig};
 use crate::forge::Limited;
 use crate::redact::Redactor;
@@ -160,6 +162,11 @@ impl Hooks {
                 ForgeKind::Github => Box::new(github::Github::new(secret, &forge.name, names)),
                 ForgeKind::Gitlab => Box::new(gitlab::Gitlab::new(secret, &forge.name, names)),
             });
+        }
+        if let Some(config) = &user.jira
+            && let Some(hook) = jira::JiraHook::of(config, environment, Arc::new(SystemClock))?
+        {
+            all.push(Box::new(hook));
         }
         Ok(Self { all, store, redactor, bell: Arc::default() })
     }

@@ -18,6 +18,7 @@ mod governance;
 mod heal;
 mod incidents;
 mod injection;
+mod jira;
 mod landing;
 mod languages;
 mod layers;
