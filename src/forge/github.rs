@@ -22,7 +22,7 @@ const CONTEXT: &str = "regreen";
 /// How we show who we are.
 enum Identity {
     Token(SecretString),
-    App { app: App, tokens: Mutex<HashMap<String, Installed>> },
+    App { app: Box<App>, tokens: Mutex<HashMap<String, Installed>> },
 }
 
 /// The forge.
@@ -37,7 +37,7 @@ impl Github {
         let identity = match &config.app {
             Some((id, key)) => {
                 let pem = key.read(environment)?.ok_or_else(|| no_token(config))?;
-                Identity::App { app: App::new(*id, &pem)?, tokens: Mutex::default() }
+                Identity::App { app: Box::new(App::new(*id, &pem)?), tokens: Mutex::default() }
             }
             None => Identity::Token(config.token.read(environment)?.ok_or_else(|| no_token(config))?),
         };

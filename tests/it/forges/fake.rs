@@ -55,6 +55,9 @@ pub struct Said {
 /// A status: commit, state, words.
 pub type Status = (String, String, String);
 
+/// Kind of call, status, headers, and whether it is done all the same.
+type Upset = (&'static str, u16, Vec<(&'static str, String)>, bool);
+
 #[derive(Default)]
 pub struct Db {
     pub pulls: Vec<Pull>,
@@ -67,7 +70,7 @@ pub struct Db {
     pub builds: BTreeMap<u64, (String, String, bool, String)>,
     pub protected: Vec<String>,
     /// What the next calls of this kind are answered with, whatever they ask: `POST /pulls`; status, headers, whether it is done all the same.
-    pub upset: Vec<(&'static str, u16, Vec<(&'static str, String)>, bool)>,
+    pub upset: Vec<Upset>,
     /// Requests that break the vendor's rules.
     pub wrong: Vec<String>,
     /// Method and path of every call.

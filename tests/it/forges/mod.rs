@@ -96,7 +96,7 @@ fn an_answer_that_is_lost_makes_no_second_pull_request() {
             if kind == Kind::Github { "POST /repos/*/*/pulls" } else { "POST /projects/*/merge_requests" };
         fake.upset(call, 502, &[], true);
         heal(&project, &["--land", "pr"]).expect(0);
-        assert_eq!(published(&fake).0.draft, false);
+        assert!(!published(&fake).0.draft);
     }
 }
 
