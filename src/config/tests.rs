@@ -686,7 +686,7 @@ fn a_forge_that_cannot_be_is_refused() {
         ("[github.repos.shop]\npath = \"/x\"", "called after a repo"),
         ("[github.repos.\"a/../b\"]\npath = \"/x\"", "called after a repo"),
         ("[github.repos.\"a/b\"]", "must be the folder"),
-        ("[github]\ntoken = \"x\"", "did you mean"),
+        ("[github]\ntoken = \"x\"", "known are base_url, token_env"),
     ] {
         let said = refused(text);
         assert!(said.contains(why), "{text}: {said}");

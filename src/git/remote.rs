@@ -60,6 +60,10 @@ impl Address {
             // git@host:path, where nothing before the colon is a path.
             None => {
                 let (host, path) = url.split_once(':')?;
+                // `name::address` runs a program of git's called after the name.
+                if path.starts_with(':') {
+                    return None;
+                }
                 let host = host.rsplit('@').next().filter(|host| !host.is_empty() && !host.contains('/'))?;
                 return Self::of("ssh", host, path);
             }
