@@ -1,21 +1,19 @@
 //! Keeping branches green by schedules: at each moment of a cron pattern the repo's command goes into the queue, once however many processes look.
 
 use std::collections::BTreeSet;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use croner::Cron;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use crate::config::Watch;
+use crate::config::{Watch, pattern};
 use crate::git::Repo;
 use crate::redact::Redactor;
 use crate::run::events::{Request, Work};
 use crate::run::queued::{Line, submit};
-use crate::store::{Priority, Store};
+use crate::store::{Priority, Status, Store};
 
 #[cfg(test)]
 mod tests;
@@ -99,7 +97,13 @@ pub async fn look(store: &Store, watch: &Watch, redactor: &Redactor) -> Result<L
         by: Some("watch".to_owned()),
         origin: None,
     };
-    let key = Some(format!("watch:{}:{moment}", name(watch)));
+    let of_watch = format!("watch:{}:", name(watch));
+    // Where nobody works the queue off, or its last run waits for people, another one would only wait behind it.
+    let newest = store.runs_of_key(&of_watch, 1).await?;
+    if newest.first().is_some_and(|run| run.status != Status::Finished) {
+        return Ok(Looked::Nothing);
+    }
+    let key = Some(format!("{of_watch}{moment}"));
     let line = Line { priority: Priority::Low, key, delay: Duration::ZERO };
     let id = uuid::Uuid::now_v7().simple().to_string();
     let submitted = submit(store, redactor, &id, &request, &line).await?;
@@ -118,7 +122,7 @@ fn name(watch: &Watch) -> String {
 
 /// The last moment of a pattern up to now, in UTC.
 fn last(cron: &str, now: Timestamp) -> Result<Option<Timestamp>> {
-    let cron = Cron::from_str(cron).context("its cron pattern cannot be read")?;
+    let cron = pattern(cron).context("its cron pattern cannot be read")?;
     let now: DateTime<Utc> = DateTime::from_timestamp(now.as_second(), 0).context("the clock is odd")?;
     // A pattern may have no moment at all, such as the 31st of February.
     let Ok(last) = cron.find_previous_occurrence(&now, true) else { return Ok(None) };

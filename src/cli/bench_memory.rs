@@ -35,7 +35,7 @@ pub(super) struct Memory {
     /// Only runs of the last so many days
     #[arg(long, default_value_t = 365)]
     days: u32,
-    /// How long a fix has to stay [default: that of [memory]]
+    /// How long a fix has to stay [default: `watch` of the configuration]
     #[arg(long, value_name = "DUR", value_parser = wait)]
     watch: Option<Duration>,
     /// Fixes of other repos count, too

@@ -2,7 +2,7 @@
 //!
 //! Each call is this program once more, with the words that a person would type: so a call is isolated like one, and a call that is cancelled ends like one on Ctrl-C.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +46,11 @@ impl Mcp {
         service.waiting().await?;
         Ok(Exit::Green)
     }
+}
+
+/// Whether a listed run is of the repo that `folder` lies in.
+fn is_of(run: &Value, folder: &Path) -> bool {
+    run["repo"].as_str().is_some_and(|repo| folder.starts_with(repo))
 }
 
 /// The longest text that is told, in characters.
@@ -202,6 +207,13 @@ impl Server {
         if run.starts_with('-') {
             return Err(wrong("that is no run"));
         }
+        let listed = ["runs".to_owned(), "--json".into(), "-n".into(), "1000".into()];
+        let (_, listed) = self.work(&listed, &folder, hear, context).await?;
+        let listed = listed.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut of_here = listed.filter(|row| self.any && run != "last" || is_of(row, &folder));
+        let named = |id: &str| run == "last" || id.starts_with(&run) || id.ends_with(&run);
+        let id = of_here.find_map(|row| row["id"].as_str().filter(|id| named(id)).map(str::to_owned));
+        let Some(run) = id else { return Err(wrong("there is no such run of this repo")) };
         let show = ["show".to_owned(), run.clone(), "--markdown".into()];
         let (done, told) = self.work(&show, &folder, hear, context).await?;
         if done.code != Some(0) {
@@ -222,14 +234,13 @@ impl Server {
     ) -> Result<CallToolResult, ErrorData> {
         let folder = self.folder(asked.repo)?;
         let limit = asked.limit.unwrap_or(20).clamp(1, 200);
-        let here = folder.to_string_lossy().into_owned();
         let (done, told) = self
             .work(&["runs".to_owned(), "--json".into(), "-n".into(), "1000".into()], &folder, hear, context)
             .await?;
         if done.code != Some(0) {
             return Ok(CallToolResult::error(vec![ContentBlock::text(failed(&done))]));
         }
-        let of_repo = |run: &Value| run["repo"].as_str().is_some_and(|repo| here.starts_with(repo));
+        let of_repo = |run: &Value| is_of(run, &folder);
         let runs: Vec<Value> =
             told.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(of_repo).collect();
         let brief = |run: &Value| {

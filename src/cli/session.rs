@@ -309,6 +309,22 @@ impl Session {
         let Some(origin) = origin else {
             return Outlet::of(repo, user, &self.environment, &redactor).await;
         };
+        if origin.reference.is_none() {
+            // What is checked out here is pushed to where it is from, whatever repo the ticket is in.
+            let own = Outlet::of(repo, user, &self.environment, &redactor).await?;
+            let same = own.forge().is_some_and(|(forge, full)| {
+                forge.kind() == origin.forge && full.eq_ignore_ascii_case(&origin.repo)
+            });
+            if !same {
+                return Err(Fault::usage(format!(
+                    "the ticket is in {}, and this repository is another one",
+                    origin.repo
+                ))
+                .hint("run it in a clone of that repo, or land with --land branch")
+                .into());
+            }
+            return Ok(own);
+        }
         Outlet::at(self.forge(origin.forge)?, &origin.repo, &self.environment, &redactor)
     }
 

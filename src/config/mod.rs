@@ -43,7 +43,7 @@ pub use user::{
     Budget, Caps, Confinement, FixerKind, GuardRules, Provider, ProviderKind, Rung, Thinking, Tier,
     UserConfig,
 };
-pub use watch::Watch;
+pub use watch::{Watch, pattern};
 
 use crate::fault::Fault;
 

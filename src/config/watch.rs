@@ -1,7 +1,8 @@
 //! Schedules that keep branches green: `[[watch]]`.
 
 use std::path::PathBuf;
-use std::str::FromStr;
+
+use croner::parser::{CronParser, Seconds, Year};
 
 use super::reader::Section;
 use crate::fault::Fault;
@@ -25,6 +26,14 @@ pub struct Watch {
 
 pub(super) const WATCH: &[&str] = &["repo", "branch", "cron", "run", "land", "no_model"];
 
+/// The pattern with five fields: a minute is the shortest time between two moments.
+///
+/// # Errors
+/// Where it is none.
+pub fn pattern(text: &str) -> Result<croner::Cron, croner::errors::CronError> {
+    CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build().parse(text)
+}
+
 pub(super) fn watch(section: &Section<'_, '_>) -> Result<Watch, Fault> {
     let needed = |key: &'static str, what: &str| -> Result<String, Fault> {
         let text = section.string(key)?.filter(|text| !text.trim().is_empty());
@@ -35,7 +44,7 @@ pub(super) fn watch(section: &Section<'_, '_>) -> Result<Watch, Fault> {
         return Err(section.wrong("repo", "must be absolute"));
     }
     let cron = needed("cron", "when, such as \"0 6 * * *\" (UTC)")?;
-    if let Err(error) = croner::Cron::from_str(&cron) {
+    if let Err(error) = pattern(&cron) {
         return Err(section.wrong("cron", &format!("is no cron pattern: {error}")));
     }
     let land = section.string("land")?.unwrap_or_else(|| "branch".to_owned());

@@ -124,6 +124,9 @@ impl Store {
             .await?;
             let row = AlertRow::from_row(&row)?;
             seen.push(row.id.clone());
+            // Each time, for it may have been kept back, or seen first by a process that tells nobody; who was told is not told again.
+            super::notices::write(&mut transaction, &Change::Raised(row.clone()), channels, self.now())
+                .await?;
             if row.id == id {
                 changes.push(Change::Raised(row));
             }
@@ -141,7 +144,7 @@ impl Store {
                 changes.push(Change::Recovered(AlertRow::from_row(&row)?));
             }
         }
-        for change in &changes {
+        for change in changes.iter().filter(|change| matches!(change, Change::Recovered(_))) {
             super::notices::write(&mut transaction, change, channels, self.now()).await?;
         }
         transaction.commit().await?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 
-use super::{Command, Happening, Orders, Reacted, Reaction};
+use super::{Command, Happening, Orders, Reacted, Reaction, under_way};
 use crate::config::{
     Environment, ForgeConfig, ForgeKind, ForgeRepo, Programs, UserConfig, detect, read_repo_file,
 };
@@ -193,6 +193,10 @@ impl Forges {
 
     async fn commanded(&self, asked: &By, delivery: &Delivery) -> Result<Reacted> {
         let By { place, author, command, .. } = asked;
+        // What was begun once is only followed: whatever its branch has become meanwhile, nobody asked for that.
+        if let Some(run) = under_way(delivery.detail.as_deref()) {
+            return self.follow(run, delivery, Some(asked)).await;
+        }
         let level = self.forge.level(&place.repo, author).await?;
         if level < self.config.commands {
             return Ok(Reacted::ignored(format!("{author} may not command here")));
@@ -303,7 +307,12 @@ impl Forges {
                 if now.commit != commit || tip.is_none_or(|(tip, _)| tip != commit) {
                     return Ok(Reacted::ignored("the branch has moved on"));
                 }
-                let log = self.forge.failed_log(full, build).await?;
+                // What has to be green may be configured; then nothing has to be found in a log.
+                let log = if repo.check.is_empty() {
+                    self.forge.failed_log(full, build).await?
+                } else {
+                    String::new()
+                };
                 let goal = match self.goal(repo, &log) {
                     Ok(goal) => goal,
                     Err(error) => return Ok(Reacted::Settled(Settled::Failed(person_s(error)?))),
@@ -412,7 +421,7 @@ impl Forges {
     /// Says once that a run was begun, and what came of it once it is over.
     async fn follow(&self, run: &str, delivery: &Delivery, asked: Option<&By>) -> Result<Reacted> {
         let row = self.store.run(run).await?;
-        let told = format!("run {} is under way", short(run));
+        let told = super::follows(run);
         if matches!(row.status, Status::Finished | Status::Waiting) {
             if let Some(asked) = asked {
                 self.tell_of(asked, &row).await?;

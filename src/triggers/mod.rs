@@ -207,6 +207,16 @@ impl Hooks {
     }
 }
 
+/// What is kept of a delivery whose run is under way.
+fn follows(run: &str) -> String {
+    format!("run {run} is under way")
+}
+
+/// The run that a delivery began, by what was kept of it.
+fn under_way(detail: Option<&str>) -> Option<&str> {
+    detail?.strip_prefix("run ")?.strip_suffix(" is under way")
+}
+
 /// A name of a stranger's, as it is kept.
 fn short(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(100).collect()
@@ -278,7 +288,11 @@ async fn next(store: &Store, reaction: &dyn Reaction) -> Result<bool> {
             let doubled = WAITS.0.saturating_mul(1 << delivery.tries.min(16)).min(WAITS.1);
             let asked = error.downcast_ref::<Limited>().map(|limited| limited.after);
             let wait = asked.map_or(doubled, |asked| asked.max(doubled));
-            store.put_off_delivery(&delivery, wait, &format!("{error:#}"), delivery.tries).await?;
+            // The run that it began stays known.
+            let begun = delivery.detail.clone().filter(|detail| under_way(Some(detail)).is_some());
+            let detail = begun.unwrap_or_else(|| format!("{error:#}"));
+            tracing::debug!(label = delivery.label, "a delivery is tried again: {error:#}");
+            store.put_off_delivery(&delivery, wait, &detail, delivery.tries).await?;
         }
     }
     Ok(true)

@@ -1,6 +1,9 @@
 //! Schedules under a clock that tests set, on both databases.
 
 use super::*;
+use crate::run::events::StopRule;
+use crate::run::queued;
+use crate::store::Cancelled;
 use crate::store::tests::{Place, on_both};
 
 fn watch(repo: &std::path::Path, branch: Option<&str>) -> Watch {
@@ -36,9 +39,17 @@ async fn a_moment_is_seen_to_once_by_whoever_looks(place: Place) {
     place.pass(Duration::from_secs(6 * 3600 + 1200)).await;
     assert_eq!(look(&one, &watch, &redactor).await.unwrap(), Looked::Nothing);
     place.pass(Duration::from_secs(6 * 3600 - 1200)).await;
+    // The first run is still in the queue: another one would only wait behind it.
+    assert_eq!(look(&other, &watch, &redactor).await.unwrap(), Looked::Nothing);
+    let first = one.queue(10).await.unwrap().remove(0).run;
+    let Cancelled::Claimed(claim) = one.cancel(&first, "a person").await.unwrap() else {
+        panic!("not queued")
+    };
+    queued::end(&one, &claim.lease, StopRule::Cancelled, "cancelled").await.unwrap();
+    one.over(*claim).await.unwrap();
     let Looked::Submitted(run) = look(&other, &watch, &redactor).await.unwrap() else { panic!("no run") };
     let queued = one.queue(10).await.unwrap();
-    assert_eq!(queued.len(), 2);
+    assert_eq!(queued.len(), 1);
     let mine = queued.iter().find(|queued| queued.run == run).unwrap();
     assert_eq!(mine.priority, Priority::Low);
 }

@@ -129,16 +129,18 @@ impl Http {
             let pause = match asked {
                 Again::No => return Err(failure),
                 Again::IfHarmless(_) if method == Method::POST => return Err(failure),
-                Again::IfHarmless(asked) | Again::Always(asked) => asked.unwrap_or(wait),
+                Again::IfHarmless(asked) | Again::Always(asked) => {
+                    asked.map_or(wait, |asked| asked.max(wait))
+                }
             };
-            if Instant::now() + pause >= deadline {
+            if Instant::now().checked_add(pause).is_none_or(|then| then >= deadline) {
                 return Err(match asked {
                     Again::Always(Some(pause)) => Failure::Busy(pause),
                     _ => failure,
                 });
             }
             tokio::time::sleep(pause).await;
-            wait *= 2;
+            wait = wait.saturating_mul(2);
         }
     }
 

@@ -204,7 +204,9 @@ fn write_text(out: &mut String, text: &str) {
         left -= 1;
         let special = match c {
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '~' | '|' | '&' => true,
-            '#' | '+' | '-' | '=' | ':' => begins && at == 0,
+            // A mark at the end of a heading would be taken for its end.
+            '#' => begins && at == 0 || left == 0,
+            '+' | '-' | '=' | ':' => begins && at == 0,
             '.' | ')' => digits && at > 0,
             // A link may follow, which would become an image.
             '!' => left == 0,
@@ -215,11 +217,6 @@ fn write_text(out: &mut String, text: &str) {
             out.push('\\');
         }
         out.push(c);
-    }
-    // A mark at the end of a heading would be taken for its end.
-    if out.ends_with('#') {
-        out.pop();
-        out.push_str("\\#");
     }
 }
 
