@@ -213,7 +213,9 @@ impl Server {
         let mut of_here = listed.filter(|row| self.any && run != "last" || is_of(row, &folder));
         let named = |id: &str| run == "last" || id.starts_with(&run) || id.ends_with(&run);
         let id = of_here.find_map(|row| row["id"].as_str().filter(|id| named(id)).map(str::to_owned));
-        let Some(run) = id else { return Err(wrong("there is no such run of this repo")) };
+        let Some(run) = id else {
+            return Ok(CallToolResult::error(vec![ContentBlock::text("there is no such run of this repo")]));
+        };
         let show = ["show".to_owned(), run.clone(), "--markdown".into()];
         let (done, told) = self.work(&show, &folder, hear, context).await?;
         if done.code != Some(0) {
